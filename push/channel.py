@@ -1,0 +1,91 @@
+"""The promise of every push channel, the message it takes and the outcomes it may answer; the dispatcher knows no more."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+AddressKind = Literal["token", "fid"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One push to one device.
+
+    `outbox_id` is the outbox row's UUID; `collapse_id` becomes the Android tag and the APNs collapse id, so that a
+    second copy replaces the first on the screen (64 bytes at most); `expires_at` is aware. A message that is not
+    visible carries only `data`. `analytics_label` is campaign and variant: few distinct values a day.
+    """
+
+    outbox_id: str
+    address: str
+    address_kind: AddressKind
+    title: str
+    body: str
+    data: dict[str, str]
+    collapse_id: str
+    expires_at: datetime
+    image_url: str | None = None
+    is_visible: bool = True
+    analytics_label: str | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="accepted"):
+    """The service took the message; whether a phone shows it is not known."""
+
+    message_name: str
+
+
+class Unregistered(msgspec.Struct, frozen=True, tag="unregistered"):
+    """The device is gone: delete its token, if the token is older than the sending."""
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """Refused for good.
+
+    With `is_payload_fault` any device would refuse it: stop the campaign. Without, address or project are at fault, by
+    `code`: INVALID_ARGUMENT (the token, once the same payload went through elsewhere), SENDER_ID_MISMATCH (disable
+    the token), THIRD_PARTY_AUTH_ERROR (the project's APNs key: stop iOS and alarm).
+    """
+
+    code: str
+    detail: str
+    is_payload_fault: bool
+
+
+class RetryAfter(msgspec.Struct, frozen=True, tag="retry_after"):
+    """Not accepted, worth another try in `seconds`: this message alone, or nothing of the whole project before then."""
+
+    seconds: float
+    scope: Literal["project", "message"]
+    reason: str = ""
+
+
+class NotProcessed(msgspec.Struct, frozen=True, tag="not_processed"):
+    """Certainly never processed: connection refused, never written, stream refused. Safe to send again."""
+
+    reason: str
+
+
+class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
+    """Perhaps delivered: timeout, reset, 503. Never sent again but by the campaign's own policy."""
+
+    reason: str
+
+
+Outcome = Accepted | Unregistered | Rejected | RetryAfter | NotProcessed | Unknown
+
+
+class Channel(Protocol):
+    """A way to reach phones."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def open(self) -> None: ...
+
+    async def send(self, messages: Sequence[Message], now: datetime) -> list[Outcome]:
+        """Send all, bounded inside; one outcome a message, in order. Nothing a service answers is raised."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,143 @@
+"""A scripted HTTP/2 server over TLS on 127.0.0.1: what a request's body says is how its stream or connection ends."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived, StreamEnded
+
+CHUNK_BYTES = 65536
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate for 127.0.0.1 and its key; the certificate is its own CA file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "push transport test")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_path, key_path = folder / "leaf.pem", folder / "leaf.key"
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate_path, key_path
+
+
+@dataclass
+class Seen:
+    """What reached the server: connections opened, whole bodies in order, most streams at once."""
+
+    connections: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+    streams_at_once: int = 0
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+        self.h2 = H2Connection(H2Configuration(client_side=False))
+        self.open: dict[int, bytes] = {}
+        self.unanswered = 0
+        self.is_going = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.seen.connections += 1
+        self.h2.initiate_connection()
+        self.flush()
+
+    def flush(self) -> None:
+        if data := self.h2.data_to_send():
+            self.transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_going:
+            return
+        for event in self.h2.receive_data(data):
+            if isinstance(event, RequestReceived):
+                self.open[event.stream_id] = b""
+                self.unanswered += 1
+                self.seen.streams_at_once = max(self.seen.streams_at_once, self.unanswered)
+            elif isinstance(event, DataReceived):
+                self.open[event.stream_id] += event.data
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, StreamEnded):
+                body = self.open.pop(event.stream_id)
+                self.seen.bodies.append(body)
+                self.end(event.stream_id, body)
+        self.flush()
+
+    def end(self, stream_id: int, body: bytes) -> None:
+        if body.startswith(b"refuse"):
+            self.h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+        elif body.startswith(b"reset-stream"):
+            self.h2.reset_stream(stream_id, ErrorCodes.INTERNAL_ERROR)
+        elif body.startswith(b"abort"):
+            self.transport.abort()
+        elif body.startswith(b"close"):
+            self.transport.close()
+        elif body.startswith(b"goaway"):
+            self.h2.close_connection(last_stream_id=max(0, stream_id - 2))
+            self.is_going = True
+        elif not body.startswith(b"hang"):
+            asyncio.get_running_loop().call_later(0.01, self.answer, stream_id)
+
+    def answer(self, stream_id: int) -> None:
+        if self.transport.is_closing():
+            return
+        self.unanswered -= 1
+        self.h2.send_headers(stream_id, [(":status", "200"), ("content-type", "application/json")])
+        self.h2.send_data(stream_id, b'{"name":"n"}', end_stream=True)
+        self.flush()
+
+
+class H2Server:
+    """`async with H2Server(certificate, key) as server:` then `server.port` and `server.seen`."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.load_cert_chain(certificate, key)
+        self.context.set_alpn_protocols(["h2"])
+        self.seen = Seen()
+
+    async def __aenter__(self) -> Self:
+        self.server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(self.seen), "127.0.0.1", 0, ssl=self.context
+        )
+        self.port: int = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def wait_for(self, body: bytes, count: int = 1) -> None:
+        """Until `count` whole bodies that begin so have come."""
+        async with asyncio.timeout(5):
+            while sum(seen.startswith(body) for seen in self.seen.bodies) < count:  # noqa: ASYNC110  a test may look twice
+                await asyncio.sleep(0.01)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.close()

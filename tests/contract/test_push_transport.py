@@ -1,0 +1,119 @@
+"""What the transport says of a request, against what the server saw of it: one POST each, never two."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from push.channel import NotProcessed, Unknown
+from push.transport import Reply, Transport
+from tests.contract.h2_server import H2Server, write_certificate
+
+HEADERS = ("Content-Type: application/json", "Expect:")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def server(certificate: tuple[Path, Path]) -> AsyncIterator[H2Server]:
+    async with H2Server(*certificate) as server:
+        yield server
+
+
+@pytest.fixture
+async def transport(server: H2Server, certificate: tuple[Path, Path]) -> AsyncIterator[Transport]:
+    transport = Transport(f"https://127.0.0.1:{server.port}/send", ca_file=certificate[0], deadline_s=1.0)
+    await transport.open()
+    yield transport
+    await transport.close()
+
+
+async def test_one_connection_carries_many_streams(server: H2Server, transport: Transport) -> None:
+    replies = await asyncio.gather(*(transport.post(b"%d" % i, HEADERS) for i in range(300)))
+    assert all(isinstance(reply, Reply) and reply.status == 200 for reply in replies)
+    assert sorted(server.seen.bodies) == sorted(b"%d" % i for i in range(300))
+    assert server.seen.connections <= 6
+    assert server.seen.streams_at_once > 10
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"refuse", NotProcessed),
+        (b"goaway", NotProcessed),
+        (b"reset-stream", Unknown),
+        (b"abort", Unknown),
+        (b"close", Unknown),
+        (b"hang", Unknown),
+    ],
+)
+@pytest.mark.parametrize("is_reused", [False, True])
+async def test_failures_are_told_apart_and_never_posted_twice(
+    server: H2Server, transport: Transport, body: bytes, expected: type, is_reused: bool
+) -> None:
+    if is_reused:
+        await transport.post(b"warm", HEADERS)
+    assert isinstance(await transport.post(body, HEADERS), expected)
+    await asyncio.sleep(0.05)
+    assert server.seen.bodies.count(body) == 1
+    # libcurl may keep a broken connection for one more request, which then counts as unknown though it never left.
+    after = [await transport.post(b"after-%d" % i, HEADERS) for i in range(2)]
+    assert isinstance(after[1], Reply)
+    assert sum(isinstance(outcome, Reply) for outcome in after) == sum(b"after" in seen for seen in server.seen.bodies)
+
+
+async def test_a_dying_connection_leaves_its_streams_unknown(server: H2Server, transport: Transport) -> None:
+    await transport.post(b"warm", HEADERS)
+    bodies = [b"hang-%d" % i for i in range(20)]
+    waiting = [asyncio.create_task(transport.post(body, HEADERS)) for body in bodies]
+    await server.wait_for(b"hang", 20)
+    await transport.post(b"abort", HEADERS)
+    assert {type(outcome) for outcome in await asyncio.gather(*waiting)} == {Unknown}
+    assert sorted(server.seen.bodies) == sorted([b"warm", b"abort", *bodies])
+
+
+async def test_nobody_listening_is_not_processed(certificate: tuple[Path, Path]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    transport = Transport(f"https://127.0.0.1:{port}/send", ca_file=certificate[0])
+    await transport.open()
+    assert isinstance(await transport.post(b"x", HEADERS), NotProcessed)
+    await transport.close()
+
+
+async def test_a_server_that_never_shakes_hands_is_not_processed(certificate: tuple[Path, Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        transport = Transport(f"https://127.0.0.1:{mute.getsockname()[1]}/send", ca_file=certificate[0], deadline_s=0.2)
+        await transport.open()
+        assert isinstance(await transport.post(b"x", HEADERS), NotProcessed)
+        await transport.close()
+
+
+async def test_an_untrusted_certificate_is_not_processed(server: H2Server, tmp_path: Path) -> None:
+    other, _ = write_certificate(tmp_path)
+    transport = Transport(f"https://127.0.0.1:{server.port}/send", ca_file=other)
+    await transport.open()
+    assert isinstance(await transport.post(b"x", HEADERS), NotProcessed)
+    await transport.close()
+    assert server.seen.bodies == []
+
+
+async def test_a_place_in_flight_is_given_back_after_cancelling(
+    server: H2Server, certificate: tuple[Path, Path]
+) -> None:
+    transport = Transport(f"https://127.0.0.1:{server.port}/send", ca_file=certificate[0], in_flight_max=1)
+    await transport.open()
+    hanging = asyncio.create_task(transport.post(b"hang", HEADERS))
+    await server.wait_for(b"hang")
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    assert isinstance(await transport.post(b"next", HEADERS), Reply)
+    await transport.close()
+    assert isinstance(await transport.post(b"late", HEADERS), NotProcessed)
