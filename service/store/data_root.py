@@ -62,11 +62,7 @@ def socket_dir(root: Path, account: Account) -> Path:
 
     Raises PostgresUnavailable when somebody else made that directory.
     """
-    folder = root / "sock"
-    # asyncpg splits a host at commas.
-    if len(os.fsencode(folder)) > SOCKET_PATH_BYTES_MAX or "," in str(folder):
-        name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
-        folder = Path("/tmp") / f"welltimed-{name}"  # noqa: S108 - owner and mode are checked below
+    folder = _socket_place(root)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
@@ -78,6 +74,23 @@ def socket_dir(root: Path, account: Account) -> Path:
         raise PostgresUnavailable(f"{folder} was made by somebody else: remove it, or choose a shorter data directory.")
     account.own(folder)
     return folder
+
+
+def discard_outside_sockets(root: Path) -> None:
+    """Leaves nothing in /tmp behind a stopped server."""
+    folder = _socket_place(root)
+    if folder.parent != root:
+        with suppress(OSError):  # gone, or not ours
+            folder.rmdir()
+
+
+def _socket_place(root: Path) -> Path:
+    folder = root / "sock"
+    # asyncpg splits a host at commas.
+    if len(os.fsencode(folder)) <= SOCKET_PATH_BYTES_MAX and "," not in str(folder):
+        return folder
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return Path("/tmp") / f"welltimed-{name}"  # noqa: S108 - socket_dir checks owner and mode
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from service.store.account import Tools, account_for, reachable_tools
 from service.store.binaries import find_binaries
-from service.store.data_root import claim, join_users, leave_users, socket_dir, start_lock
+from service.store.data_root import claim, discard_outside_sockets, join_users, leave_users, socket_dir, start_lock
 from service.store.postmaster import PidFile, answers, drop_stale_files, processes_in, read_pid_file
 from service.store.unavailable import PostgresUnavailable
 
@@ -208,6 +208,7 @@ class EmbeddedPostgres:
                 time.sleep(POLL_S)
                 pids = processes_in(self._data, account)
             if not pids:
+                discard_outside_sockets(self._root)
                 return
         raise PostgresUnavailable(f"PostgreSQL in {self._data} (processes {pids}) does not stop:\n{self._log_tail()}")
 

