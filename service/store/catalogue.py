@@ -1,0 +1,132 @@
+"""The catalogue as a decision sees it: the offers of one version, and the same facts as aligned arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schema.decision import Channel
+from schema.offer import TAGS_PER_OFFER_MAX, Offer, StoredOffer
+
+_TAGS: Final = "select tag, tag_id from tags"
+# One statement, hence one snapshot: the version and its rows cannot come from either side of a commit.
+_LOAD: Final = """
+    select h.version as head, o.offer_id, v.body
+      from catalogue_head h
+      left join (offer_versions v join offers o using (offer_id))
+        on v.from_version <= coalesce($1, h.version) and (v.to_version is null or v.to_version > coalesce($1, h.version))
+     order by o.offer_id
+"""
+_VERSION: Final = "select version from catalogue_head"
+
+
+class VersionMissing(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+    """The catalogue never had this version."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """One version of the catalogue: K offers sorted by internal id, and arrays of K rows in the same order.
+
+    Instants are unix seconds, -inf and inf when open. `channels` is a bit mask of 1 << Channel. `discount_minor` is what the offer
+    takes off in minor units of its currency: a percentage is taken of the price. The two indexes give positions, not ids.
+    """
+
+    version: int
+    offers: tuple[StoredOffer, ...]
+    ids: npt.NDArray[np.int32]
+    tag_ids: npt.NDArray[np.int16]  # (K, TAGS_PER_OFFER_MAX), padded with -1
+    starts_at: npt.NDArray[np.float64]
+    ends_at: npt.NDArray[np.float64]
+    min_age: npt.NDArray[np.int16]
+    is_sensitive: npt.NDArray[np.bool_]
+    is_paused: npt.NDArray[np.bool_]
+    is_redeemable: npt.NDArray[np.bool_]
+    channels: npt.NDArray[np.uint8]
+    price_minor: npt.NDArray[np.float64]
+    discount_minor: npt.NDArray[np.float64]
+    index_by_external: dict[str, int]
+    index_by_id: dict[int, int]
+
+
+def compose(version: int, stored: Sequence[StoredOffer]) -> Catalogue:
+    """The arrays of offers that are sorted by id."""
+    offers = [one.offer for one in stored]
+    return Catalogue(
+        version=version,
+        offers=tuple(stored),
+        ids=np.array([one.id for one in stored], np.int32),
+        tag_ids=_padded([one.tag_ids for one in stored]),
+        starts_at=np.array([_seconds(offer.starts_at, -np.inf) for offer in offers], np.float64),
+        ends_at=np.array([_seconds(offer.ends_at, np.inf) for offer in offers], np.float64),
+        min_age=np.array([offer.min_age for offer in offers], np.int16),
+        is_sensitive=np.array([offer.is_sensitive for offer in offers], np.bool_),
+        is_paused=np.array([offer.is_paused for offer in offers], np.bool_),
+        is_redeemable=np.array([offer.is_redeemable for offer in offers], np.bool_),
+        channels=np.array([_channel_mask(offer) for offer in offers], np.uint8),
+        price_minor=np.array([offer.price_minor for offer in offers], np.float64),
+        discount_minor=np.array([_discount_minor(offer) for offer in offers], np.float64),
+        index_by_external={offer.offer_id: index for index, offer in enumerate(offers)},
+        index_by_id={one.id: index for index, one in enumerate(stored)},
+    )
+
+
+def _padded(tag_ids: Sequence[Sequence[int]]) -> npt.NDArray[np.int16]:
+    padded = np.full((len(tag_ids), TAGS_PER_OFFER_MAX), -1, np.int16)
+    for row, ids in zip(padded, tag_ids, strict=True):
+        row[: len(ids)] = ids
+    return padded
+
+
+def _seconds(instant: datetime | None, otherwise: float) -> float:
+    return otherwise if instant is None else instant.timestamp()
+
+
+def _channel_mask(offer: Offer) -> int:
+    return sum(1 << Channel[channel.upper()] for channel in set(offer.channels))
+
+
+def _discount_minor(offer: Offer) -> float:
+    return (
+        offer.price_minor * offer.discount_percent / 100 if offer.discount_type == "percent" else offer.discount_minor
+    )
+
+
+async def load(connection: Any, version: int | None = None) -> Catalogue:
+    """The catalogue of the given version, or the newest.
+
+    Raises:
+        VersionMissing: `version` is negative or has not been made yet.
+    """
+    rows = await connection.fetch(_LOAD, version)
+    head = rows[0]["head"]
+    if version is not None and not 0 <= version <= head:
+        raise VersionMissing(f"the catalogue has the versions 0 to {head}; there is no {version}")
+    # Tags are only ever added, so that reading them after the offers finds them all.
+    ids = dict(await connection.fetch(_TAGS))
+    stored = [_stored(row, ids) for row in rows if row["offer_id"] is not None]
+    return compose(head if version is None else version, stored)
+
+
+def _stored(row: Any, ids: dict[str, int]) -> StoredOffer:
+    offer = msgspec.convert(row["body"], Offer)
+    return StoredOffer(id=row["offer_id"], tag_ids=sorted(ids[tag] for tag in offer.tags), offer=offer)
+
+
+class CatalogueCache:
+    """The newest catalogue this process has seen; `current` is replaced whole and is empty before the first refresh."""
+
+    def __init__(self) -> None:
+        self.current = compose(0, [])
+
+    async def refresh(self, connection: Any) -> Catalogue:
+        """Loads the catalogue when its version has changed; gives the current one."""
+        if await connection.fetchval(_VERSION) != self.current.version:
+            loaded = await load(connection)
+            if loaded.version > self.current.version:  # a slower refresh must not bring back an older one
+                self.current = loaded
+        return self.current
