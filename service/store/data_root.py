@@ -26,7 +26,7 @@ def claim(root: Path) -> None:
     """
     if not root.exists():
         _create(root)
-    if not (root / MARKER).is_file():
+    if not is_claimed(root):
         raise PostgresUnavailable(
             f"{root} exists and was not made by welltimed, so it is left alone: name a directory that does not exist yet."
         )
@@ -35,6 +35,10 @@ def claim(root: Path) -> None:
         raise PostgresUnavailable(
             f"{root} belongs to the account with uid {owner} and welltimed runs as {os.geteuid()}: run it as its owner, or choose another data directory."
         )
+
+
+def is_claimed(root: Path) -> bool:
+    return (root / MARKER).is_file()
 
 
 def _create(root: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
@@ -14,7 +15,15 @@ from urllib.parse import quote, urlencode
 
 from service.store.account import Tools, account_for, reachable_tools
 from service.store.binaries import find_binaries
-from service.store.data_root import claim, discard_outside_sockets, join_users, leave_users, socket_dir, start_lock
+from service.store.data_root import (
+    claim,
+    discard_outside_sockets,
+    is_claimed,
+    join_users,
+    leave_users,
+    socket_dir,
+    start_lock,
+)
 from service.store.postmaster import PidFile, answers, drop_stale_files, processes_in, read_pid_file
 from service.store.unavailable import PostgresUnavailable
 
@@ -88,14 +97,16 @@ class EmbeddedPostgres:
         """
         if self._users_lock is None and not force:
             return
-        if not self._root.exists():
-            self._server = None
+        if not is_claimed(self._root):
             return
-        with start_lock(self._root):
-            is_last = self._users_lock is not None and leave_users(self._users_lock)
-            self._users_lock = self._server = None
-            if is_last or force:
-                self._end_server()
+        try:
+            with start_lock(self._root):
+                is_last = self._users_lock is not None and leave_users(self._users_lock)
+                self._users_lock = self._server = None
+                if is_last or force:
+                    self._end_server()
+        except OSError as error:
+            raise PostgresUnavailable(f"The embedded PostgreSQL in {self._root} does not stop: {error}") from error
 
     def dsn(self, database: str = ROLE, *, role: str = ROLE) -> str:
         """Where asyncpg connects; `role` is `welltimed` or, for making databases, SUPERUSER. Raises before `start`."""
@@ -203,7 +214,8 @@ class EmbeddedPostgres:
             server = read_pid_file(self._data)
             pids = processes_in(self._data, account)
             if server is not None and server.pid in pids:
-                os.kill(server.pid, order)
+                with suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(server.pid, order)
             while pids and time.monotonic() < deadline:
                 time.sleep(POLL_S)
                 pids = processes_in(self._data, account)
