@@ -1,0 +1,30 @@
+"""Drop compiled kernels that have gone stale: Numba's cache looks at the caller's file, not at the files it calls."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+IMPORTED: Final = re.compile(r"^from bandits\.kernels\.(\w+) import", re.MULTILINE)
+
+
+def drop_stale(folder: Path) -> None:
+    """Remove each cache index in `folder`/__pycache__ that is older than its source or any kernel file it imports.
+
+    Processes that start at once may do this together; what they have loaded already stays as it is.
+    """
+    sources = {path.stem: path for path in folder.glob("*.py")}
+    imports = {name: set(IMPORTED.findall(path.read_text("utf-8"))) for name, path in sources.items()}
+    changed_at = {name: path.stat().st_mtime for name, path in sources.items()}
+    for index in folder.glob("__pycache__/*.nbi"):
+        newest = max((changed_at[name] for name in _reachable(index.name.partition(".")[0], imports)), default=0.0)
+        if index.stat().st_mtime < newest:
+            index.unlink(missing_ok=True)
+
+
+def _reachable(name: str, imports: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = {name} & imports.keys()
+    while waiting:
+        seen |= waiting
+        waiting = set[str]().union(*(imports[each] for each in waiting)) & imports.keys() - seen
+    return seen

@@ -1,0 +1,146 @@
+"""The remaining kernels against their slow twins."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import ndtr
+
+from bandits.kernels.circular import smooth, window_sum
+from bandits.kernels.gate import gate_pmf, send_probability
+from bandits.kernels.linear import linear_scores
+from bandits.kernels.normal import cdf, fast_pdf_cdf, pdf
+from bandits.kernels.symmetric import add_outer, pack, unpack
+from bandits.kernels.warm import warm
+from tests.reference import kernels as reference
+
+quick = settings(max_examples=50, deadline=None)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@quick
+@given(st.floats(-40, 40))
+def test_normal_is_scipy_s(x):
+    assert cdf(x) == pytest.approx(ndtr(x), rel=1e-12, abs=0)
+    assert pdf(x) == pytest.approx(math.exp(-x * x / 2) / math.sqrt(2 * math.pi), rel=1e-12, abs=0)
+
+
+@quick
+@given(st.floats(-6, 6, width=32))
+def test_fast_normal_is_close(x):
+    density, below = fast_pdf_cdf(np.float32(x))
+    assert density == pytest.approx(pdf(x), rel=1e-4)
+    assert below == pytest.approx(ndtr(x), abs=1e-5)
+
+
+amounts = st.floats(-5, 5) | st.sampled_from([0.0, 1.0])
+
+
+@quick
+@given(amounts, st.sampled_from([0.0, 1e-9, 0.1, 1.0, 1e6]), amounts, st.sampled_from([0.0, 0.01, 0.5]), st.booleans())
+def test_gate_is_the_twin_s(value, sd, price, margin, is_value_nonnegative):
+    p = send_probability(value, sd, price, margin, is_value_nonnegative)
+    assert p == pytest.approx(reference.send_probability(value, sd, price, margin, is_value_nonnegative), abs=1e-12)
+
+
+def test_gate_is_exactly_open_when_attention_is_free_and_nothing_can_harm():
+    assert send_probability(0.0, 1.0, 0.0, 0.01, True) == 0.99
+    assert send_probability(0.0, 1.0, 0.0, 0.01, False) == 0.5
+
+
+@quick
+@given(seeds, st.integers(0, 20))
+def test_gated_pmf_and_no_send_make_one(seed, arms):
+    rng = np.random.default_rng(seed)
+    weights = rng.random(arms) * (rng.random(arms) < 0.7)
+    p = weights / weights.sum() if weights.any() else weights
+    value, sd, out = rng.normal(size=arms), rng.random(arms), np.full(arms, np.nan)
+    no_send = gate_pmf(p, value, sd, 0.2, 0.01, False, out)
+    twin = [p[a] * reference.send_probability(value[a], sd[a], 0.2, 0.01, False) for a in range(arms)]
+    assert out == pytest.approx(twin, abs=1e-12)
+    assert no_send + out.sum() == pytest.approx(1)
+
+
+@quick
+@given(seeds, st.integers(0, 12), st.integers(1, 40), st.sampled_from([0.0, 1e-6, 1.0, 1e3]))
+def test_linear_scores_are_the_twin_s(seed, arms, d, scale):
+    rng = np.random.default_rng(seed)
+    phi = (rng.standard_normal((arms, d)) * (rng.random((arms, d)) < 0.5)).astype(np.float32)
+    root = rng.standard_normal((d, d)) / np.sqrt(d)
+    S, m = (scale * root @ root.T).astype(np.float32), rng.standard_normal(d).astype(np.float32)
+    mean, variance = np.full(arms, np.nan, np.float32), np.full(arms, np.nan, np.float32)
+    linear_scores(phi, m, S, mean, variance)
+    twin_mean, twin_variance = reference.linear_scores(phi, m, S)
+    assert np.allclose(mean, twin_mean, rtol=1e-4, atol=1e-5 * np.sqrt(d))
+    assert np.allclose(variance, twin_variance, rtol=1e-4, atol=1e-5 * scale * d)
+    assert np.all(variance >= 0)
+
+
+def test_a_row_is_scored_to_the_same_bits_alone_and_in_a_batch():
+    rng = np.random.default_rng(2)
+    phi = rng.standard_normal((57, 37)).astype(np.float32)
+    S, m = np.eye(37, dtype=np.float32) + np.float32(0.1), rng.standard_normal(37).astype(np.float32)
+    batch, alone = np.empty((2, 57), np.float32), np.empty((2, 57), np.float32)
+    linear_scores(phi, m, S, batch[0], batch[1])
+    for k in range(57):
+        linear_scores(phi[k : k + 1], m, S, alone[0, k : k + 1], alone[1, k : k + 1])
+    assert np.array_equal(batch, alone)
+
+
+def test_read_only_snapshots_are_accepted():
+    m = np.frombuffer(np.ones(4, np.float32).tobytes(), np.float32)
+    S = np.frombuffer(np.eye(4, dtype=np.float32).tobytes(), np.float32).reshape(4, 4)
+    mean, variance = np.empty(2, np.float32), np.empty(2, np.float32)
+    linear_scores(np.ones((2, 4), np.float32), m, S, mean, variance)
+    assert mean.tolist() == variance.tolist() == [4, 4]
+
+
+@quick
+@given(seeds, st.integers(1, 40), st.sampled_from([0.0, 1.0, -0.5, 1e-9]))
+def test_packed_outer_product_is_the_twin_s(seed, d, weight):
+    rng = np.random.default_rng(seed)
+    full, x = rng.standard_normal((d, d)), rng.standard_normal(d).astype(np.float32)
+    full = full + full.T
+    packed, back = np.empty(d * (d + 1) // 2), np.full((d, d), np.nan)
+    pack(full, packed)
+    assert np.array_equal(packed, reference.pack(full))
+    add_outer(packed, x, weight)
+    unpack(packed, back)
+    assert np.allclose(back, full + weight * np.outer(x.astype(float), x.astype(float)), rtol=1e-12, atol=1e-12)
+    assert np.array_equal(back, back.T)
+
+
+hour_kernels = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+@quick
+@given(seeds, hour_kernels, st.floats(0, 1), st.sampled_from([24, 168]))
+def test_smooth_is_the_twin_s(seed, weights, day_share, hours):
+    x = np.random.default_rng(seed).poisson(0.3, hours).astype(float)
+    out = np.full(hours, np.nan)
+    smooth(x, np.array(weights), day_share, out)
+    assert np.allclose(out, reference.smooth(x, np.array(weights), day_share), rtol=1e-12, atol=1e-12)
+
+
+def test_smooth_keeps_the_total_and_wraps_around_the_week():
+    x, out = np.zeros(168), np.empty(168)
+    x[0] = 1
+    smooth(x, np.array([0.5, 0.25]), 0.0, out)
+    assert (out[167], out[0], out[1]) == (0.25, 0.5, 0.25)
+    smooth(x, np.array([0.5, 0.25]), 0.6, out)
+    assert out.sum() == pytest.approx(1)
+
+
+@quick
+@given(seeds, st.integers(0, 400))
+def test_window_sum_is_the_twin_s(seed, width):
+    x = np.random.default_rng(seed).dirichlet(np.full(168, 0.1))
+    out = np.full(168, np.nan)
+    window_sum(x, width, out)
+    assert np.allclose(out, reference.window_sum(x, width), rtol=1e-12, atol=1e-12)
+
+
+def test_warm_runs_every_kernel():
+    warm()
