@@ -21,7 +21,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-FEED_MAX: Final = 1_000_000  # about a gigabyte
+FEED_MAX: Final = 1_000_000  # about 1.5 kB each, if every device has one
 DEVICE_MAX: Final = 100  # as many as FCM keeps for a phone that is off
 
 _BODY_BYTES_MAX = 65536

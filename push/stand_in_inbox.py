@@ -1,12 +1,11 @@
 """What the phones behind the stand-in received: one feed for all, and the last messages of each device."""
 
-from collections import deque
 from datetime import datetime
 
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A message as it came to a device. `tag` replaces an earlier banner with the same tag; it is empty for none."""
 
     sequence: int
@@ -40,7 +39,7 @@ class Inbox:
         self._feed_max = feed_max
         self._device_max = device_max
         self._ring: list[Entry] = []
-        self._devices: dict[str, deque[Entry]] = {}
+        self._devices: dict[str, list[Entry]] = {}
         self.count = 0
 
     def put(
@@ -55,7 +54,10 @@ class Inbox:
             place = (self.count - 1) % self._feed_max
             self._forget(self._ring[place])
             self._ring[place] = entry
-        self._devices.setdefault(address, deque(maxlen=self._device_max)).append(entry)
+        device = self._devices.setdefault(address, [])
+        device.append(entry)
+        if len(device) > self._device_max:
+            del device[0]
 
     def feed(self, after: int, limit: int) -> Feed:
         """At most `limit` messages with a sequence number above `after`, oldest first."""
@@ -79,6 +81,6 @@ class Inbox:
     def _forget(self, entry: Entry) -> None:
         device = self._devices.get(entry.address)
         if device and device[0] is entry:
-            device.popleft()
+            del device[0]
         if not device:
             self._devices.pop(entry.address, None)

@@ -142,6 +142,20 @@ async def test_a_hanging_answer_is_unknown_after_one_post(server: StandInServer)
     assert len(server.app.inbox.device("hang-1")) == 1
 
 
+async def test_behind_hanging_answers_only_what_was_never_sent_is_not_processed(server: StandInServer) -> None:
+    channel = FcmChannel(server.account, base_url=server.url, deadline_s=0.8)
+    await channel.open()
+    await send_one(channel, server, "ok-warm")
+    messages = [message(server, f"hang-behind-{i}") for i in range(300)]
+    outcomes = await channel.send(messages, server.now)
+    await channel.close()
+    received = [len(server.app.inbox.device(sent.address)) for sent in messages]
+    assert {type(outcome) for outcome in outcomes} == {Unknown, NotProcessed}
+    assert sum(received) == server.app.posts - 1 >= 64
+    assert all(count == 0 or isinstance(outcome, Unknown) for count, outcome in zip(received, outcomes, strict=True))
+    assert max(received) == 1
+
+
 async def test_a_slow_answer_is_accepted_within_the_deadline(server: StandInServer, channel: FcmChannel) -> None:
     assert isinstance(await send_one(channel, server, "slow-1"), Accepted)
 
