@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from service.store.data_root import MARKER
 from service.store.embedded import ROLE, SUPERUSER, EmbeddedPostgres
 from service.store.migrate import migrate
 
@@ -29,6 +30,8 @@ def _reachable_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="welltimed-test-", dir=MEMORY if may_run else "/tmp"))
     folder.chmod(0o711)
     yield folder
+    for marker in folder.rglob(MARKER):  # also what a failed test left running
+        EmbeddedPostgres(marker.parent).stop(force=True)
     shutil.rmtree(folder)
 
 
@@ -51,12 +54,11 @@ def session_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(session_folder: Path, pg_bin: Path | None) -> Iterator[EmbeddedPostgres]:
+def postgres(session_folder: Path, pg_bin: Path | None) -> EmbeddedPostgres:
     """The running server shared by all tests."""
     server = EmbeddedPostgres(session_folder / "postgres", bin_dir=pg_bin, settings=UNSAFE_AND_FAST)
     server.start()
-    yield server
-    server.stop(force=True)
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -76,9 +76,10 @@ class EmbeddedPostgres:
         Raises PostgresUnavailable: foreign directory, other major version, no binaries, no account, no answer.
         """
         try:
+            bin_dir = find_binaries(self._bin_dir)
             claim(self._root)
             with start_lock(self._root):
-                tools = reachable_tools(account_for(self._data), find_binaries(self._bin_dir), self._root)
+                tools = reachable_tools(account_for(self._data), bin_dir, self._root)
                 if not self._data.exists():
                     self._initialise(tools)
                 self._require_same_major(tools)

@@ -1,7 +1,6 @@
 """The embedded PostgreSQL on its own: what it makes, what it refuses, and in which words."""
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -18,11 +17,9 @@ FAST = {"fsync": "off"}
 
 
 @pytest.fixture
-def server(reachable_folder: Path, pg_bin: Path | None) -> Iterator[EmbeddedPostgres]:
-    """Not started yet; stopped in any case."""
-    embedded = EmbeddedPostgres(reachable_folder / "pg", bin_dir=pg_bin, settings=FAST)
-    yield embedded
-    embedded.stop(force=True)
+def server(reachable_folder: Path, pg_bin: Path | None) -> EmbeddedPostgres:
+    """Not started yet; `reachable_folder` stops it."""
+    return EmbeddedPostgres(reachable_folder / "pg", bin_dir=pg_bin, settings=FAST)
 
 
 def is_running(root: Path) -> bool:
@@ -132,6 +129,7 @@ def test_a_server_that_cannot_start_says_why(made_root: Path, server: EmbeddedPo
 def test_binaries_that_are_none_are_named(reachable_folder: Path) -> None:
     with pytest.raises(PostgresUnavailable, match=r"lacks initdb, pg_ctl, postgres, psql"):
         EmbeddedPostgres(reachable_folder / "pg", bin_dir=reachable_folder).start()
+    assert not (reachable_folder / "pg").exists()
 
 
 @pytest.fixture

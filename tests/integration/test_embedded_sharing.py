@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -23,12 +22,11 @@ def root(reachable_folder: Path) -> Path:
 
 
 @pytest.fixture
-def server(made_root: Path, pg_bin: Path | None) -> Iterator[EmbeddedPostgres]:
+def server(made_root: Path, pg_bin: Path | None) -> EmbeddedPostgres:
     """Started with the settings of the product: these tests are about what is on disk."""
     embedded = EmbeddedPostgres(made_root, bin_dir=pg_bin)
     embedded.start()
-    yield embedded
-    embedded.stop(force=True)
+    return embedded
 
 
 def running(root: Path) -> list[int]:
@@ -60,7 +58,6 @@ def test_four_start_at_once_and_the_last_stops_it(root: Path, pg_bin: Path | Non
         for user in users:
             user.process.kill()
             user.process.communicate()
-        EmbeddedPostgres(root, bin_dir=pg_bin).stop(force=True)
 
 
 def test_after_kill_of_its_only_user_the_next_one_stops_the_server(made_root: Path, pg_bin: Path | None) -> None:
