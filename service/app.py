@@ -1,0 +1,80 @@
+"""The HTTP application: every route, what it is given, and who guards it."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Controller, Litestar
+from litestar.di import Provide
+
+from service import errors, guards
+from service.resources import Resources
+from service.routes.access import IdentityController, KeyController
+from service.routes.clock import ClockController
+from service.routes.devices import DeviceController
+from service.routes.document import configuration
+from service.routes.events import EventController
+from service.routes.feedback import FeedbackController
+from service.routes.health import HealthController
+from service.routes.people import IdentifyController, UserController
+from service.routes.strict_request import StrictRequest
+from service.store import merged_state
+
+
+def create_app(resources: Resources) -> Litestar:
+    """Builds the application; its lifespan opens and closes `resources`.
+
+    Raises ImproperlyConfiguredException for a route that does not say who may call it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with resources.running():
+            yield
+
+    app = Litestar(
+        route_handlers=_controllers(resources),
+        dependencies=_dependencies(resources),
+        middleware=[guards.Gate(lambda: resources.access)],
+        before_send=[guards.stamp],
+        exception_handlers={Exception: errors.answer},
+        request_class=StrictRequest,
+        request_max_body_size=None,  # the gate holds every body to its route's limit
+        openapi_config=configuration(),
+        lifespan=[lifespan],
+        logging_config=None,
+        debug=False,
+        pdb_on_exception=False,
+    )
+    guards.refuse_open_routes(app)
+    return app
+
+
+def _controllers(resources: Resources) -> list[type[Controller]]:
+    controllers: list[type[Controller]] = [
+        DeviceController,
+        EventController,
+        FeedbackController,
+        HealthController,
+        IdentifyController,
+        IdentityController,
+        KeyController,
+        UserController,
+    ]
+    if resources.settings.is_virtual_clock:
+        controllers.append(ClockController)
+    return controllers
+
+
+def _dependencies(resources: Resources) -> Mapping[str, Provide]:
+    given: Mapping[str, Callable[[], Any]] = {
+        "access": lambda: resources.access,
+        "clock": lambda: resources.clock,
+        "ingest": lambda: resources.ingest,
+        "merge_state": lambda: merged_state.merged,
+        "offer_ids": lambda: resources.offer_ids,
+        "pool": lambda: resources.pool,
+        "readiness": lambda: resources.readiness,
+        "settings": lambda: resources.settings,
+    }
+    return {name: Provide(part, sync_to_thread=False) for name, part in given.items()}

@@ -1,0 +1,220 @@
+"""Errors of the API: raised as ApiError, answered as application/problem+json (RFC 9457), logged without bodies."""
+
+import os
+import re
+import traceback
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from schema.problem import Code, FieldError, Problem
+from service.telemetry import logger
+
+T = TypeVar("T")
+
+MEDIA_TYPE: Final = "application/problem+json"
+FRAMES_MAX: Final = 12
+
+_LOG: Final = logger("http")
+_ENCODER: Final = msgspec.json.Encoder()
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_PLACE: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
+_FIELD: Final = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$", re.DOTALL)
+_CODES: Final[Mapping[int, Code]] = {
+    400: "invalid_body",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "not_found",
+    409: "conflict",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    429: "overloaded",
+    503: "unavailable",
+}
+
+
+class ApiError(Exception):
+    """An answer other than success: HTTP status, stable code, what to do in words, and the fields that are wrong."""
+
+    def __init__(
+        self,
+        status: int,
+        code: Code,
+        detail: str,
+        errors: list[FieldError] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors or []
+        self.retry_after_s = retry_after_s
+
+
+def pointer_of(message: str) -> tuple[str, str]:
+    """Splits a message of msgspec into the JSON pointer of the place it names ("" for the whole body) and the rest."""
+    place = _PLACE.search(message)
+    detail = message[: place.start()] if place else message
+    steps = ["".join(step) for step in _STEP.findall(place[1])] if place else []
+    if field := _FIELD.match(detail):
+        steps.append(field[2])
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps), detail
+
+
+def field_error(message: str) -> FieldError:
+    """One FieldError out of a message of msgspec."""
+    pointer, detail = pointer_of(message)
+    is_unknown = detail.startswith("Object contains unknown field")
+    return FieldError(pointer=pointer, code="unknown_field" if is_unknown else "invalid_field", detail=detail)
+
+
+def invalid_field(pointer: str, detail: str, code: Code = "invalid_field") -> ApiError:
+    """A 400 about one field."""
+    return ApiError(400, code, detail, [FieldError(pointer=pointer, code=code, detail=detail)])
+
+
+def has_nul(body: bytes) -> bool:
+    """Whether some text of a JSON body holds a NUL character, which PostgreSQL's text cannot."""
+    return b"\\u0000" in body and _NUL.search(body) is not None
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decodes a JSON body; every way in which it can be wrong is an ApiError 400: malformed_json, invalid_field or unknown_field."""
+    if has_nul(body):
+        raise invalid_field("", "Text must not hold the NUL character (\\u0000).")
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise translate(error) from None
+
+
+@singledispatch
+def translate(_error: Exception) -> ApiError:
+    """The ApiError by which any exception leaves: 500 internal unless its type is known."""
+    return ApiError(500, "internal", "Something went wrong on our side; quote the request_id when you ask about it.")
+
+
+@translate.register
+def _(error: ApiError) -> ApiError:
+    return error
+
+
+@translate.register
+def _(error: HTTPException) -> ApiError:
+    if error.status_code in _CODES:
+        return ApiError(error.status_code, _CODES[error.status_code], error.detail)
+    if error.status_code < 500:
+        return ApiError(error.status_code, "invalid_body", error.detail)
+    return translate.dispatch(Exception)(error)
+
+
+@translate.register
+def _(error: ValidationException) -> ApiError:
+    errors = [_parameter_error(found) for found in error.extra or [] if isinstance(found, dict)]
+    return ApiError(400, "invalid_field", "The request does not fit; see errors.", errors)
+
+
+def _parameter_error(found: dict[str, Any]) -> FieldError:
+    # A place outside the body has no JSON pointer: it is told as query:limit or path:key_id.
+    pointer = f"{getattr(found['source'], 'value', found['source'])}:{found['key']}" if found.get("source") else ""
+    return FieldError(pointer=pointer, code="invalid_field", detail=str(found.get("message", "")))
+
+
+@translate.register
+def _(error: msgspec.ValidationError) -> ApiError:
+    found = field_error(str(error))
+    code: Code = "unknown_field" if found.code == "unknown_field" else "invalid_field"
+    return ApiError(400, code, found.detail, [found])
+
+
+@translate.register(msgspec.DecodeError)
+@translate.register(UnicodeDecodeError)
+def _(error: Exception) -> ApiError:
+    return ApiError(400, "malformed_json", f"The body is not JSON in UTF-8: {error}.")
+
+
+@translate.register
+def _(_error: RecursionError) -> ApiError:
+    return ApiError(400, "malformed_json", "The body is nested too deeply.")
+
+
+@translate.register(asyncpg.PostgresConnectionError)
+@translate.register(asyncpg.OperatorInterventionError)
+@translate.register(asyncpg.InsufficientResourcesError)
+@translate.register(asyncpg.TransactionRollbackError)
+@translate.register(asyncpg.LockNotAvailableError)
+@translate.register(OSError)  # TimeoutError is one of them
+def _(_error: Exception) -> ApiError:
+    return ApiError(503, "unavailable", "The database does not answer at the moment; try again.", retry_after_s=1)
+
+
+@translate.register
+def _(error: asyncpg.InterfaceError) -> ApiError:
+    # asyncpg has no type of its own for a connection or pool that closed under us; the rest are mistakes of ours.
+    kind = asyncpg.PostgresConnectionError if "clos" in str(error) else Exception
+    return translate.dispatch(kind)(error)
+
+
+def request_id_of(scope: Any) -> str:
+    """The X-Request-Id of this request: the client's when it is well formed, else one of our own."""
+    state: dict[str, Any] = scope["state"]
+    if "request_id" not in state:
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        state["request_id"] = sent.decode("ascii") if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
+    return state["request_id"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
+
+
+def problem_of(error: ApiError, request_id: str) -> bytes:
+    """The body of an error's answer, as JSON."""
+    title = error.code.replace("_", " ").capitalize()
+    problem = Problem(
+        type=f"urn:welltimed:problem:{error.code}",
+        title=title,
+        status=error.status,
+        code=error.code,
+        detail=error.detail,
+        request_id=request_id,
+        errors=error.errors,
+    )
+    return _ENCODER.encode(problem)
+
+
+def headers_of(error: ApiError) -> dict[str, str]:
+    """The headers an error's answer carries: Retry-After, WWW-Authenticate."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return headers
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler for everything."""
+    told = translate(error)
+    request_id = request_id_of(request.scope)
+    if told is not error and not (isinstance(error, HTTPException) and told.status < 500):
+        _report(error, told.status, request_id, request.scope.get("path_template", ""))
+    return Response(
+        problem_of(told, request_id), status_code=told.status, media_type=MEDIA_TYPE, headers=headers_of(told)
+    )
+
+
+def _report(error: Exception, status: int, request_id: str, route: str) -> None:
+    # The message of an exception may quote what a client sent: only its type and where it came from are logged.
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
+    _LOG.error(
+        "request failed",
+        request_id=request_id,
+        route=route,
+        status=status,
+        error=f"{type(error).__module__}.{type(error).__qualname__}",
+        frames=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )

@@ -1,0 +1,195 @@
+"""Who may call what: every route states its scope, and one middleware lets in only those who have it. Deny by default."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from litestar import Litestar
+from litestar.exceptions import ImproperlyConfiguredException
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from schema.access import IdentityMode, KeyKind
+from service.errors import ApiError, request_id_of
+from service.store.access_cache import AccessCache
+from service.store.people import PersonKey
+from service.store.user_tokens import InvalidUserToken
+
+PUBLIC: Final = "public"
+SDK: Final = "sdk"
+SECRET_SCOPES: Final = frozenset({"ingest", "offers", "users", "campaigns", "reports", "admin"})
+BODY_BYTES_MAX: Final = 256 * 1024
+SECRET_CHARACTERS_MAX: Final = 256
+JSON: Final = ("application/json",)
+
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+
+
+class Principal(NamedTuple):
+    """Who calls: a key, what it may do, and the user a verified user token speaks for (only with a publishable key)."""
+
+    key_id: UUID
+    kind: KeyKind
+    scopes: frozenset[str]
+    user_external_id: str | None
+
+    def may(self, scope: str) -> bool:
+        """Whether this is a secret key with `scope`, which admin implies."""
+        return self.kind == "sk" and (scope in self.scopes or "admin" in self.scopes)
+
+
+def acting_user(
+    principal: Principal, user_id: str | None, anonymous_id: str | None, identity_mode: IdentityMode
+) -> PersonKey:
+    """The person a call acts for: whom the body names, as far as the key may speak for them.
+
+    A secret key speaks for anyone. A publishable key speaks, in mode `required`, for its token's user or for an
+    anonymous_id; in mode `optional` for its token's user when there is a token; else for whom the body names.
+    With a token the body need not name anyone. Raises ApiError 403, or 400 when nobody is named.
+    """
+    token_user = principal.user_external_id
+    if (
+        principal.kind == "pk"
+        and token_user is not None
+        and (identity_mode == "optional" or user_id is anonymous_id is None)
+    ):
+        return PersonKey(0, token_user)
+    if user_id is not None:
+        if principal.kind == "pk" and identity_mode == "required" and user_id != token_user:
+            raise ApiError(
+                403, "forbidden", "A publishable key acts for a user_id only with that user's token in X-User-Token."
+            )
+        return PersonKey(0, user_id)
+    if anonymous_id is not None:
+        return PersonKey(1, anonymous_id)
+    raise ApiError(400, "invalid_body", "Name a user_id or an anonymous_id.")
+
+
+async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str, sk_scope: str | None) -> Principal:
+    """The principal of a request to a route of `scope` (for an `sdk` route, `sk_scope` is what a secret key needs).
+
+    Raises ApiError 401 without a good key or token, 403 when the key may not.
+    """
+    secret = _secret_of(headers)
+    key = await access.key_of(secret)
+    if key is None:
+        raise ApiError(401, "unauthenticated", "This key is unknown or revoked.")
+    if key.kind == "pk":
+        if scope != SDK:
+            raise ApiError(403, "forbidden", "A publishable key may not do this; use a secret key on your server.")
+        return Principal(key.key_id, key.kind, key.scopes, _user_of(access, headers))
+    if b"origin" in headers:
+        raise ApiError(
+            403, "forbidden", "A secret key must not be used in a browser; revoke it if it was shipped in one."
+        )
+    principal = Principal(key.key_id, key.kind, key.scopes, None)
+    needed = (sk_scope or "admin") if scope == SDK else scope
+    if not principal.may(needed):
+        raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
+    return principal
+
+
+def _secret_of(headers: Mapping[bytes, bytes]) -> str:
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    secret = secret.strip()
+    if scheme.lower() != b"bearer" or not secret.startswith((b"pk_", b"sk_")) or len(secret) > SECRET_CHARACTERS_MAX:
+        raise ApiError(401, "unauthenticated", "Send a key: Authorization: Bearer pk_… or sk_….")
+    return secret.decode("latin-1")
+
+
+def _user_of(access: AccessCache, headers: Mapping[bytes, bytes]) -> str | None:
+    token = headers.get(b"x-user-token")
+    if token is None or access.identity_mode == "disabled":
+        return None
+    try:
+        return access.user_of(token.decode("latin-1"))
+    except InvalidUserToken as error:
+        raise ApiError(401, "unauthenticated", f"The token in X-User-Token is not valid: {error}.") from None
+
+
+class Gate(ASGIMiddleware):
+    """Lets a request in to the route it was matched to, and holds its body to the route's size and media type.
+
+    A route's opt: `scope`, and as needed `sk_scope`, `body_bytes_max` (bytes), `content_types` (a tuple).
+    The principal of a route that is not public lies in scope["state"]["principal"].
+    """
+
+    def __init__(self, access: Callable[[], AccessCache]) -> None:
+        self._access = access
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Raises ApiError 401, 403, 405, 413 or 415; 413 also while the body is being received."""
+        opt: Mapping[str, Any] = scope["route_handler"].opt
+        headers = dict(scope["headers"])
+        needed = opt.get("scope")
+        if needed is None:  # the OPTIONS that Litestar adds to every path
+            raise ApiError(405, "not_found", "This method is not served here.")
+        if needed != PUBLIC:
+            scope["state"]["principal"] = await admit(self._access(), headers, needed, opt.get("sk_scope"))
+        if scope.get("method") in _WITH_BODY:
+            bytes_max = opt.get("body_bytes_max", BODY_BYTES_MAX)
+            _check_announced(headers, bytes_max, opt.get("content_types", JSON))
+            receive = _bounded(receive, bytes_max)
+        await next_app(scope, receive, send)
+
+
+def _check_announced(headers: Mapping[bytes, bytes], bytes_max: int, content_types: tuple[str, ...]) -> None:
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > bytes_max:
+        raise _too_large(bytes_max)
+    if length in {b"", b"0"} and b"transfer-encoding" not in headers:
+        return  # there is no body
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in content_types:
+        raise ApiError(415, "unsupported_media_type", f"Send the body as {' or '.join(content_types)}.")
+
+
+def _bounded(receive: Receive, bytes_max: int) -> Receive:
+    received = 0
+    is_complete = False
+
+    async def bounded() -> Any:
+        nonlocal received, is_complete
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message["body"])
+            is_complete = not message["more_body"]
+            if received > bytes_max:
+                raise _too_large(bytes_max)
+        elif not is_complete:
+            raise ApiError(400, "malformed_json", "The connection closed before the whole body had come.")
+        return message
+
+    return bounded
+
+
+def _too_large(bytes_max: int) -> ApiError:
+    return ApiError(413, "body_too_large", f"The body may have at most {bytes_max} bytes here.")
+
+
+async def stamp(message: Message, scope: Scope) -> None:
+    """Litestar's before_send hook: the request id and the security headers, on errors and unknown paths too."""
+    if message["type"] != "http.response.start":
+        return
+    headers = list(message["headers"])
+    present = {name for name, _ in headers}
+    headers.append((b"x-request-id", request_id_of(scope).encode()))
+    headers.extend(header for header in _HEADERS if header[0] not in present)
+    if scope.get("scheme") == "https":
+        headers.append(_HSTS)
+    message["headers"] = headers
+
+
+def refuse_open_routes(app: Litestar) -> None:
+    """Raises ImproperlyConfiguredException for a route that does not say who may call it."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", None) or [route.route_handler]:  # type: ignore[union-attr] # websocket and asgi routes have one
+            if getattr(handler, "http_methods", None) == {"OPTIONS"}:
+                continue
+            scope, sk_scope = handler.opt.get("scope"), handler.opt.get("sk_scope")
+            if scope not in SECRET_SCOPES | {PUBLIC, SDK} or (sk_scope is not None and sk_scope not in SECRET_SCOPES):
+                raise ImproperlyConfiguredException(
+                    f"{route.path} ({handler}): opt['scope'] is {scope!r}, sk_scope {sk_scope!r}"
+                )

@@ -1,0 +1,72 @@
+"""What one API worker holds open: opened in order, closed in reverse."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import asyncpg
+
+from service.clock import Clock, SystemClock
+from service.ingest import writer
+from service.ingest.buffer import EventBuffer
+from service.routes.health import Check
+from service.settings import Settings
+from service.store import migrate
+from service.store.access_cache import AccessCache
+from service.store.offer_ids import OfferIds
+from service.store.pool import open_pool
+from service.store.virtual_clock import VirtualClock
+
+
+class Resources:
+    """Parts that live as long as the worker; they exist from `open` to `close`."""
+
+    pool: asyncpg.Pool
+    clock: Clock
+    access: AccessCache
+    offer_ids: OfferIds
+    ingest: EventBuffer
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self.settings = settings
+        self._dsn = dsn
+        self._opened = AsyncExitStack()
+        self.readiness: Mapping[str, Check] = {
+            "database": self._check_database,
+            "migrations": self._check_migrations,
+        }
+
+    async def open(self) -> None:
+        """Opens everything; when a part fails, what was opened before it is closed again."""
+        async with AsyncExitStack() as stack:
+            self.pool = await open_pool(self._dsn, self.settings.pool_max)
+            stack.push_async_callback(self.pool.close)
+            self.clock = VirtualClock(self.pool) if self.settings.is_virtual_clock else SystemClock()
+            self.access = AccessCache(self.pool)
+            await self.access.load()
+            self.offer_ids = OfferIds(self.pool)
+            self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, writer.write)
+            self.ingest.open()
+            stack.push_async_callback(self.ingest.close)
+            self._opened = stack.pop_all()
+
+    async def close(self) -> None:
+        """Closes everything that is open."""
+        await self._opened.aclose()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open for as long as the context is."""
+        await self.open()
+        try:
+            yield
+        finally:
+            await self.close()
+
+    async def _check_database(self) -> str | None:
+        await self.pool.fetchval("select 1")
+        return None
+
+    async def _check_migrations(self) -> str | None:
+        async with self.pool.acquire() as connection:
+            missing = await migrate.pending(connection)
+        return f"not applied: {', '.join(missing)}" if missing else None

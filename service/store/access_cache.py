@@ -1,0 +1,111 @@
+"""Who may come in, in memory: every API worker reads keys and identity settings at most every two seconds."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import asyncpg
+
+from schema.access import IdentityMode, IdentitySettings
+from service.errors import ApiError
+from service.store import access
+from service.store.access import ActiveKey, digest_of
+from service.store.user_tokens import UserTokens
+from service.telemetry import logger
+
+REFRESH_S: Final = 2.0
+"""A revoked key works at most this long."""
+ON_DEMAND_S: Final = 0.1
+"""How often unknown secrets may make us look again: random ones then cost ten small queries a second, not one each."""
+OUTAGE_S: Final = 600.0
+"""How old the last reading may be while PostgreSQL does not answer."""
+READ_TIMEOUT_S: Final = 1.0
+UNKNOWN_MAX: Final = 4096
+
+_LOG: Final = logger("access")
+
+
+class AccessCache:
+    """Keys by the SHA-256 of their secret, and the identity settings. One a worker; `load` once before the first request."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._keys: dict[bytes, ActiveKey] = {}
+        self._unknown: set[bytes] = set()
+        self._settings = IdentitySettings(mode="required")
+        self._tokens = UserTokens([])
+        self._read_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._due_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    @property
+    def identity_mode(self) -> IdentityMode:
+        """What a publishable key needs to speak for a user, as last read."""
+        return self._settings.mode
+
+    async def load(self) -> None:
+        """Reads everything now: at start, and after this worker changed a key or the settings."""
+        async with self._lock:
+            await self._read()
+
+    async def key_of(self, secret: str) -> ActiveKey | None:
+        """The key of a secret; None for one that is unknown or revoked. Raises ApiError 503 when nobody can tell."""
+        digest = digest_of(secret)
+        if time.monotonic() >= self._due_at:
+            await self._refresh()
+        key = self._keys.get(digest)
+        if key is not None or digest in self._unknown:
+            return key
+        # Another worker may have made it a moment ago.
+        if not await self._refresh():
+            raise _unavailable()
+        key = self._keys.get(digest)
+        if key is None:
+            self._remember_unknown(digest)
+        return key
+
+    def user_of(self, token: str) -> str:
+        """The user id of a user token. Raises InvalidUserToken."""
+        return self._tokens.subject_of(token)
+
+    def _remember_unknown(self, digest: bytes) -> None:
+        if len(self._unknown) >= UNKNOWN_MAX:
+            self._unknown.clear()
+        self._unknown.add(digest)
+
+    async def _refresh(self) -> bool:
+        """One reading for all who ask at once; False when it failed and what was read before stands for a while longer."""
+        asked_at = time.monotonic()
+        async with self._lock:
+            if self._tried_at < asked_at:
+                await asyncio.sleep(self._tried_at + ON_DEMAND_S - asked_at)
+                await self._try()
+            if time.monotonic() - self._read_at > OUTAGE_S:
+                raise _unavailable()
+            return self._read_at >= asked_at
+
+    async def _try(self) -> None:
+        self._tried_at = time.monotonic()
+        try:
+            await self._read()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            self._due_at = time.monotonic() + REFRESH_S
+            _LOG.warning("keys cannot be read", error=type(error).__qualname__)
+
+    async def _read(self) -> None:
+        started_at = time.monotonic()
+        async with asyncio.timeout(READ_TIMEOUT_S), self._pool.acquire() as connection:
+            keys = await access.active_keys(connection)
+            settings = await access.read_identity(connection)
+        if settings != self._settings:
+            self._tokens = UserTokens(settings.keys)
+            self._settings = settings
+        self._keys = keys
+        self._unknown.clear()
+        self._read_at = started_at
+        self._due_at = started_at + REFRESH_S
+
+
+def _unavailable() -> ApiError:
+    return ApiError(503, "unavailable", "Keys cannot be checked at the moment; try again.", retry_after_s=1)

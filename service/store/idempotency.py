@@ -1,0 +1,85 @@
+"""Answers kept under an Idempotency-Key, in the same transaction as the effect they tell of."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from schema.ids import stable_entropy
+from service.errors import ApiError
+
+KEPT_FOR: Final = timedelta(hours=24)
+
+# The lock is tried in a statement of its own: the next one must see what its last holder committed.
+_LOCK: Final = "select pg_try_advisory_xact_lock($1)"
+_FIND: Final = """
+    select request_sha256, status, answer from idempotency_keys where key_id = $1 and idempotency_key = $2
+"""
+_KEEP: Final = """
+    insert into idempotency_keys (key_id, idempotency_key, request_sha256, status, answer, created_at)
+    values ($1, $2, $3, $4, $5, $6)
+"""
+_PURGE: Final = "delete from idempotency_keys where created_at < $1"
+
+
+class Attempt(NamedTuple):
+    """One try of a request: whose, under which Idempotency-Key (None: the client sent none), and what it asks for."""
+
+    key_id: UUID
+    idempotency_key: str | None
+    request_sha256: bytes
+
+
+class Answer(NamedTuple):
+    """An answer of success as it was sent."""
+
+    status: int
+    body: bytes
+
+
+class Once:
+    """An open transaction: `kept` is the answer of an earlier try; without one, act on `connection` and `keep` the answer."""
+
+    def __init__(self, connection: Any, attempt: Attempt, now: datetime, kept: Answer | None) -> None:
+        self.connection = connection
+        self.kept = kept
+        self._attempt = attempt
+        self._now = now
+
+    async def keep(self, answer: Answer) -> None:
+        """Stores the answer for a next try; without an Idempotency-Key nothing."""
+        key_id, idempotency_key, request_sha256 = self._attempt
+        if idempotency_key is not None:
+            await self.connection.execute(_KEEP, key_id, idempotency_key, request_sha256, *answer, self._now)
+
+
+@asynccontextmanager
+async def once(pool: Any, attempt: Attempt, now: datetime) -> AsyncIterator[Once]:
+    """A transaction in which an attempt acts at most once; an exception undoes the effect and keeps nothing.
+
+    Raises ApiError 409 idempotency_key_in_flight while another try runs (its lock goes with its transaction, also when
+    its process dies), and 422 idempotency_key_reused when the key came with another request.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        kept = None if attempt.idempotency_key is None else await _kept(connection, attempt)
+        yield Once(connection, attempt, now, kept)
+
+
+async def _kept(connection: Any, attempt: Attempt) -> Answer | None:
+    lock = stable_entropy(b"idempotency", attempt.key_id.bytes, str(attempt.idempotency_key).encode())
+    if not await connection.fetchval(_LOCK, int.from_bytes(lock[:8], signed=True)):
+        raise ApiError(
+            409, "idempotency_key_in_flight", "A request with this Idempotency-Key is being worked on.", retry_after_s=1
+        )
+    row = await connection.fetchrow(_FIND, attempt.key_id, attempt.idempotency_key)
+    if row is None:
+        return None
+    if row["request_sha256"] != attempt.request_sha256:
+        raise ApiError(422, "idempotency_key_reused", "This Idempotency-Key came with another request before.")
+    return Answer(row["status"], row["answer"])
+
+
+async def purge(connection: Any, now: datetime) -> None:
+    """Deletes the answers that are older than a day."""
+    await connection.execute(_PURGE, now - KEPT_FOR)

@@ -1,0 +1,97 @@
+"""Every route of the application, the ones of tomorrow too: who may call it, and that nothing of it runs in a thread."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from litestar import Litestar
+from litestar.utils.sync import AsyncCallable
+
+from service.app import create_app
+from service.guards import SECRET_SCOPES
+from service.resources import Resources
+from service.settings import Settings
+from service.store import virtual_clock
+from tests.integration.serving import NOW, Api, serving
+
+PARAMETERS = {"uuid": str(uuid.UUID(int=7)), "int": "7", "str": "seven"}
+
+
+class Operation(NamedTuple):
+    method: str
+    path: str
+    opt: dict[str, Any]
+    handler: Any
+
+
+def operations(app: Litestar) -> Iterator[Operation]:
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", None) or [route.route_handler]:
+            for method in sorted(handler.http_methods - {"OPTIONS"}):
+                path = re.sub(r"\{\w+:(\w+)\}", lambda found: PARAMETERS[found[1]], route.path)
+                yield Operation(method, path, handler.opt, handler)
+
+
+def application() -> Litestar:
+    settings = Settings(data_dir=Path("/nonexistent"), is_virtual_clock=True)
+    return create_app(Resources(settings, "postgresql://127.0.0.1:1/none"))
+
+
+async def status(api: Api, operation: Operation, headers: dict[str, str]) -> int:
+    media_type = operation.opt.get("content_types", ("application/json",))[0]
+    body = {"content": b"{}"} if operation.method in {"POST", "PUT", "PATCH"} else {}
+    answer = await api.request(operation.method, operation.path, headers=headers | {"Content-Type": media_type}, **body)
+    return answer.status_code
+
+
+async def test_every_route_denies_by_default(database: str) -> None:
+    async with serving(database, is_virtual_clock=True) as api:
+        await virtual_clock.start(api.resources.pool, NOW)
+        pk = await api.key("pk")
+        wrong_token = pk | {"X-User-Token": "not.a.token"}
+        secret = {scope: await api.key("sk", scope) for scope in sorted(SECRET_SCOPES)}  # type: ignore[arg-type] # a set of str
+        unknown = {"Authorization": "Bearer sk_unknownunknownunknown"}
+        walked = 0
+        for operation in operations(api.app):
+            scope = operation.opt["scope"]
+            needed = operation.opt.get("sk_scope", "admin") if scope == "sdk" else scope
+            if scope == "public":
+                assert await status(api, operation, {}) not in {401, 403}, operation
+                continue
+            walked += 1
+            assert await status(api, operation, {}) == 401, operation
+            assert await status(api, operation, unknown) == 401, operation
+            for other, headers in secret.items():
+                if other not in {needed, "admin"}:
+                    assert await status(api, operation, headers) == 403, (operation, other)
+            assert await status(api, operation, wrong_token) == (401 if scope == "sdk" else 403), operation
+            without_token = await status(api, operation, pk)
+            assert without_token != 401 if scope == "sdk" else without_token == 403, operation
+            allowed = await status(api, operation, secret[needed])
+            assert allowed < 500, (operation, allowed)
+            assert allowed not in {401, 403, 415}, (operation, allowed)
+        assert walked >= 7
+
+
+def test_nothing_runs_in_the_thread_pool() -> None:
+    app = application()
+    assert not [hook for hook in (*app.before_send, *app.after_exception) if isinstance(hook, AsyncCallable)]
+    for operation in operations(app):
+        handler = operation.handler
+        hooks = [
+            *handler.resolve_guards(),
+            handler.resolve_before_request(),
+            handler.resolve_after_response(),
+            handler.after_request,
+        ]
+        assert not [hook for hook in hooks if isinstance(hook, AsyncCallable)], operation
+        assert not handler.has_sync_callable or not handler.resolve_include_in_schema(), operation
+        for provide in handler.resolve_dependencies().values():
+            assert not isinstance(provide.dependency, AsyncCallable), operation
+
+
+def test_bodies_are_bounded_everywhere() -> None:
+    for operation in operations(application()):
+        assert operation.opt.get("body_bytes_max", 0) <= 16 * 1024 * 1024, operation

@@ -1,0 +1,213 @@
+import asyncio
+import time
+from typing import Any
+
+import jwt
+import pytest
+from litestar import Request, get, post
+
+from service.guards import Principal
+from service.settings import Secret
+from service.store import access, access_cache
+from service.store.access_cache import AccessCache
+from service.store.pool import open_pool
+from tests.integration.serving import NOW, Api, serving
+
+SECRET = "s" * 40
+
+
+@get("/probe/sdk", opt={"scope": "sdk", "sk_scope": "ingest"})
+async def sdk_probe(request: Request[Any, Any, Any]) -> dict[str, str | None]:
+    principal: Principal = request.scope["state"]["principal"]
+    return {"kind": principal.kind, "user": principal.user_external_id}
+
+
+@post("/probe/offers", opt={"scope": "offers"}, status_code=200)
+async def offers_probe() -> None: ...
+
+
+def user_token(sub: str, secret: str = SECRET, kid: str = "one") -> dict[str, str]:
+    claims = {"sub": sub, "exp": time.time() + 600}
+    return {"X-User-Token": jwt.encode(claims, secret, algorithm="HS256", headers={"kid": kid})}
+
+
+async def identity(api: Api, admin: dict[str, str], mode: str) -> None:
+    body = {"mode": mode, "keys": [{"kid": "one", "alg": "HS256", "secret": SECRET}]}
+    assert (await api.put("/v1/identity", json=body, headers=admin)).status_code == 200
+
+
+async def test_a_key_is_made_once_shown_once_and_revoked(database: str) -> None:
+    async with serving(database, offers_probe) as api:
+        admin = await api.key("sk", "admin")
+        made = await api.post("/v1/keys", json={"kind": "sk", "scopes": ["offers", "offers"]}, headers=admin)
+        assert made.status_code == 201
+        key = made.json()
+        assert key["secret"].startswith("sk_")
+        assert len(key["secret"]) >= 46
+        assert key["scopes"] == ["offers"]
+        bearer = {"Authorization": f"bearer {key['secret']}"}
+        assert (await api.post("/probe/offers", headers=bearer)).status_code == 200
+        listed = (await api.get("/v1/keys", headers=admin)).json()["data"]
+        assert [row["key_id"] for row in listed if row["prefix"] == key["prefix"]] == [key["key_id"]]
+        assert all("secret" not in row for row in listed)
+        assert (await api.delete(f"/v1/keys/{key['key_id']}", headers=admin)).status_code == 204
+        assert (await api.delete(f"/v1/keys/{key['key_id']}", headers=admin)).status_code == 204
+        assert (await api.post("/probe/offers", headers=bearer)).status_code == 401
+        unknown = await api.delete("/v1/keys/00000000-0000-0000-0000-000000000000", headers=admin)
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "body", [{"kind": "sk"}, {"kind": "pk", "scopes": ["admin"]}, {"kind": "sk", "scopes": ["all"]}, {}]
+)
+async def test_a_key_without_sense_is_refused(database: str, body: dict[str, Any]) -> None:
+    async with serving(database) as api:
+        assert (await api.post("/v1/keys", json=body, headers=await api.key("sk", "admin"))).status_code == 400
+
+
+async def test_a_repeated_creation_makes_one_key_and_keeps_no_secret(database: str) -> None:
+    async with serving(database) as api:
+        headers = await api.key("sk", "admin") | {"Idempotency-Key": "k1"}
+        body = {"kind": "pk"}
+        first = await api.post("/v1/keys", json=body, headers=headers)
+        again = await api.post("/v1/keys", json=body, headers=headers)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert "idempotent-replayed" not in first.headers
+        assert again.status_code == 201
+        assert again.json() == first.json() | {"secret": None}
+        kept = await api.resources.pool.fetchval("select convert_from(answer, 'utf8') from idempotency_keys")
+        assert first.json()["secret"] not in kept
+
+
+async def test_scopes_and_kinds_open_only_their_own_doors(database: str) -> None:
+    async with serving(database, sdk_probe, offers_probe) as api:
+        pk, ingest, admin = await api.key("pk"), await api.key("sk", "ingest"), await api.key("sk", "admin")
+        offers = await api.key("sk", "offers")
+        sdk = [
+            (await api.get("/probe/sdk", headers=headers)).status_code for headers in ({}, pk, ingest, admin, offers)
+        ]
+        assert sdk == [401, 200, 200, 200, 403]
+        found = [
+            (await api.post("/probe/offers", headers=headers)).status_code
+            for headers in ({}, pk, ingest, admin, offers)
+        ]
+        assert found == [401, 403, 403, 200, 200]
+        browser = {"Origin": "https://shop.example"}
+        assert (await api.get("/probe/sdk", headers=pk | browser)).status_code == 200
+        assert (await api.get("/probe/sdk", headers=ingest | browser)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Basic eDp5", "Bearer xx_1", "Bearer sk_", "Bearer sk_" + "x" * 400, "Bearer pk_é"]
+)
+async def test_what_is_no_key_is_refused(database: str, header: str) -> None:
+    async with serving(database, sdk_probe) as api:
+        answer = await api.get("/probe/sdk", headers={"Authorization": header.encode()})
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_user_token_is_believed_only_when_signed_by_a_known_key(database: str) -> None:
+    async with serving(database, sdk_probe) as api:
+        admin, pk = await api.key("sk", "admin"), await api.key("pk")
+        await identity(api, admin, "required")
+        good = await api.get("/probe/sdk", headers=pk | user_token("ann"))
+        assert good.json() == {"kind": "pk", "user": "ann"}
+        assert (await api.get("/probe/sdk", headers=pk)).json()["user"] is None
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann", "t" * 40))).status_code == 401
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann", kid="two"))).status_code == 401
+        assert (await api.put("/v1/identity", json={"mode": "required"}, headers=admin)).status_code == 200
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann"))).status_code == 401
+        await identity(api, admin, "disabled")
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann", "t" * 40))).json()["user"] is None
+
+
+async def test_identity_never_shows_a_secret_and_keeps_it_when_put_back(database: str) -> None:
+    async with serving(database, sdk_probe) as api:
+        admin, pk = await api.key("sk", "admin"), await api.key("pk")
+        await identity(api, admin, "optional")
+        shown = (await api.get("/v1/identity", headers=admin)).json()
+        assert shown == {"mode": "optional", "keys": [{"kid": "one", "alg": "HS256"}]}
+        assert (await api.put("/v1/identity", json=shown, headers=admin)).json() == shown
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann"))).json()["user"] == "ann"
+        renamed = {"mode": "optional", "keys": [{"kid": "two", "alg": "HS256"}]}
+        refused = await api.put("/v1/identity", json=renamed, headers=admin)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/keys/0")
+        twice = {"mode": "optional", "keys": [{"kid": "one", "alg": "HS256"}] * 2}
+        assert (await api.put("/v1/identity", json=twice, headers=admin)).status_code == 400
+
+
+async def test_another_worker_learns_of_new_and_revoked_keys_in_time(database: str) -> None:
+    pool = await open_pool(database, 2)
+    try:
+        cache = AccessCache(pool)
+        await cache.load()
+        secret = access.new_secret("sk")
+        assert await cache.key_of(secret) is None
+        await asyncio.sleep(access_cache.REFRESH_S + 0.05)  # what was unknown is asked for again
+        await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
+        key = await cache.key_of(secret)
+        assert key is not None
+        assert key.scopes == {"admin"}
+        fresh = access.new_secret("pk")
+        await access.create_key(pool, access.uuid7(NOW, b"0123456789"), "pk", [], secret=Secret(fresh), now=NOW)
+        assert await cache.key_of(fresh) is not None
+        await access.revoke_key(pool, key.key_id, NOW)
+        await asyncio.sleep(access_cache.REFRESH_S + 0.05)
+        assert await cache.key_of(secret) is None
+    finally:
+        await pool.close()
+
+
+async def test_unknown_secrets_cost_few_readings_and_bounded_memory(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_cache, "UNKNOWN_MAX", 8)
+    pool = await open_pool(database, 2)
+    readings = 0
+    real = access.active_keys
+
+    async def counted(connection: Any) -> Any:
+        nonlocal readings
+        readings += 1
+        return await real(connection)
+
+    monkeypatch.setattr(access, "active_keys", counted)
+    try:
+        cache = AccessCache(pool)
+        await cache.load()
+        found = await asyncio.gather(*(cache.key_of(f"sk_{number}") for number in range(300)))
+        assert found == [None] * 300
+        assert readings <= 3
+        assert len(cache._unknown) <= 8
+    finally:
+        await pool.close()
+
+
+async def test_known_keys_outlive_an_outage_and_unknown_ones_are_not_judged(database: str) -> None:
+    async with serving(database, sdk_probe) as api:
+        pk = await api.key("pk")
+        assert (await api.get("/probe/sdk", headers=pk)).status_code == 200
+        await api.resources.pool.close()
+        cache = api.resources.access
+        cache._due_at = 0.0
+        assert (await api.get("/probe/sdk", headers=pk)).status_code == 200
+        other = await api.get("/probe/sdk", headers={"Authorization": "Bearer sk_neverseenbefore0000000000"})
+        assert (other.status_code, other.json()["code"], other.headers["retry-after"]) == (503, "unavailable", "1")
+        cache._due_at, cache._read_at = 0.0, cache._read_at - access_cache.OUTAGE_S - 1
+        assert (await api.get("/probe/sdk", headers=pk)).status_code == 503
+
+
+async def test_the_bootstrap_key_is_made_once_and_stays_revoked(database: str) -> None:
+    pool = await open_pool(database, 4)
+    try:
+        secret = Secret("sk_" + "b" * 30)
+        await asyncio.gather(*(access.ensure_bootstrap_key(pool, secret, NOW) for _ in range(4)))
+        (key,) = await access.list_keys(pool)
+        await access.revoke_key(pool, key.key_id, NOW)
+        await access.ensure_bootstrap_key(pool, secret, NOW)
+        assert await access.active_keys(pool) == {}
+        stored = await pool.fetchrow("select api_keys::text from api_keys")
+        assert "bbbbbbbbb" not in stored[0]
+    finally:
+        await pool.close()

@@ -1,0 +1,78 @@
+import uuid
+
+import pytest
+from litestar import Litestar, get
+from litestar.exceptions import ImproperlyConfiguredException
+
+from schema.access import IdentityMode, KeyKind
+from service.errors import ApiError
+from service.guards import Principal, acting_user, refuse_open_routes
+from service.store.people import PersonKey
+
+
+def principal(kind: KeyKind, token_user: str | None = None) -> Principal:
+    return Principal(uuid.UUID(int=1), kind, frozenset({"ingest"} if kind == "sk" else ()), token_user)
+
+
+ANN, BOB, DEVICE = PersonKey(0, "ann"), PersonKey(0, "bob"), PersonKey(1, "device")
+
+
+@pytest.mark.parametrize("mode", ["disabled", "optional", "required"])
+def test_a_secret_key_acts_for_anyone(mode: IdentityMode) -> None:
+    assert acting_user(principal("sk"), "ann", None, mode) == ANN
+    assert acting_user(principal("sk"), "ann", "device", mode) == ANN
+    assert acting_user(principal("sk"), None, "device", mode) == DEVICE
+
+
+@pytest.mark.parametrize(
+    ("mode", "token_user", "user_id", "anonymous_id", "person"),
+    [
+        ("required", "ann", "ann", None, ANN),
+        ("required", "ann", "bob", None, None),
+        ("required", None, "ann", None, None),
+        ("required", None, "ann", "device", None),
+        ("required", None, None, "device", DEVICE),
+        ("required", "ann", None, "device", DEVICE),
+        ("required", "ann", None, None, ANN),
+        ("optional", None, "bob", None, BOB),
+        ("optional", "ann", "ann", None, ANN),
+        ("optional", "ann", "bob", None, ANN),
+        ("optional", "ann", None, "device", ANN),
+        ("optional", None, None, "device", DEVICE),
+        ("disabled", None, "bob", None, BOB),
+        ("disabled", None, None, "device", DEVICE),
+    ],
+)
+def test_a_publishable_key_acts_as_far_as_the_mode_lets_it(
+    mode: IdentityMode, token_user: str | None, user_id: str | None, anonymous_id: str | None, person: PersonKey | None
+) -> None:
+    caller = principal("pk", token_user)
+    if person is not None:
+        assert acting_user(caller, user_id, anonymous_id, mode) == person
+        return
+    with pytest.raises(ApiError) as caught:
+        acting_user(caller, user_id, anonymous_id, mode)
+    assert (caught.value.status, caught.value.code) == (403, "forbidden")
+
+
+def test_nobody_named_is_a_mistake_of_the_body() -> None:
+    with pytest.raises(ApiError) as caught:
+        acting_user(principal("sk"), None, None, "required")
+    assert caught.value.status == 400
+
+
+def test_admin_implies_every_scope_and_a_publishable_key_has_none() -> None:
+    admin = principal("sk")._replace(scopes=frozenset({"admin"}))
+    assert admin.may("ingest")
+    assert admin.may("reports")
+    assert not principal("sk").may("reports")
+    assert not principal("pk")._replace(scopes=frozenset({"admin"})).may("ingest")
+
+
+@pytest.mark.parametrize("opt", [{}, {"scope": "anyone"}, {"scope": None}, {"scope": "sdk", "sk_scope": "public"}])
+def test_a_route_that_does_not_say_who_may_call_it_is_refused(opt: dict[str, str | None]) -> None:
+    @get("/open", opt=opt)
+    async def open_to_all() -> None: ...
+
+    with pytest.raises(ImproperlyConfiguredException, match="/open"):
+        refuse_open_routes(Litestar([open_to_all], openapi_config=None))
