@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bandits.kernels.circular import smooth, window_sum
@@ -16,20 +17,22 @@ from bandits.kernels.symmetric import add_outer, pack, unpack
 from bandits.kernels.warm import warm
 from tests.reference import kernels as reference
 
+F64 = NDArray[np.float64]
+
 quick = settings(max_examples=50, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
 @quick
 @given(st.floats(-40, 40))
-def test_normal_is_scipy_s(x):
+def test_normal_is_scipy_s(x: float) -> None:
     assert cdf(x) == pytest.approx(ndtr(x), rel=1e-12, abs=0)
     assert pdf(x) == pytest.approx(math.exp(-x * x / 2) / math.sqrt(2 * math.pi), rel=1e-12, abs=0)
 
 
 @quick
 @given(st.floats(-6, 6, width=32))
-def test_fast_normal_is_close(x):
+def test_fast_normal_is_close(x: float) -> None:
     density, below = fast_pdf_cdf(np.float32(x))
     assert density == pytest.approx(pdf(x), rel=1e-4)
     assert below == pytest.approx(ndtr(x), abs=1e-5)
@@ -40,19 +43,19 @@ amounts = st.floats(-5, 5) | st.sampled_from([0.0, 1.0])
 
 @quick
 @given(amounts, st.sampled_from([0.0, 1e-9, 0.1, 1.0, 1e6]), amounts, st.sampled_from([0.0, 0.01, 0.5]), st.booleans())
-def test_gate_is_the_twin_s(value, sd, price, margin, is_value_nonnegative):
+def test_gate_is_the_twin_s(value: float, sd: F64, price: float, margin: float, is_value_nonnegative: bool) -> None:
     p = send_probability(value, sd, price, margin, is_value_nonnegative)
     assert p == pytest.approx(reference.send_probability(value, sd, price, margin, is_value_nonnegative), abs=1e-12)
 
 
-def test_gate_is_exactly_open_when_attention_is_free_and_nothing_can_harm():
+def test_gate_is_exactly_open_when_attention_is_free_and_nothing_can_harm() -> None:
     assert send_probability(0.0, 1.0, 0.0, 0.01, True) == 0.99
     assert send_probability(0.0, 1.0, 0.0, 0.01, False) == 0.5
 
 
 @quick
 @given(seeds, st.integers(0, 20))
-def test_gated_pmf_and_no_send_make_one(seed, arms):
+def test_gated_pmf_and_no_send_make_one(seed: int, arms: int) -> None:
     rng = np.random.default_rng(seed)
     weights = rng.random(arms) * (rng.random(arms) < 0.7)
     p = weights / weights.sum() if weights.any() else weights
@@ -65,7 +68,7 @@ def test_gated_pmf_and_no_send_make_one(seed, arms):
 
 @quick
 @given(seeds, st.integers(0, 12), st.integers(1, 40), st.sampled_from([0.0, 1e-6, 1.0, 1e3]))
-def test_linear_scores_are_the_twin_s(seed, arms, d, scale):
+def test_linear_scores_are_the_twin_s(seed: int, arms: int, d: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     phi = (rng.standard_normal((arms, d)) * (rng.random((arms, d)) < 0.5)).astype(np.float32)
     root = rng.standard_normal((d, d)) / np.sqrt(d)
@@ -78,7 +81,7 @@ def test_linear_scores_are_the_twin_s(seed, arms, d, scale):
     assert np.all(variance >= 0)
 
 
-def test_a_row_is_scored_to_the_same_bits_alone_and_in_a_batch():
+def test_a_row_is_scored_to_the_same_bits_alone_and_in_a_batch() -> None:
     rng = np.random.default_rng(2)
     phi = rng.standard_normal((57, 37)).astype(np.float32)
     S, m = np.eye(37, dtype=np.float32) + np.float32(0.1), rng.standard_normal(37).astype(np.float32)
@@ -89,7 +92,7 @@ def test_a_row_is_scored_to_the_same_bits_alone_and_in_a_batch():
     assert np.array_equal(batch, alone)
 
 
-def test_read_only_snapshots_are_accepted():
+def test_read_only_snapshots_are_accepted() -> None:
     m = np.frombuffer(np.ones(4, np.float32).tobytes(), np.float32)
     S = np.frombuffer(np.eye(4, dtype=np.float32).tobytes(), np.float32).reshape(4, 4)
     mean, variance = np.empty(2, np.float32), np.empty(2, np.float32)
@@ -99,7 +102,7 @@ def test_read_only_snapshots_are_accepted():
 
 @quick
 @given(seeds, st.integers(1, 40), st.sampled_from([0.0, 1.0, -0.5, 1e-9]))
-def test_packed_outer_product_is_the_twin_s(seed, d, weight):
+def test_packed_outer_product_is_the_twin_s(seed: int, d: int, weight: float) -> None:
     rng = np.random.default_rng(seed)
     full, x = rng.standard_normal((d, d)), rng.standard_normal(d).astype(np.float32)
     full = full + full.T
@@ -117,14 +120,14 @@ hour_kernels = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 @quick
 @given(seeds, hour_kernels, st.floats(0, 1), st.sampled_from([24, 168]))
-def test_smooth_is_the_twin_s(seed, weights, day_share, hours):
+def test_smooth_is_the_twin_s(seed: int, weights: list[float], day_share: float, hours: int) -> None:
     x = np.random.default_rng(seed).poisson(0.3, hours).astype(float)
     out = np.full(hours, np.nan)
     smooth(x, np.array(weights), day_share, out)
     assert np.allclose(out, reference.smooth(x, np.array(weights), day_share), rtol=1e-12, atol=1e-12)
 
 
-def test_smooth_keeps_the_total_and_wraps_around_the_week():
+def test_smooth_keeps_the_total_and_wraps_around_the_week() -> None:
     x, out = np.zeros(168), np.empty(168)
     x[0] = 1
     smooth(x, np.array([0.5, 0.25]), 0.0, out)
@@ -135,12 +138,12 @@ def test_smooth_keeps_the_total_and_wraps_around_the_week():
 
 @quick
 @given(seeds, st.integers(0, 400))
-def test_window_sum_is_the_twin_s(seed, width):
+def test_window_sum_is_the_twin_s(seed: int, width: int) -> None:
     x = np.random.default_rng(seed).dirichlet(np.full(168, 0.1))
     out = np.full(168, np.nan)
     window_sum(x, width, out)
     assert np.allclose(out, reference.window_sum(x, width), rtol=1e-12, atol=1e-12)
 
 
-def test_warm_runs_every_kernel():
+def test_warm_runs_every_kernel() -> None:
     warm()

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
 WORD = 2**64
 
 

@@ -7,6 +7,9 @@ from scipy.special import ndtr
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+F64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
 
 def argmax_pmf(mean: F64, sd: F64, mask: Mask, floor: float) -> F64:
     m, s = np.asarray(mean, float)[mask], np.asarray(sd, float)[mask]

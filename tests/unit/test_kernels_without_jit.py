@@ -22,7 +22,7 @@ print(*chosen, *propensity)
 """
 
 
-def test_the_kernels_run_as_plain_python():
+def test_the_kernels_run_as_plain_python() -> None:
     # Unsigned products that wrap around are meant; numpy scalars warn of them.
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:overflow encountered:RuntimeWarning", "-c", PROGRAM],
