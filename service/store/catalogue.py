@@ -51,9 +51,11 @@ class Catalogue:
     discount_minor: npt.NDArray[np.float64]
     index_by_external: dict[str, int]
     index_by_id: dict[int, int]
+    tag_id_by_name: dict[str, int]  # all tags of the taxonomy as of the load
+    store_bound: tuple[int, ...]  # positions of the offers that hold in some stores only
 
 
-def compose(version: int, stored: Sequence[StoredOffer]) -> Catalogue:
+def compose(version: int, stored: Sequence[StoredOffer], tag_id_by_name: dict[str, int]) -> Catalogue:
     """The arrays of offers that are sorted by id."""
     offers = [one.offer for one in stored]
     return Catalogue(
@@ -72,6 +74,8 @@ def compose(version: int, stored: Sequence[StoredOffer]) -> Catalogue:
         discount_minor=np.array([_discount_minor(offer) for offer in offers], np.float64),
         index_by_external={offer.offer_id: index for index, offer in enumerate(offers)},
         index_by_id={one.id: index for index, one in enumerate(stored)},
+        tag_id_by_name=tag_id_by_name,
+        store_bound=tuple(index for index, offer in enumerate(offers) if offer.store_ids or offer.exclude_store_ids),
     )
 
 
@@ -109,7 +113,7 @@ async def load(connection: Any, version: int | None = None) -> Catalogue:
     # Tags are only ever added, so that reading them after the offers finds them all.
     ids = dict(await connection.fetch(_TAGS))
     stored = [_stored(row, ids) for row in rows if row["offer_id"] is not None]
-    return compose(head if version is None else version, stored)
+    return compose(head if version is None else version, stored, ids)
 
 
 def _stored(row: Any, ids: dict[str, int]) -> StoredOffer:
@@ -121,7 +125,7 @@ class CatalogueCache:
     """The newest catalogue this process has seen; `current` is replaced whole and is empty before the first refresh."""
 
     def __init__(self) -> None:
-        self.current = compose(0, [])
+        self.current = compose(0, [], {})
 
     async def refresh(self, connection: Any) -> Catalogue:
         """Loads the catalogue when its version has changed; gives the current one."""

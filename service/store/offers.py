@@ -75,6 +75,11 @@ async def count(connection: Any) -> int:
     return int(await connection.fetchval(_COUNT))
 
 
+async def lock(connection: Any) -> None:
+    """Holds back every other change of the catalogue until the caller's transaction ends."""
+    await connection.execute(_LOCK)
+
+
 async def find(connection: Any, offer_ids: Collection[str]) -> dict[str, Offer]:
     """The present state of those offers that are in the catalogue, by offer_id."""
     rows = await connection.fetch(_CURRENT, list(offer_ids))
@@ -107,7 +112,7 @@ async def put_all(connection: Any, offers: Sequence[Offer], now: datetime) -> Co
         CatalogueFull, TagsFull: nothing was written.
     """
     async with connection.transaction():
-        await connection.fetchval(_LOCK)
+        await lock(connection)
         comparison = await compare(connection, offers)
         written = comparison.new + comparison.changed
         if not written:
@@ -125,7 +130,7 @@ async def create(connection: Any, offer: Offer, now: datetime) -> None:
         OfferExists, CatalogueFull, TagsFull: nothing was written.
     """
     async with connection.transaction():
-        await connection.fetchval(_LOCK)
+        await lock(connection)
         if await find(connection, [offer.offer_id]):
             raise OfferExists
         await put_all(connection, [offer], now)
@@ -138,7 +143,7 @@ async def patch(connection: Any, offer_id: str, change: Callable[[Offer], Offer]
         OfferMissing, TagsFull, whatever `change` raises: nothing was written.
     """
     async with connection.transaction():
-        await connection.fetchval(_LOCK)
+        await lock(connection)
         present = await find(connection, [offer_id])
         if not present:
             raise OfferMissing
@@ -156,7 +161,7 @@ async def delete(connection: Any, offer_id: str) -> None:
         OfferMissing: it is not there.
     """
     async with connection.transaction():
-        await connection.fetchval(_LOCK)
+        await lock(connection)
         if not await find(connection, [offer_id]):
             raise OfferMissing
         await connection.execute(_CLOSE, [offer_id], await _advance(connection))

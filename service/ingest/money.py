@@ -1,0 +1,59 @@
+"""Money as people write it (1.50) and as we keep it (150 minor units): exact, never by way of a float."""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+ZERO_DECIMALS: Final = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
+)
+THREE_DECIMALS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+
+_AMOUNT: Final = re.compile(r"([+-]?)([0-9]{1,15})(?:\.([0-9]{1,9}))?")
+_THOUSANDS: Final = re.compile(r"[+-]?[0-9]{1,3}(?:([.,' \u00a0\u202f])[0-9]{3})(?:\1[0-9]{3})*(?:[.,][0-9]+)?")
+_SIGN: Final = re.compile(r"[^\W\d_]|[$€£¥₩₹¢]")
+
+
+class NotMoney(ValueError):  # noqa: N818 - reads as a state at the place where it is caught
+    """The text is not an amount; the message says why, as the end of a sentence that begins with the text."""
+
+
+def decimals_of(currency: str) -> int:
+    """Decimals of the minor unit by ISO 4217: 0, 2 or 3; unknown codes have 2."""
+    return 0 if currency in ZERO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
+
+
+def read_decimal(text: str, *, comma_is_point: bool) -> Decimal:
+    """A plain decimal number; with `comma_is_point` its decimal sign may also be a comma.
+
+    Raises:
+        NotMoney: it is anything else.
+    """
+    plain = text.replace(",", ".") if comma_is_point and text.count(",") == 1 and "." not in text else text
+    match = _AMOUNT.fullmatch(plain)
+    if match is None:
+        raise NotMoney(_why_not(text))
+    return Decimal(plain)
+
+
+def _why_not(text: str) -> str:
+    if _SIGN.search(text):
+        return "is not a plain number: write it without letters and currency signs, as in 1.50"
+    if re.fullmatch(r"[+-]?[0-9]+,[0-9]{1,2}", text):
+        return f"has a decimal comma: in a file with commas between the columns write {text.replace(',', '.')}"
+    if _THOUSANDS.fullmatch(text):
+        return "has separators of thousands: write it without them, as in 1234.50"
+    return "is not a number: write it as 1.50"
+
+
+def to_minor(amount: Decimal, currency: str) -> int:
+    """The amount in minor units of the currency.
+
+    Raises:
+        NotMoney: it is written with more decimals than the currency has, which is how 1.000 for a thousand is caught.
+    """
+    allowed = decimals_of(currency)
+    written = -int(amount.as_tuple().exponent)
+    if written > allowed:
+        raise NotMoney(f"has {written} decimals, but {currency} has {allowed or 'none'}")
+    return int(amount.scaleb(allowed))

@@ -1,0 +1,226 @@
+"""What every offer must fulfil, however it came in: one spelling of its texts, and rules told field by field."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from schema.offer import TAGS_PER_OFFER_MAX, Creative, Offer
+from schema.problem import FieldError
+from service.store import tags
+
+MINOR_MAX: Final = 10**12
+STORES_MAX: Final = 10_000
+AGE_MAX: Final = 120
+
+_KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL_BUT_BREAKS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_APP_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
+# Schemes that run code, read files or leave the app unprotected; any other scheme with :// is some app's own.
+_REFUSED_SCHEMES: Final = frozenset(
+    {
+        "about",
+        "blob",
+        "chrome",
+        "content",
+        "data",
+        "file",
+        "filesystem",
+        "ftp",
+        "http",
+        "intent",
+        "jar",
+        "javascript",
+        "resource",
+        "vbscript",
+        "view-source",
+        "ws",
+        "wss",
+    }
+)
+
+_TITLE: Final = "/creative/title"
+_BODY: Final = "/creative/body"
+_IMAGE: Final = "/creative/image_url"
+_LINK: Final = "/creative/deep_link"
+
+
+def normalised(offer: Offer) -> Offer:
+    """The offer as it is kept: texts trimmed, a title on one line, tags in their one spelling, nothing named twice, instants in UTC."""
+    creative = offer.creative
+    return msgspec.structs.replace(
+        offer,
+        creative=Creative(
+            title=" ".join(creative.title.split()),
+            body=creative.body.replace("\r\n", "\n").replace("\r", "\n").strip(),
+            image_url=(creative.image_url or "").strip() or None,
+            deep_link=(creative.deep_link or "").strip() or None,
+        ),
+        tags=list(dict.fromkeys(tags.normalise(tag) for tag in offer.tags)),
+        code=(offer.code or "").strip() or None,
+        starts_at=_in_utc(offer.starts_at),
+        ends_at=_in_utc(offer.ends_at),
+        store_ids=list(dict.fromkeys(store.strip() for store in offer.store_ids)),
+        exclude_store_ids=list(dict.fromkeys(store.strip() for store in offer.exclude_store_ids)),
+        channels=list(dict.fromkeys(offer.channels)),
+    )
+
+
+def _in_utc(instant: datetime | None) -> datetime | None:
+    try:
+        return instant if instant is None or instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:  # in UTC it lies before year 1 or after 9999; _instant says so
+        return instant
+
+
+def problems(offer: Offer, known_bad: Collection[str] = ()) -> list[FieldError]:
+    """What is wrong with a normalised offer; fields whose pointer is in `known_bad`, and rules about them, are passed over."""
+    found = [error for error in _field_problems(offer) if error.pointer not in known_bad]
+    bad = {*known_bad, *(error.pointer for error in found)}
+    for fields, rule in _RULES_ACROSS:
+        if bad.isdisjoint(fields):
+            found.extend(rule(offer))
+    return found
+
+
+def _field_problems(offer: Offer) -> Iterator[FieldError]:
+    creative = offer.creative
+    if not _KEY.fullmatch(offer.offer_id):
+        yield _wrong("/offer_id", "has 1 to 64 letters, digits and the signs . _ : - and nothing else")
+    yield from _text(_TITLE, creative.title, 120, least=1)
+    yield from _text(_BODY, creative.body, 400, unfit=_CONTROL_BUT_BREAKS)
+    yield from _url(_IMAGE, creative.image_url, _is_https, "must begin with https:// and a host")
+    yield from _url(
+        _LINK, creative.deep_link, _is_deep_link, "must begin with https:// or the scheme of an app (myapp://)"
+    )
+    yield from _tags(offer.tags)
+    yield from _amounts(offer)
+    if not _CURRENCY.fullmatch(offer.currency):
+        yield _wrong("/currency", "is a code of three capital letters, as in USD")
+    yield from _text("/code", offer.code or "", 128)
+    yield from _instant("/starts_at", offer.starts_at)
+    yield from _instant("/ends_at", offer.ends_at)
+    yield from _stores("/store_ids", offer.store_ids)
+    yield from _stores("/exclude_store_ids", offer.exclude_store_ids)
+    if not offer.channels:
+        yield _wrong("/channels", "names at least one of push and in_app", "required")
+    if not 0 <= offer.min_age <= AGE_MAX:
+        yield _wrong("/min_age", f"lies between 0 and {AGE_MAX}", "out_of_range")
+
+
+def _wrong(pointer: str, rule: str, code: str = "invalid") -> FieldError:
+    return FieldError(pointer=pointer, code=code, detail=f"{pointer.rsplit('/', 1)[-1]} {rule}")
+
+
+def _text(
+    pointer: str, text: str, most: int, *, least: int = 0, unfit: re.Pattern[str] = _CONTROL
+) -> Iterator[FieldError]:
+    if len(text) < least:
+        yield _wrong(pointer, "must not be empty", "required")
+    if len(text) > most:
+        yield _wrong(pointer, f"has {len(text)} characters; at most {most} are allowed", "too_long")
+    if unfit.search(text):
+        yield _wrong(pointer, "holds a control character", "control_character")
+
+
+def _url(pointer: str, url: str | None, is_allowed: Callable[[str], bool], rule: str) -> Iterator[FieldError]:
+    if url is None:
+        return
+    if not is_allowed(url):
+        yield _wrong(pointer, rule, "scheme_not_allowed")
+    elif any(character.isspace() for character in url):
+        yield _wrong(pointer, "holds white space: write it as %20")
+    yield from _text(pointer, url, 2048)
+
+
+def _is_https(url: str) -> bool:
+    try:
+        return url.startswith("https://") and bool(urlsplit(url).hostname)
+    except ValueError:  # such as an unclosed bracket around an IPv6 address
+        return False
+
+
+def _is_deep_link(url: str) -> bool:
+    scheme, separator, rest = url.partition("://")
+    if scheme.lower() == "https":
+        return _is_https(f"https://{rest}")
+    return bool(separator and rest and _APP_SCHEME.fullmatch(scheme.lower())) and scheme.lower() not in _REFUSED_SCHEMES
+
+
+def _tags(names: Sequence[str]) -> Iterator[FieldError]:
+    if not names:
+        yield _wrong("/tags", "names at least one tag", "required")
+    if len(names) > TAGS_PER_OFFER_MAX:
+        yield _wrong("/tags", f"names {len(names)} tags; at most {TAGS_PER_OFFER_MAX} are allowed", "too_many")
+    for index, name in enumerate(names):
+        if not tags.is_fit(name):
+            rule = f"a tag has 1 to {tags.TAG_CHARACTERS_MAX} characters, without ';' and control characters"
+            yield FieldError(pointer=f"/tags/{index}", code="invalid", detail=rule)
+
+
+def _stores(pointer: str, stores: Sequence[str]) -> Iterator[FieldError]:
+    if len(stores) > STORES_MAX:
+        yield _wrong(pointer, f"names {len(stores)} stores; at most {STORES_MAX} are allowed", "too_many")
+    for index, store in enumerate(stores):
+        if not 0 < len(store) <= 64 or ";" in store or _CONTROL.search(store):
+            rule = "the id of a store has 1 to 64 characters, without ';' and control characters"
+            yield FieldError(pointer=f"{pointer}/{index}", code="invalid", detail=rule)
+
+
+def _amounts(offer: Offer) -> Iterator[FieldError]:
+    for pointer, minor, least in (
+        ("/price_minor", offer.price_minor, 0),
+        ("/discount_minor", offer.discount_minor, 0),
+        ("/margin_minor", offer.margin_minor, -MINOR_MAX),
+    ):
+        if minor > MINOR_MAX:
+            yield _wrong(pointer, "is too large", "out_of_range")
+        elif minor < least:
+            yield _wrong(pointer, "is too small" if least else "must not be negative", "out_of_range")
+    if not 0 <= offer.discount_percent <= 100:
+        yield _wrong("/discount_percent", "lies between 0 and 100", "out_of_range")
+
+
+def _instant(pointer: str, instant: datetime | None) -> Iterator[FieldError]:
+    if instant is not None and instant.tzinfo is None:
+        yield _wrong(pointer, "needs an offset or Z, as in 2026-12-01T08:00:00+01:00", "offset_missing")
+    elif instant is not None and instant.tzinfo is not UTC:
+        yield _wrong(pointer, "lies outside of the years 1 to 9999 in UTC", "out_of_range")
+
+
+def _period(offer: Offer) -> Iterator[FieldError]:
+    if offer.starts_at is not None and offer.ends_at is not None and offer.ends_at <= offer.starts_at:
+        yield _wrong("/ends_at", "must be after starts_at", "not_after_start")
+
+
+def _discount(offer: Offer) -> Iterator[FieldError]:
+    kind = offer.discount_type
+    for pointer, given, matching in (
+        ("/discount_percent", offer.discount_percent > 0, "percent"),
+        ("/discount_minor", offer.discount_minor > 0, "amount"),
+    ):
+        if given and kind != matching:
+            detail = f"discount_type is '{kind}', so no {matching} may be given"
+            yield FieldError(pointer=pointer, code="discount_mismatch", detail=detail)
+        if not given and kind == matching:
+            detail = f"discount_type is '{kind}', so a {matching} above 0 is needed"
+            yield FieldError(pointer=pointer, code="discount_mismatch", detail=detail)
+
+
+def _stores_apart(offer: Offer) -> Iterator[FieldError]:
+    both = set(offer.store_ids) & set(offer.exclude_store_ids)
+    if both:
+        detail = f"store {min(both)!r} is both named and excluded"
+        yield FieldError(pointer="/exclude_store_ids", code="contradiction", detail=detail)
+
+
+_RULES_ACROSS: Final = (
+    (("/starts_at", "/ends_at"), _period),
+    (("/discount_type", "/discount_percent", "/discount_minor"), _discount),
+    (("/store_ids", "/exclude_store_ids"), _stores_apart),
+)
