@@ -1,7 +1,7 @@
 """Scores of the shared linear model: mean phi.m and variance phi' S phi of every candidate.
 
-A row's result depends on that row alone, so one user and a batch of users are scored to the same bits. BLAS would be
-no quicker at this size and promises no such thing.
+A row's result depends on that row alone, so one user and a batch of users are scored to the same bits. BLAS promises no
+such thing, and inside Numba it would need SciPy at run time.
 """
 
 import numpy as np
@@ -21,25 +21,31 @@ def _dot(x: F32, y: F32) -> np.float32:
 
 
 @kernel(lanes=True)
-def _times_matrix(x: F32, S: F32, y: F32) -> None:
-    """Write x S into y, eight rows of S at a time, so that y is read and written an eighth as often."""
+def _eight_rows(x: F32, S: F32, i: int) -> np.float32:
+    """Rows i to i + 7 of the quadratic form; one pass over x for eight rows, and nothing is stored on the way."""
+    a, b, c, e = x[i], x[i + 1], x[i + 2], x[i + 3]
+    f, g, h, r = x[i + 4], x[i + 5], x[i + 6], x[i + 7]
+    total = np.float32(0.0)
+    for j in range(x.shape[0]):
+        total += x[j] * (
+            (a * S[i, j] + b * S[i + 1, j])
+            + (c * S[i + 2, j] + e * S[i + 3, j])
+            + (f * S[i + 4, j] + g * S[i + 5, j])
+            + (h * S[i + 6, j] + r * S[i + 7, j])
+        )
+    return total
+
+
+@kernel()
+def _quadratic_form(x: F32, S: F32) -> np.float32:
     d = x.shape[0]
     whole = d - d % 8
-    for j in range(d):
-        y[j] = np.float32(0.0)
+    total = np.float32(0.0)
     for i in range(0, whole, 8):
-        a, b, c, e = x[i], x[i + 1], x[i + 2], x[i + 3]
-        f, g, h, r = x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        for j in range(d):
-            y[j] += (
-                (a * S[i, j] + b * S[i + 1, j])
-                + (c * S[i + 2, j] + e * S[i + 3, j])
-                + (f * S[i + 4, j] + g * S[i + 5, j])
-                + (h * S[i + 6, j] + r * S[i + 7, j])
-            )
+        total += _eight_rows(x, S, i)
     for i in range(whole, d):
-        for j in range(d):
-            y[j] += x[i] * S[i, j]
+        total += x[i] * _dot(x, S[i])
+    return total
 
 
 @kernel(void(f32_in_2d, f32_in, f32_in_2d, f32_out, f32_out))
@@ -53,9 +59,6 @@ def linear_scores(phi: F32, m: F32, S: F32, mean: F32, variance: F32) -> None:
         mean: (arms,) out.
         variance: (arms,) out; rounding below 0 is cut to 0.
     """
-    y = np.empty(m.shape[0], np.float32)
     for k in range(phi.shape[0]):
-        x = phi[k]
-        _times_matrix(x, S, y)
-        mean[k] = _dot(x, m)
-        variance[k] = max(_dot(x, y), np.float32(0.0))
+        mean[k] = _dot(phi[k], m)
+        variance[k] = max(_quadratic_form(phi[k], S), np.float32(0.0))

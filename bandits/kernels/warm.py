@@ -13,6 +13,14 @@ from bandits.kernels.slate import draw_slate
 from bandits.kernels.symmetric import add_outer, pack, unpack
 
 
+_done: list[bool] = []
+
+
+def is_warm() -> bool:
+    """Whether `warm` has run in this process."""
+    return bool(_done)
+
+
 def warm() -> None:
     """Run each kernel on arrays of two arms; microseconds when the kernels were compiled at import, as they are."""
     _choose(np.array([0.0, 1.0]), np.array([1.0, 0.5]))
@@ -20,6 +28,7 @@ def warm() -> None:
     week, out = np.full(168, 1 / 168), np.empty(168)
     smooth(week, np.array([0.5, 0.25]), 0.5, out)
     window_sum(week, 24, out)
+    _done.append(True)
 
 
 def _choose(mean: np.ndarray, sd: np.ndarray) -> None:
