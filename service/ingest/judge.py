@@ -1,0 +1,121 @@
+"""Which of the decoded events may be written, and when they truly happened."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+
+from schema.event import CODES, Event, EventProblem, EventType, Tag
+from service.errors import ApiError
+from service.ingest.checked import CheckedEvent
+from service.ingest.envelope import Rejected
+from service.store import events
+from service.store.people import PersonKey
+
+SKEW_TOLERATED: Final = timedelta(seconds=30)
+FUTURE_TOLERATED: Final = timedelta(minutes=1)
+AGE_MAX: Final = timedelta(days=7)
+BACKFILL_AGE_MAX: Final = timedelta(days=400)
+
+_Tags = Annotated[list[Tag], msgspec.Meta(max_length=64)]
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Caller(NamedTuple):
+    """What the key allows: `acts_as(user_id, anonymous_id)` names the person or raises ApiError."""
+
+    is_secret: bool
+    may_backfill: bool
+    acts_as: Callable[[str | None, str | None], PersonKey]
+
+
+class Moment(NamedTuple):
+    """When a batch was received, and what to add to its clients' instants."""
+
+    now: datetime
+    correction: timedelta
+
+
+def moment(sent_at: datetime, now: datetime) -> Moment:
+    """A client's clock is wrong by now - sent_at; less than SKEW_TOLERATED is the way of the message and left alone."""
+    skew = now - sent_at
+    return Moment(now, skew if abs(skew) > SKEW_TOLERATED else timedelta())
+
+
+def judge(
+    decoded: Sequence[Event | EventProblem], received: Moment, caller: Caller, offer_ids: Mapping[str, int]
+) -> tuple[list[CheckedEvent], list[EventProblem]]:
+    """The events that may be written, in their order, and why the others may not."""
+    accepted: list[CheckedEvent] = []
+    problems: list[EventProblem] = []
+    for place, event in enumerate(decoded):
+        if isinstance(event, EventProblem):
+            problems.append(event)
+            continue
+        try:
+            accepted.append(_check(event, received, caller, offer_ids))
+        except Rejected as rejected:
+            problems.append(rejected.at(place))
+    return accepted, problems
+
+
+def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[str, int]) -> CheckedEvent:
+    kind = CODES[event.type]
+    if kind is EventType.REDEEMED and not caller.is_secret:
+        raise Rejected("/type", "forbidden", "a redemption is told by the till, with a secret key")
+    return CheckedEvent(
+        person=_person(event, caller),
+        event_key=events.key_of(event.event_id),
+        type=kind,
+        occurred_at=_occurred_at(event, received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX),
+        received_at=received.now,
+        offer_id=_offer(event, offer_ids),
+        decision_id=event.decision_id,
+        slot=event.slot,
+        tags=_tags(event.properties),
+        properties=_text(event.properties),
+    )
+
+
+def _person(event: Event, caller: Caller) -> PersonKey:
+    if (event.user_id is None) == (event.anonymous_id is None):
+        raise Rejected("/user_id", "invalid_field", "name the person by exactly one of user_id and anonymous_id")
+    try:
+        return caller.acts_as(event.user_id, event.anonymous_id)
+    except ApiError as error:
+        raise Rejected("/user_id" if event.user_id else "/anonymous_id", error.code, error.detail) from None
+
+
+def _occurred_at(event: Event, received: Moment, age_max: timedelta) -> datetime:
+    try:
+        age = received.now - event.occurred_at - received.correction
+    except OverflowError:
+        raise Rejected("/occurred_at", "invalid_field", "no such instant") from None
+    if age < -FUTURE_TOLERATED:
+        raise Rejected("/occurred_at", "in_future", "the event happens after it was sent")
+    if age > age_max:
+        raise Rejected("/occurred_at", "too_old", f"events are taken for {age_max.days} days after they happened")
+    return received.now - max(age, timedelta())
+
+
+def _offer(event: Event, offer_ids: Mapping[str, int]) -> int | None:
+    if event.offer_id is None:
+        return None
+    if event.offer_id not in offer_ids:
+        raise Rejected("/offer_id", "unknown_offer", "no offer of this name was ever uploaded")
+    return offer_ids[event.offer_id]
+
+
+def _tags(properties: dict[str, Any]) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(msgspec.convert(properties.get("tags", []), _Tags)))
+    except msgspec.ValidationError as error:
+        raise Rejected("/properties/tags", "invalid_field", str(error)) from None
+
+
+def _text(properties: dict[str, Any]) -> str:
+    try:
+        return _ENCODER.encode(properties).decode()
+    except (ValueError, OverflowError, RecursionError):
+        raise Rejected("/properties", "invalid_field", "a number is too large or a value nested too deeply") from None

@@ -1,0 +1,48 @@
+"""For whom a call acts, and texts from a path or query that PostgreSQL can hold."""
+
+from typing import Any, Final
+
+from litestar import Request
+
+from service import guards
+from service.errors import ApiError, invalid_field
+from service.guards import Principal
+from service.store import zones
+from service.store.access_cache import AccessCache
+from service.store.people import USER, PersonKey
+
+_ID_CHARACTERS_MAX: Final = 128
+
+
+def principal_of(request: Request[Any, Any, Any]) -> Principal:
+    """Who calls, as the gate found out."""
+    return request.scope["state"]["principal"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
+
+
+def person_of(
+    request: Request[Any, Any, Any], access: AccessCache, user_id: str | None, anonymous_id: str | None = None
+) -> PersonKey:
+    """The person a call acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
+    return guards.acting_user(principal_of(request), user_id, anonymous_id, access.identity_mode)
+
+
+def owner_of(request: Request[Any, Any, Any], access: AccessCache, user_id: str) -> PersonKey:
+    """The user a path names. Raises ApiError 400 for an unfit id, 403 when it is somebody else's."""
+    person = person_of(request, access, fit_id("path:user_id", user_id))
+    if person != PersonKey(USER, user_id):
+        raise ApiError(403, "forbidden", "The user token speaks for another user.")
+    return person
+
+
+def fit_id(place: str, text: str) -> str:
+    """An id out of a path or query. Raises ApiError 400 when it cannot be one."""
+    if not 0 < len(text) <= _ID_CHARACTERS_MAX or not text.isprintable():
+        raise invalid_field(place, f"An id has 1 to {_ID_CHARACTERS_MAX} printable characters.")
+    return text
+
+
+def check_zone(zone: str | None) -> None:
+    """Raises ApiError 400 for a time zone that the IANA database does not know."""
+    if zone is not None and not zones.is_known(zone):
+        detail = "This time zone is unknown; send a name of the IANA database, such as America/New_York."
+        raise invalid_field("/time_zone", detail)

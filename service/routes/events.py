@@ -1,0 +1,54 @@
+"""POST /v1/events: what apps and tills report."""
+
+from typing import Any, Final
+
+from litestar import Controller, Request, post
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from schema.event import BATCH_BYTES_MAX, BatchAnswer
+from service.clock import Clock
+from service.ingest import intake
+from service.ingest.buffer import EventBuffer
+from service.ingest.judge import Caller
+from service.routes.caller import person_of, principal_of
+from service.store.access_cache import AccessCache
+from service.store.offer_ids import OfferIds
+
+_OPT: Final = {"scope": "sdk", "sk_scope": "ingest", "body_bytes_max": BATCH_BYTES_MAX}
+
+
+def caller_of(request: Request[Any, Any, Any], access: AccessCache) -> Caller:
+    """What the key of a request allows with events."""
+    principal = principal_of(request)
+    return Caller(
+        is_secret=principal.kind == "sk",
+        may_backfill=principal.may("ingest"),
+        acts_as=lambda user_id, anonymous_id: person_of(request, access, user_id, anonymous_id),
+    )
+
+
+class EventController(Controller):
+    """Takes events in batches."""
+
+    path = "/v1/events"
+    tags = ("events",)
+    opt = _OPT
+
+    @post(status_code=200)
+    async def take(
+        self,
+        request: Request[Any, Any, Any],
+        clock: NamedDependency[SkipValidation[Clock]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+        offer_ids: NamedDependency[SkipValidation[OfferIds]],
+        ingest: NamedDependency[SkipValidation[EventBuffer]],
+    ) -> BatchAnswer:
+        """Judges every event by itself, writes the good ones, and answers after the commit.
+
+        The body is `{sent_at, batch: [event, …]}` with at most 500 events and 512 kB. An event sent twice with the same
+        event_id within seven days is a duplicate. When sent_at is more than 30 s off our clock, the same difference is
+        added to each occurred_at. Events older than 7 days are refused (400 days for a secret key), and those of the future.
+        """
+        body = await request.body()
+        return await intake.take(body, caller_of(request, access), await clock.now(), offer_ids, ingest)

@@ -1,0 +1,154 @@
+"""Who people are, what they have asked for, and what they allow."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import msgspec
+from litestar import Controller, Request, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, SkipValidation
+
+from schema.preferences import Consent, ConsentPatch, Preferences, PreferencesPatch
+from schema.user import Acknowledgement, Identify
+from service.clock import Clock
+from service.errors import ApiError, invalid_field
+from service.routes.acting import act_once
+from service.routes.caller import check_zone, owner_of, person_of
+from service.store import identify, preferences
+from service.store.access_cache import AccessCache
+from service.store.identify import Profile, TraitsTooLarge
+from service.store.merge import MergeState
+from service.store.offer_ids import OfferIds
+from service.store.people import USER
+from service.store.preferences import Wishes
+
+T = TypeVar("T")
+
+_OWN_DATA: Final = {"scope": "sdk", "sk_scope": "users"}
+
+
+class IdentifyController(Controller):
+    """Tells us who somebody is."""
+
+    path = "/v1/identify"
+    tags = ("users",)
+    opt = _OWN_DATA
+
+    @post(status_code=200)
+    async def identify(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[Identify],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+        merge_state: NamedDependency[SkipValidation[MergeState]],
+    ) -> Response[Acknowledgement]:
+        """Merges traits key by key. With both ids all that is known of the anonymous one becomes the user's:
+
+        history, devices, thumbs-downs and snoozes united, and of opt-outs, mutes and consent the stricter.
+        """
+        check_zone(data.time_zone)
+        person = person_of(request, access, data.user_id, data.anonymous_id)
+        known = person.external_id if person.kind == USER else None
+        profile = Profile(data.time_zone, data.locale, data.birth_date, data.traits)
+        now = await clock.now()
+
+        async def effect(connection: Any) -> Acknowledgement:
+            try:
+                watermark = await identify.identify(
+                    connection, known, data.anonymous_id, profile, now, merge_state=merge_state
+                )
+            except TraitsTooLarge as error:
+                raise invalid_field("/traits", str(error)) from None
+            return Acknowledgement(applied=True, feedback_applied_through=watermark)
+
+        return await act_once(request, pool, now, effect, status=200)
+
+
+class UserController(Controller):
+    """A person's own controls."""
+
+    path = "/v1/users/{user_id:str}"
+    tags = ("users",)
+    opt = _OWN_DATA
+
+    @get("/preferences", status_code=200)
+    async def preferences(
+        self,
+        request: Request[Any, Any, Any],
+        user_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+    ) -> Preferences:
+        """Offers never to be shown, offers not to be shown now, and silence."""
+        found = await preferences.read(pool, owner_of(request, access, user_id), await clock.now())
+        return _known(found)
+
+    @patch("/preferences", status_code=200)
+    async def change_preferences(
+        self,
+        request: Request[Any, Any, Any],
+        user_id: FromPath[str],
+        data: JSONBody[PreferencesPatch],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+        offer_ids: NamedDependency[SkipValidation[OfferIds]],
+    ) -> Preferences:
+        """Adds or undoes vetoes, ends snoozes, mutes until an instant; counts in the very next decision."""
+        key = owner_of(request, access, user_id)
+        is_mute_named = data.muted_until is not msgspec.UNSET
+        wishes = Wishes(
+            add_vetoes=await _ids(offer_ids, data.add_vetoes, "/add_vetoes"),
+            remove_vetoes=await _ids(offer_ids, data.remove_vetoes, "/remove_vetoes"),
+            remove_snoozes=await _ids(offer_ids, data.remove_snoozes, "/remove_snoozes"),
+            is_mute_named=is_mute_named,
+            muted_until=data.muted_until if data.muted_until is not msgspec.UNSET else None,
+        )
+        async with pool.acquire() as connection:
+            return await preferences.change(connection, key, wishes, await clock.now())
+
+    @get("/consent", status_code=200)
+    async def consent(
+        self,
+        request: Request[Any, Any, Any],
+        user_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+    ) -> Consent:
+        """What the person allows."""
+        return _known(await preferences.read_consent(pool, owner_of(request, access, user_id)))
+
+    @patch("/consent", status_code=200)
+    async def change_consent(
+        self,
+        request: Request[Any, Any, Any],
+        user_id: FromPath[str],
+        data: JSONBody[ConsentPatch],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+    ) -> Consent:
+        """Gives or withdraws consent; push given anew ends an opt-out."""
+        key = owner_of(request, access, user_id)
+        async with pool.acquire() as connection:
+            return await preferences.change_consent(
+                connection, key, push=data.push, personalization=data.personalization, now=await clock.now()
+            )
+
+
+def _known(found: T | None) -> T:
+    if found is None:
+        raise ApiError(404, "not_found", "There is no such user.")
+    return found
+
+
+async def _ids(offer_ids: OfferIds, names: Sequence[str], pointer: str) -> list[int]:
+    known = await offer_ids.of(names)
+    for place, name in enumerate(names):
+        if name not in known:
+            raise invalid_field(f"{pointer}/{place}", "No offer of this name was ever uploaded.")
+    return [known[name] for name in names]

@@ -1,0 +1,128 @@
+"""An answer to a decision, in one synchronous transaction: its effect on the person, the event, and the log."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import xxhash
+
+from schema.event import EventType
+from schema.ids import instant_of
+from service.store import event_log, events, people
+from service.store.events import StoredEvent
+from service.store.people import Person, PersonKey
+
+SNOOZE: Final = timedelta(days=14)
+
+_DECISION: Final = "select action, offer_ids from decisions where user_id = $1 and decision_id = $2"
+_WATERMARK: Final = "select feedback_applied_through from users where user_id = $1"
+_VETO: Final = """
+    update users set vetoed_offer_ids = vetoed_offer_ids || $2::integer
+     where user_id = $1 and not $2::integer = any(vetoed_offer_ids) returning 1
+"""
+_OPT_OUT: Final = """
+    update users set opted_out_at = coalesce(opted_out_at, $2), has_push_consent = false
+     where user_id = $1 and (opted_out_at is null or has_push_consent) returning 1
+"""
+# Snoozes that have ended are forgotten on the way.
+_SNOOZE: Final = """
+    update users u set
+        snoozed_offer_ids = array(select s.offer_id from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
+                                   where s.offer_id <> $2 and s.until > $3 order by s.offer_id) || $2::integer,
+        snoozed_until = array(select s.until from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
+                               where s.offer_id <> $2 and s.until > $3 order by s.offer_id) || $4::timestamptz
+     where user_id = $1 returning 1
+"""
+
+
+class Answered(NamedTuple):
+    """What the person did with one slot of a decision, and when; `now` is the instant we heard of it."""
+
+    decision_id: UUID
+    slot: int
+    type: EventType
+    occurred_at: datetime | None
+    now: datetime
+
+
+class NoSuchDecision(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+    """This person has no such decision."""
+
+
+class NoSuchSlot(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+    """The decision showed nothing in this slot."""
+
+
+async def apply(connection: Any, key: PersonKey, answered: Answered) -> datetime:
+    """Applies an answer in a transaction of its own and gives the watermark; applied again it changes nothing.
+
+    Raises:
+        NoSuchDecision: the person is unknown or has no such decision.
+        NoSuchSlot: nothing was offered in that slot.
+    """
+    async with connection.transaction():
+        person = await people.hold(connection, key)
+        if person is None:
+            raise NoSuchDecision
+        offer_id = await _offer(connection, person.user_id, answered)
+        is_new = await _record(connection, person, offer_id, answered)
+        has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
+        if is_new or has_changed:
+            return await people.raise_version(connection, person.user_id, answered.now)
+        return await connection.fetchval(_WATERMARK, person.user_id)  # type: ignore[no-any-return] # asyncpg is untyped
+
+
+async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
+    decision = await connection.fetchrow(_DECISION, user_id, answered.decision_id)
+    if decision is None:
+        raise NoSuchDecision
+    if decision["action"] == 0 or answered.slot >= len(decision["offer_ids"]):
+        raise NoSuchSlot
+    return int(decision["offer_ids"][answered.slot])
+
+
+async def _record(connection: Any, person: Person, offer_id: int, answered: Answered) -> bool:
+    """The event, its key and its log entry; False when it was recorded before."""
+    key = _key(answered)
+    if not await events.claim(connection, [(person.user_id, key)], answered.now):
+        return False
+    row = StoredEvent(
+        user_id=person.user_id,
+        event_id=events.id_of(person.user_id, key, answered.now),
+        type=answered.type,
+        occurred_at=_occurred_at(answered),
+        received_at=answered.now,
+        offer_id=offer_id,
+        decision_id=answered.decision_id,
+        slot=answered.slot,
+        properties="{}",
+    )
+    await events.insert(connection, [row])
+    await event_log.append(connection, [events.log_entry(row, person.time_zone)], answered.now)
+    return True
+
+
+async def _take_effect(connection: Any, user_id: int, offer_id: int, answered: Answered, *, is_new: bool) -> bool:
+    # A veto or an opt-out said again after it was undone is meant again; a snooze repeated must not grow.
+    match answered.type:
+        case EventType.THUMBS_DOWN:
+            return await connection.fetchval(_VETO, user_id, offer_id) is not None
+        case EventType.OPTED_OUT:
+            return await connection.fetchval(_OPT_OUT, user_id, answered.now) is not None
+        case EventType.NOT_NOW if is_new:
+            await connection.execute(_SNOOZE, user_id, offer_id, answered.now, answered.now + SNOOZE)
+            return True
+        case _:
+            return False
+
+
+def _key(answered: Answered) -> UUID:
+    identity = answered.decision_id.bytes + bytes([answered.slot, answered.type])
+    return UUID(bytes=xxhash.xxh3_128_digest(identity))
+
+
+def _occurred_at(answered: Answered) -> datetime:
+    """Never before the decision and never after we heard of it, whatever the phone's clock says."""
+    if answered.occurred_at is None:
+        return answered.now
+    return min(max(answered.occurred_at, instant_of(answered.decision_id)), answered.now)

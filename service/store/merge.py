@@ -1,0 +1,91 @@
+"""Two users who are one person: everything of the one that is lost goes to the one that stays, the stricter wish wins."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from schema.ids import partition_of
+
+MergeState = Callable[[bytes, bytes, bytes, bytes], tuple[bytes, bytes]]
+"""(tastes kept, rhythm kept, tastes lost, rhythm lost) -> (tastes, rhythm), all packed."""
+
+_UNITE_USERS: Final = """
+    update users k set
+        version = k.version + 1,
+        time_zone = coalesce(k.time_zone, l.time_zone),
+        locale = coalesce(k.locale, l.locale),
+        birth_date = coalesce(k.birth_date, l.birth_date),
+        traits = l.traits || k.traits,
+        has_push_consent = k.has_push_consent and l.has_push_consent,
+        has_personalization_consent = k.has_personalization_consent and l.has_personalization_consent,
+        opted_out_at = least(k.opted_out_at, l.opted_out_at),
+        muted_until = greatest(k.muted_until, l.muted_until),
+        vetoed_offer_ids = array(select distinct unnest(k.vetoed_offer_ids || l.vetoed_offer_ids) order by 1),
+        snoozed_offer_ids = array(
+            select distinct unnest(k.snoozed_offer_ids || l.snoozed_offer_ids) order by 1),
+        snoozed_until = array(
+            select max(s.until) from unnest(k.snoozed_offer_ids || l.snoozed_offer_ids,
+                                            k.snoozed_until || l.snoozed_until) as s(offer_id, until)
+             group by s.offer_id order by s.offer_id),
+        feedback_applied_through = greatest(k.feedback_applied_through, l.feedback_applied_through, $3)
+      from users l where k.user_id = $1 and l.user_id = $2
+"""
+_CLOSE: Final = "update users set merged_into = $1, version = version + 1 where user_id = $2 or merged_into = $2"
+_REPOINT: Final = "update identities set user_id = $1, linked_at = $3 where user_id = $2"
+
+_MOVE_DEVICES: Final = """
+    update devices d set user_id = $1 where d.user_id = $2
+       and not exists (select 1 from devices o where o.user_id = $1 and o.device_id = d.device_id)
+"""
+_DROP_DEVICES: Final = "delete from devices where user_id = $1"
+_MOVE_KEYS: Final = """
+    with moved as (delete from event_keys where user_id = $2 returning event_key, received_at)
+    insert into event_keys (user_id, event_key, received_at)
+    select $1, event_key, received_at from moved on conflict do nothing
+"""
+_MOVE_EVENTS: Final = "update events set user_id = $1 where user_id = $2"
+_MOVE_DECISIONS: Final = "update decisions set user_id = $1 where user_id = $2"
+_MOVE_EXPOSURES: Final = "update exposures set user_id = $1 where user_id = $2"
+# What is being sent (state 2) stays where its lease says; what both had planned for one occasion is sent once.
+_MOVE_OUTBOX: Final = """
+    update outbox o set user_id = $1, bucket = $3 where o.user_id = $2 and o.state <> 2
+       and not exists (select 1 from outbox k where k.user_id = $1 and k.campaign_id = o.campaign_id
+                          and k.occurrence_at = o.occurrence_at and k.channel = o.channel)
+"""
+_WITHDRAW: Final = """
+    update outbox set state = 6, outcome = 'merged', settled_at = $2 where user_id = $1 and state in (0, 1)
+"""
+_STATES: Final = (
+    "select user_id, tastes, rhythm from user_state where user_id = any($1::bigint[]) order by user_id for update"
+)
+_MOVE_STATE: Final = "update user_state set user_id = $1, updated_at = $3 where user_id = $2"
+_PUT_STATE: Final = "update user_state set tastes = $2, rhythm = $3, updated_at = $4 where user_id = $1"
+_DROP_STATE: Final = "delete from user_state where user_id = $1"
+
+
+async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_state: MergeState) -> None:
+    """Makes `lost` a part of `kept`. The caller's transaction holds both rows of users for update."""
+    await connection.execute(_UNITE_USERS, kept, lost, now)
+    await connection.execute(_CLOSE, kept, lost)
+    await connection.execute(_REPOINT, kept, lost, now)
+    await connection.execute(_MOVE_DEVICES, kept, lost)
+    await connection.execute(_DROP_DEVICES, lost)
+    await connection.execute(_MOVE_KEYS, kept, lost)
+    for move in (_MOVE_EVENTS, _MOVE_DECISIONS, _MOVE_EXPOSURES):
+        await connection.execute(move, kept, lost)
+    await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
+    await connection.execute(_WITHDRAW, lost, now)
+    await _merge_states(connection, kept, lost, now, merge_state)
+
+
+async def _merge_states(connection: Any, kept: int, lost: int, now: datetime, merge_state: MergeState) -> None:
+    rows = {row["user_id"]: row for row in await connection.fetch(_STATES, [kept, lost])}
+    if lost not in rows:
+        return
+    if kept not in rows:
+        await connection.execute(_MOVE_STATE, kept, lost, now)
+        return
+    ours, theirs = rows[kept], rows[lost]
+    tastes, rhythm = merge_state(ours["tastes"], ours["rhythm"], theirs["tastes"], theirs["rhythm"])
+    await connection.execute(_PUT_STATE, kept, tastes, rhythm, now)
+    await connection.execute(_DROP_STATE, lost)

@@ -1,0 +1,113 @@
+"""Who is meant: from an app's own id to our user, made on first sight and held against a merge while we write for them."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+USER: Final = 0
+ANONYMOUS: Final = 1
+_ATTEMPTS: Final = 3
+
+
+class PersonKey(NamedTuple):
+    """How an app names a person: `kind` is USER or ANONYMOUS, as stored in identities."""
+
+    kind: int
+    external_id: str
+
+
+class Person(NamedTuple):
+    """Our user, and the zone of their clock: their own, else that of the device seen last."""
+
+    user_id: int
+    time_zone: str | None
+
+
+# The identity comes first: on a conflict nothing is left behind but an unused number.
+_CREATE: Final = """
+    with made as (
+        insert into identities (kind, external_id, user_id, linked_at)
+        select k.kind, k.external_id, nextval(pg_get_serial_sequence('users', 'user_id')), $3
+          from unnest($1::smallint[], $2::text[]) with ordinality as k(kind, external_id, place)
+         where not exists (select 1 from identities i where i.kind = k.kind and i.external_id = k.external_id)
+         order by k.place
+        on conflict do nothing
+        returning user_id, external_id
+    )
+    insert into users (user_id, external_id, created_at) overriding system value
+    select user_id, external_id, $3 from made
+"""
+# A row that a merge changes while we wait for it fails the condition when it is looked at again, and is then found anew.
+_FIND: Final = """
+    select i.kind, i.external_id, u.user_id, coalesce(u.time_zone, (
+             select d.time_zone from devices d
+              where d.user_id = u.user_id and d.time_zone is not null order by d.last_seen_at desc limit 1))
+      from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
+      join identities i using (kind, external_id)
+      join users u on u.user_id = i.user_id and u.merged_into is null
+     order by u.user_id
+"""
+_FIND_AND_SHARE: Final = _FIND + " for key share of u"
+_FIND_AND_HOLD: Final = _FIND + " for no key update of u"
+_RAISE: Final = """
+    update users set version = version + 1, feedback_applied_through = greatest(feedback_applied_through, $2)
+     where user_id = $1 returning feedback_applied_through
+"""
+
+
+async def ensure(connection: Any, keys: Collection[PersonKey], now: datetime) -> dict[PersonKey, Person]:
+    """The person of every key, made when missing; until the caller's transaction ends no merge can take them away.
+
+    Locks in a fixed order (identities by key, then users by id), so transactions that begin with this cannot deadlock on people.
+    """
+    ordered = sorted(set(keys))
+    await create(connection, ordered, now)
+    return await _found(connection, _FIND_AND_SHARE, ordered)
+
+
+async def create(connection: Any, keys: Collection[PersonKey], now: datetime) -> None:
+    """Makes the people that are missing; a transaction must do this before it locks any user."""
+    ordered = sorted(set(keys))
+    await connection.execute(_CREATE, [k.kind for k in ordered], [k.external_id for k in ordered], now)
+
+
+async def find(connection: Any, key: PersonKey) -> Person | None:
+    """The person of a key, without a lock; None when never heard of."""
+    rows = await connection.fetch(_FIND, [key.kind], [key.external_id])
+    return Person(rows[0][2], rows[0][3]) if rows else None
+
+
+async def hold(connection: Any, key: PersonKey) -> Person | None:
+    """The person of a key, locked for a write of the ledger lane; None when never heard of."""
+    found = await _find_all(connection, _FIND_AND_HOLD, [key])
+    return found.get(key)
+
+
+async def ensure_and_hold(connection: Any, key: PersonKey, now: datetime) -> Person:
+    """The person of a key, made when missing, locked for a write of the ledger lane."""
+    await create(connection, [key], now)
+    return (await _found(connection, _FIND_AND_HOLD, [key]))[key]
+
+
+async def raise_version(connection: Any, user_id: int, now: datetime) -> datetime:
+    """Tells caches that the row has changed; gives the watermark of feedback, which never goes back."""
+    return await connection.fetchval(_RAISE, user_id, now)  # type: ignore[no-any-return] # asyncpg is untyped
+
+
+async def _found(connection: Any, query: str, keys: list[PersonKey]) -> dict[PersonKey, Person]:
+    people = await _find_all(connection, query, keys)
+    missing = len(keys) - len(people)
+    if missing:
+        raise RuntimeError(f"{missing} people vanished while they were looked up")
+    return people
+
+
+async def _find_all(connection: Any, query: str, keys: list[PersonKey]) -> dict[PersonKey, Person]:
+    people: dict[PersonKey, Person] = {}
+    for _ in range(_ATTEMPTS):
+        missing = [key for key in keys if key not in people]
+        rows = await connection.fetch(query, [k.kind for k in missing], [k.external_id for k in missing])
+        people |= {PersonKey(row[0], row[1]): Person(row[2], row[3]) for row in rows}
+        if len(people) == len(keys):
+            break
+    return people
