@@ -1,0 +1,60 @@
+"""A campaign: whom to reach, in which window, with which offers, under which rules."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from msgspec import Meta
+
+from schema.base import Incoming, Kept
+from schema.offer import OfferKey
+
+WEEK: Final = timedelta(weeks=1)
+EARLIEST_ZONE: Final = timedelta(hours=14)
+"""A local time begins first in the zones 14 hours ahead of UTC."""
+
+LocalTime = Annotated[datetime, Meta(tz=False)]
+Zone = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class Audience(Incoming, frozen=True):
+    """Who may be reached: everyone with consent and a live token, or only people who have been active lately."""
+
+    active_within_days: Annotated[int, Meta(ge=1, le=730)] | None = None
+
+
+class Campaign(Incoming, frozen=True):
+    """The body of POST /v1/campaigns.
+
+    `starts_at` and `ends_at` are local times of each person's own zone (`default_time_zone` where it is not known), without an offset.
+    A weekly campaign has an occurrence every week from starts_at while it begins before ends_at; one that runs once has the window
+    from starts_at to ends_at, of which the first week is used. The moment of each person's push is drawn among the hours of the
+    window; `hours` names those of the week that may be used (Monday 00:00 is 0; empty means all 168). Within its hour a push is moved
+    by up to `spread_s` seconds, by person, so that they do not leave all at once. `offers` empty means: any eligible offer. Values and
+    the attention price are in the same unit.
+    """
+
+    campaign_id: OfferKey
+    starts_at: LocalTime
+    ends_at: LocalTime
+    default_time_zone: Zone = "UTC"
+    recurrence: Literal["once", "weekly"] = "once"
+    hours: Annotated[list[Annotated[int, Meta(ge=0, le=167)]], Meta(max_length=168)] = []
+    audience: Audience = Audience()
+    offers: Annotated[list[OfferKey], Meta(max_length=1000)] = []
+    value_open: Annotated[float, Meta(ge=0)] = 0.0
+    value_redeem: Annotated[float, Meta(ge=0)] = 1.0
+    attention_price: Annotated[float, Meta(ge=0)] = 0.0
+    holdout_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
+    control_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
+    spread_s: Annotated[int, Meta(ge=0, le=3600)] = 300
+    ttl_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 6 * 3600
+    channel: Literal["push"] = "push"
+
+
+class StoredCampaign(Kept, frozen=True):
+    """A campaign with our own ids."""
+
+    id: UUID
+    status: Literal["active", "paused", "ended"]
+    campaign: Campaign

@@ -1,0 +1,119 @@
+"""A decision request, its answer, and the decision as it is logged."""
+
+from datetime import datetime
+from enum import IntEnum
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Meta
+
+from schema.base import Incoming, Kept
+from schema.event import Text
+from schema.offer import Creative, OfferKey
+
+SLOTS_MAX: Final = 20
+LIFE_OF_A_DECISION_S: Final = 15 * 60
+
+
+class Channel(IntEnum):
+    """Where an offer is shown. The numbers are stored."""
+
+    IN_APP = 0
+    PUSH = 1
+
+
+class Action(IntEnum):
+    """What was decided. The numbers are stored."""
+
+    NO_SEND = 0
+    OFFER = 1
+
+
+class Context(Incoming, frozen=True):
+    """The default context schema of a store app: what the app knows of the moment. All of it is optional."""
+
+    store_id: Annotated[str, Meta(max_length=64)] | None = None
+    distance_m: Annotated[float, Meta(ge=0, le=50_000_000)] | None = None
+    temperature_c: Annotated[float, Meta(ge=-90, le=60)] | None = None
+    is_raining: bool | None = None
+    basket_tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=64)] = []
+    local_time: datetime | None = None
+
+
+class DecisionRequest(Incoming, frozen=True):
+    """The body of POST /v1/decisions."""
+
+    user_id: Text | None = None
+    anonymous_id: Text | None = None
+    placement: Annotated[str, Meta(min_length=1, max_length=64)] = "home"
+    slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
+    context: Context = Context()
+    exclude: Annotated[list[OfferKey], Meta(max_length=1000)] = []
+    channel: Literal["in_app"] = "in_app"
+
+
+class DecidedOffer(Kept, frozen=True, omit_defaults=True):
+    """One slot of the answer. `propensity` is told only to an sk key."""
+
+    offer_id: str
+    slot: int
+    creative: Creative
+    propensity: float | None = None
+
+
+class DecisionAnswer(Kept, frozen=True, omit_defaults=True):
+    """The answer to POST /v1/decisions."""
+
+    decision_id: UUID
+    action: Literal["offer", "no_send"]
+    offers: list[DecidedOffer]
+    reason_codes: list[str]
+    policy: str
+    snapshot_version: int
+    holdout: bool
+    expires_at: datetime
+    feedback_applied_through: datetime | None = None
+
+
+class Rules(Kept, frozen=True):
+    """What entered the draw beside the person and the snapshot; logged, so that a replay uses the same."""
+
+    slots: int
+    floor: float
+    gate_floor: float
+    values: list[float]  # of one open, of one redemption
+    attention_price: float
+    thompson_scale: float
+    is_gated: bool
+    can_be_negative: bool
+
+
+class DecisionInputs(Kept, frozen=True):
+    """The `request` column of a logged decision."""
+
+    rules: Rules
+    context: Context
+    local_hour: int
+    may_personalise: bool
+    candidate_offer_ids: list[int] | None
+    excluded_offer_ids: list[int]
+    decided_at: datetime
+
+
+class ExplanationAnswer(Kept, frozen=True):
+    """Why this deal: in words for the person, in numbers for whoever runs the shop (sk keys only)."""
+
+    decision_id: UUID
+    headline: str
+    because: list[str]
+    data_used: list[str]
+    controls: list[str]
+    numbers: dict[str, Any] | None = None
+
+
+class ReplayAnswer(Kept, frozen=True):
+    """`identical` when the pmf recomputed from the snapshot has the logged hash, and the draw the logged offers."""
+
+    identical: bool
+    differences: list[str]
+    propensities: list[float]

@@ -1,0 +1,53 @@
+"""The ids that travel through the system, as distinct types, and the UUIDv7 that orders rows by time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, NewType
+from uuid import UUID
+
+import xxhash
+
+UserId = NewType("UserId", int)
+OfferId = NewType("OfferId", int)
+DecisionId = NewType("DecisionId", UUID)
+OutboxId = NewType("OutboxId", UUID)
+
+PARTITIONS: Final = 64
+"""Partitions of the event log and buckets of the outbox; fixed for ever, since offsets and sums are kept per partition."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def uuid7(at: datetime, entropy: bytes) -> UUID:
+    """A UUIDv7 (RFC 9562) of the instant `at`, its 74 free bits taken from the first ten bytes of `entropy`."""
+    random_bits = int.from_bytes(entropy[:10])
+    milliseconds = (at - _EPOCH) // _MILLISECOND
+    high = milliseconds << 16 | 0x7000 | random_bits >> 68
+    return UUID(int=high << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1)
+
+
+def lowest_uuid7(at: datetime) -> UUID:
+    """The smallest UUIDv7 of the instant `at` or later: the bound of a partition or of a search by time."""
+    return UUID(int=((at - _EPOCH) // _MILLISECOND) << 80)
+
+
+def instant_of(uuid: UUID) -> datetime:
+    """The instant a UUIDv7 was made for, to the millisecond."""
+    return _EPOCH + (uuid.int >> 80) * _MILLISECOND
+
+
+def partition_of(user_id: int) -> int:
+    """The log partition and outbox bucket of a user, 0 to 63: a stable hash, so that it holds in every process and release."""
+    return int(xxhash.xxh3_64_intdigest(user_id.to_bytes(8, "little"))) % PARTITIONS
+
+
+def stable_share(user_id: int, salt: str) -> float:
+    """A uniform number in [0, 1) that depends on the user and the salt alone: holdout and control are drawn by it."""
+    digest = xxhash.xxh3_64_intdigest(user_id.to_bytes(8, "little") + salt.encode())
+    return (digest >> 11) / float(1 << 53)
+
+
+def stable_entropy(*parts: bytes) -> bytes:
+    """Sixteen bytes that depend on the parts alone; the length of each part counts."""
+    framed = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+    return bytes(xxhash.xxh3_128_digest(framed))

@@ -1,0 +1,27 @@
+"""What travels in the event log: facts about one user, small enough to be folded by the million."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+
+class LogEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One fact. `type` is an EventType; tags are ids of the taxonomy; offer_id is ours, not the app's.
+
+    local_hour is the hour of the week of the person's own clock at occurred_at (Monday 00:00 is 0), -1 when unknown.
+    """
+
+    user_id: int
+    event_id: UUID
+    type: int
+    occurred_at: datetime
+    local_hour: int = -1
+    tag_ids: tuple[int, ...] = ()
+    offer_id: int = 0
+    decision_id: UUID | None = None
+    slot: int = 0
+
+
+ENCODER = msgspec.msgpack.Encoder()
+DECODER = msgspec.msgpack.Decoder(list[LogEntry])

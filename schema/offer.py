@@ -1,0 +1,61 @@
+"""An offer (the arm of the bandit) and its creative."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schema.base import Incoming, Kept
+from schema.event import Tag
+
+OFFERS_MAX: Final = 5_000
+TAGS_PER_OFFER_MAX: Final = 8
+
+OfferKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+
+
+class Creative(Kept, forbid_unknown_fields=True):
+    """What a person sees of an offer."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=120)]
+    body: Annotated[str, Meta(max_length=400)] = ""
+    image_url: Annotated[str, Meta(max_length=2048, pattern=r"^https://")] | None = None
+    deep_link: Annotated[str, Meta(max_length=2048)] | None = None
+
+
+class Offer(Incoming, frozen=True):
+    """An offer as the API takes and gives it. Amounts are in minor units of `currency`.
+
+    A sensitive offer, or one with a min_age, never uses the person's tastes: it is scored as for a stranger, and one with a min_age
+    goes only to people known to be old enough. `is_redeemable` offers give something of value; a campaign needs at least one.
+    """
+
+    offer_id: OfferKey
+    creative: Creative
+    tags: Annotated[list[Tag], Meta(min_length=1, max_length=TAGS_PER_OFFER_MAX)]
+    discount_type: Literal["none", "percent", "amount", "gift"] = "none"
+    discount_minor: Annotated[int, Meta(ge=0)] = 0
+    discount_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    price_minor: Annotated[int, Meta(ge=0)] = 0
+    margin_minor: int = 0
+    currency: Currency = "USD"
+    is_redeemable: bool = True
+    code: Annotated[str, Meta(max_length=128)] | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    store_ids: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)] = []
+    exclude_store_ids: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)] = []
+    channels: list[Literal["push", "in_app"]] = ["push", "in_app"]
+    min_age: Annotated[int, Meta(ge=0, le=120)] = 0
+    is_sensitive: Annotated[bool, Meta()] = msgspec.field(name="sensitive", default=False)
+    is_paused: Annotated[bool, Meta()] = msgspec.field(name="paused", default=False)
+
+
+class StoredOffer(Kept, frozen=True):
+    """An offer of the catalogue with our own ids; tag_ids are sorted."""
+
+    id: int
+    tag_ids: list[int]
+    offer: Offer

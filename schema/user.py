@@ -1,0 +1,44 @@
+"""What an app tells us about a person and a device."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schema.base import Incoming
+from schema.event import Text
+
+Zone = Annotated[str, Meta(min_length=1, max_length=64)]
+Locale = Annotated[str, Meta(min_length=2, max_length=35)]
+
+
+class Identify(Incoming, frozen=True):
+    """The body of POST /v1/identify: who this is. anonymous_id and user_id together link the anonymous history to the known person."""
+
+    user_id: Text | None = None
+    anonymous_id: Text | None = None
+    time_zone: Zone | None = None
+    locale: Locale | None = None
+    birth_date: date | None = None
+    traits: dict[str, Any] = {}
+
+
+class Device(Incoming, frozen=True):
+    """The body of PUT /v1/devices/{id}."""
+
+    user_id: Text
+    token: Annotated[str, Meta(min_length=1, max_length=4096)]
+    address_kind: Literal["token", "fid"] = "token"
+    platform: Literal["android", "ios", "web"]
+    app_version: Annotated[str, Meta(max_length=64)] | None = None
+    time_zone: Zone | None = None
+    locale: Locale | None = None
+    is_push_enabled: bool = True
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a write of the ledger lane."""
+
+    applied: bool
+    feedback_applied_through: datetime | None = None
