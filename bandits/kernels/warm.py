@@ -12,7 +12,6 @@ from bandits.kernels.random import uniform
 from bandits.kernels.slate import draw_slate
 from bandits.kernels.symmetric import add_outer, pack, unpack
 
-
 _done: list[bool] = []
 
 

@@ -1,0 +1,167 @@
+"""The features of every offer for one person at one moment, written into a dense (offers, features) float32 array."""
+
+from typing import Final
+
+import numpy as np
+from numba import types
+
+from bandits.kernels.compile import boolean, f32_in, f32_out_2d, f64, kernel, void
+from bandits.kernels.tastes import (
+    BOUGHT_HALF_LIFE_S,
+    INTEREST_HALF_LIFE_S,
+    entry_array,
+    half_life_factor,
+    header_array,
+    shown_at,
+)
+
+SHARE_PSEUDO_BASKETS: Final = 2.0
+"""A person's share of baskets with a tag is shrunk to the population's as if this many baskets had been the population's."""
+
+SOON_S: Final = 3 * 86400.0
+LATER_S: Final = 14 * 86400.0
+
+BIAS, SHARE, SHARE_SOON, SHARE_LATER, SHARE_TIRED, POPULAR, INTEREST, TIRED = 0, 1, 2, 3, 4, 5, 6, 7
+DISCOUNT, SHARE_DISCOUNT, IN_BASKET, SHARE_NEAR, SHARE_COS, SHARE_SIN, POPULAR_NEW, SHARE_WET = (
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+)
+DIMS: Final = 16
+
+offer_tags: Final = types.Array(types.int16, 2, "C", readonly=True)
+flags: Final = types.Array(types.boolean, 1, "C", readonly=True)
+
+
+@kernel()
+def _tag_index(entries: np.ndarray, used: int | np.int64, tag_count: int) -> np.ndarray:
+    """(tags,) where the person's entry for each tag lies, -1 for none."""
+    index = np.full(tag_count, -1, np.int16)
+    for i in range(used):
+        if entries[i].tag_id < tag_count:
+            index[entries[i].tag_id] = i
+    return index
+
+
+@kernel()
+def _bought_since(entries: np.ndarray, i: int, now_s: float, half_life_s: float) -> float:
+    """1 for something bought just now, fading with the half-life; 0 for what was never bought."""
+    return half_life_factor(now_s - entries[i].bought_s, half_life_s) if entries[i].bought_s > 0 else 0.0
+
+
+@kernel()
+def _mean_over_tags(
+    tags: np.ndarray,
+    entries: np.ndarray,
+    index: np.ndarray,
+    tag_shares: np.ndarray,
+    baskets: float,
+    bought_left: float,
+    interest_left: float,
+    now_s: float,
+    is_personal: bool,
+) -> tuple[float, float, float, float, float, float]:
+    """Share, soon, later, popularity, interest and showings, each the mean over the offer's tags (unknown tags count 0)."""
+    share = soon = later = popular = interest = shown = 0.0
+    count = 0
+    for tag in tags:
+        if tag < 0:
+            break
+        count += 1
+        if tag >= index.shape[0]:
+            continue
+        bought = 0.0
+        i = index[tag]
+        if i >= 0 and is_personal:
+            bought = entries[i].bought * bought_left
+            interest += entries[i].interest * interest_left
+            shown += shown_at(entries[i].shown, entries[i].shown_s, now_s)
+            soon += _bought_since(entries, i, now_s, SOON_S)
+            later += _bought_since(entries, i, now_s, LATER_S)
+        popular += tag_shares[tag]
+        share += (bought + SHARE_PSEUDO_BASKETS * tag_shares[tag]) / (baskets + SHARE_PSEUDO_BASKETS)
+    part = 1.0 / max(count, 1)
+    return share * part, soon * part, later * part, popular * part, interest * part, shown * part
+
+
+@kernel()
+def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
+    """Share of the offer's tags that the basket holds."""
+    count = held = 0
+    for tag in tags:
+        if tag < 0:
+            break
+        count += 1
+        if tag < in_basket.shape[0] and in_basket[tag]:
+            held += 1
+    return held / max(count, 1)
+
+
+@kernel(
+    void(header_array, entry_array, offer_tags, flags, f32_in, f32_in, flags, f64, f64, f64, boolean, f32_out_2d),
+)
+def featurize(
+    header: np.ndarray,
+    entries: np.ndarray,
+    tags_of_offer: np.ndarray,
+    is_personal: np.ndarray,
+    discounts: np.ndarray,
+    tag_shares: np.ndarray,
+    in_basket: np.ndarray,
+    now_s: float,
+    hour_of_day: float,
+    nearness: float,
+    is_wet: bool,
+    out: np.ndarray,
+) -> None:
+    """Fills out (offers, DIMS).
+
+    Args:
+        header: (1,) tastes.HEADER.
+        entries: (n,) tastes.ENTRY, of which header.entries count.
+        tags_of_offer: (offers, tags) tag ids, padded with -1.
+        is_personal: (offers,) False where the person's tastes must not be used: the offer is scored as for a stranger.
+        discounts: (offers,) share of the price that is given away, 0 to 1.
+        tag_shares: (tags,) share of the population's baskets with each tag; a tag beyond it has share 0.
+        in_basket: (tags,) whether the basket the app told of holds the tag.
+        now_s: seconds since 1970.
+        hour_of_day: 0 to 24 of the person's own clock, or negative when unknown.
+        nearness: 0 (far or unknown) to 1 (in the store).
+        is_wet: whether it rains or snows.
+        out: (offers, DIMS), in the order of features.NAMES.
+    """
+    index = _tag_index(entries, np.int64(header[0].entries), tag_shares.shape[0])
+    elapsed_s = now_s - header[0].as_of_s
+    bought_left = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
+    interest_left = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
+    own_baskets = header[0].baskets * bought_left
+    cosine = np.cos(hour_of_day * np.pi / 12.0) if hour_of_day >= 0.0 else 0.0
+    sine = np.sin(hour_of_day * np.pi / 12.0) if hour_of_day >= 0.0 else 0.0
+    for k in range(tags_of_offer.shape[0]):
+        tags = tags_of_offer[k]
+        baskets = own_baskets if is_personal[k] else 0.0
+        share, soon, later, popular, interest, shown = _mean_over_tags(
+            tags, entries, index, tag_shares, baskets, bought_left, interest_left, now_s, is_personal[k]
+        )
+        tired = 1.0 - 2.0 ** (-shown)
+        out[k, BIAS] = 1.0
+        out[k, SHARE] = share
+        out[k, SHARE_SOON] = share * soon
+        out[k, SHARE_LATER] = share * later
+        out[k, SHARE_TIRED] = share * tired
+        out[k, POPULAR] = popular
+        out[k, INTEREST] = interest / (1.0 + interest)
+        out[k, TIRED] = tired
+        out[k, DISCOUNT] = discounts[k]
+        out[k, SHARE_DISCOUNT] = share * discounts[k]
+        out[k, IN_BASKET] = _overlap(tags, in_basket)
+        out[k, SHARE_NEAR] = share * nearness
+        out[k, SHARE_COS] = share * cosine
+        out[k, SHARE_SIN] = share * sine
+        out[k, POPULAR_NEW] = popular / (1.0 + baskets)
+        out[k, SHARE_WET] = share if is_wet else 0.0

@@ -1,0 +1,130 @@
+"""What a person is known to like, tag by tag: decayed counts that are updated in place.
+
+The state of one person is a header of one record and up to `CAPACITY` entries of one record each. Counts decay with a
+half-life towards the instant `as_of_s` of the header, so a late fact counts as if it had come in time (up to float32 rounding).
+"""
+
+from typing import Final
+
+import numba
+import numpy as np
+from numba import types
+
+from bandits.kernels.compile import f64, i64, kernel, void
+
+CAPACITY: Final = 128
+"""Entries a person's state can hold; the least important one makes room."""
+
+BOUGHT_HALF_LIFE_S: Final = 84.0 * 86400.0
+INTEREST_HALF_LIFE_S: Final = 28.0 * 86400.0
+SHOWN_HALF_LIFE_S: Final = 15.0 * 86400.0
+"""Fatigue recovers as in Yancey and Settles (KDD 2020), table 2: a half-life of 15 days."""
+
+SHOWN_UNIT: Final = 1024.0
+"""`shown` is a fixed-point number of this many parts."""
+
+HEADER: Final = np.dtype(
+    [("version", "<u2"), ("entries", "<u2"), ("as_of_s", "<u4"), ("last_basket_s", "<u4"), ("baskets", "<f4")],
+    align=True,
+)
+ENTRY: Final = np.dtype(
+    [
+        ("tag_id", "<u2"),
+        ("shown", "<u2"),
+        ("bought", "<f4"),
+        ("interest", "<f4"),
+        ("bought_s", "<u4"),
+        ("shown_s", "<u4"),
+    ],
+    align=True,
+)
+
+header_array: Final = types.Array(numba.from_dtype(HEADER), 1, "C")
+entry_array: Final = types.Array(numba.from_dtype(ENTRY), 1, "C")
+tag_array: Final = types.Array(types.uint16, 1, "C", readonly=True)
+
+
+@kernel()
+def half_life_factor(elapsed_s: float, half_life_s: float) -> float:
+    """What is left of 1 after elapsed_s; 1 for a negative time."""
+    return float(2.0 ** (-max(elapsed_s, 0.0) / half_life_s))
+
+
+@kernel()
+def shown_at(parts: int, shown_s: float, at_s: float) -> float:
+    """Unanswered showings as they weigh at at_s, from the fixed-point count kept at shown_s."""
+    return parts / SHOWN_UNIT * half_life_factor(at_s - shown_s, SHOWN_HALF_LIFE_S)
+
+
+@kernel(void(header_array, entry_array, f64))
+def decay_to(header: np.ndarray, entries: np.ndarray, to_s: float) -> None:
+    """Moves the reference instant forward to to_s (seconds since 1970); an earlier instant changes nothing."""
+    elapsed_s = to_s - header[0].as_of_s
+    if elapsed_s <= 0.0:
+        return
+    if header[0].as_of_s > 0:
+        bought = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
+        interest = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
+        header[0].baskets *= np.float32(bought)
+        for i in range(np.int64(header[0].entries)):
+            entries[i].bought *= np.float32(bought)
+            entries[i].interest *= np.float32(interest)
+    header[0].as_of_s = np.uint32(to_s)
+
+
+@kernel(i64(header_array, entry_array, i64))
+def entry_of(header: np.ndarray, entries: np.ndarray, tag_id: int | np.int64) -> int | np.int64:
+    """Index of the tag's entry, made if there is none; the entry with the least evidence makes room in a full state."""
+    used = np.int64(header[0].entries)
+    weakest, weakest_weight = 0, np.inf
+    for i in range(used):
+        if entries[i].tag_id == tag_id:
+            return i
+        weight = entries[i].bought + entries[i].interest + entries[i].shown / SHOWN_UNIT
+        if weight < weakest_weight:
+            weakest, weakest_weight = i, weight
+    index = used if used < len(entries) else weakest
+    if used < len(entries):
+        header[0].entries = used + 1
+    entries[index].tag_id = tag_id
+    entries[index].shown = 0
+    entries[index].bought = 0.0
+    entries[index].interest = 0.0
+    entries[index].bought_s = 0
+    entries[index].shown_s = 0
+    return index
+
+
+@kernel(void(header_array, entry_array, tag_array, f64))
+def add_basket(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_s: float) -> None:
+    """A purchase at at_s of things with these tags (each once)."""
+    decay_to(header, entries, at_s)
+    weight = np.float32(half_life_factor(header[0].as_of_s - at_s, BOUGHT_HALF_LIFE_S))
+    header[0].baskets += weight
+    header[0].last_basket_s = max(header[0].last_basket_s, np.uint32(at_s))
+    for tag_id in tag_ids:
+        i = entry_of(header, entries, np.int64(tag_id))
+        entries[i].bought += weight
+        entries[i].bought_s = max(entries[i].bought_s, np.uint32(at_s))
+
+
+@kernel(void(header_array, entry_array, tag_array, f64, f64))
+def add_interest(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_s: float, weight: float) -> None:
+    """A sign of interest at at_s, a view or a thumbs-up; a negative weight takes interest away, down to none."""
+    decay_to(header, entries, at_s)
+    change = np.float32(weight * half_life_factor(header[0].as_of_s - at_s, INTEREST_HALF_LIFE_S))
+    for tag_id in tag_ids:
+        i = entry_of(header, entries, np.int64(tag_id))
+        entries[i].interest = max(entries[i].interest + change, np.float32(0.0))
+
+
+@kernel(void(header_array, entry_array, tag_array, f64, f64))
+def add_shown(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_s: float, count: float) -> None:
+    """An offer with these tags was shown at at_s (count 1), or a showing was answered after all (count -1)."""
+    for tag_id in tag_ids:
+        i = entry_of(header, entries, np.int64(tag_id))
+        seen = shown_at(entries[i].shown, entries[i].shown_s, at_s)
+        late = half_life_factor(entries[i].shown_s - at_s, SHOWN_HALF_LIFE_S)
+        parts = round((seen + count * late) * SHOWN_UNIT)
+        entries[i].shown = min(max(parts, 0), 65535)
+        entries[i].shown_s = max(entries[i].shown_s, np.uint32(at_s))

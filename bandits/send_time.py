@@ -1,0 +1,94 @@
+"""At which local hour of the week to reach a person: their own rhythm, shrunk to that of the population.
+
+For each hour h of the week the score is n6(h) + HORIZON_WEIGHT n72(h): expected visits within 6 and 72 hours after h, from visits
+smoothed over neighbouring hours, the same kind of day, and all days. Visits of the population count as PSEUDO_VISITS of the
+person's own. The hour is drawn by softmax over the score relative to the best, with a floor.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits.rhythm import HOURS
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+SOON_H: Final = 6
+HORIZON_H: Final = 72
+HORIZON_WEIGHT: Final = 0.2
+PSEUDO_VISITS: Final = 5.0
+TEMPERATURE: Final = 0.02
+FLOOR: Final = 0.005
+"""Probability spread evenly over all allowed hours."""
+
+_HOUR_DEVIATION: Final = 1.5
+_SAME_DAY, _SAME_KIND, _ANY_DAY = 0.4, 0.3, 0.3
+
+
+@lru_cache(maxsize=1)
+def _smoothing() -> F64:
+    """(168, 168): how much a visit in one hour (row) says of another (column); rows sum to one."""
+    apart = np.abs(np.arange(24)[:, None] - np.arange(24)[None])
+    hours = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / _HOUR_DEVIATION) ** 2)
+    hours /= hours.sum(axis=1, keepdims=True)
+    is_weekend = np.arange(7) >= 5
+    same_kind = is_weekend[:, None] == is_weekend[None]
+    days = _SAME_DAY * np.eye(7) + _SAME_KIND * same_kind / same_kind.sum(axis=1, keepdims=True) + _ANY_DAY / 7
+    return np.kron(days, hours)
+
+
+@lru_cache(maxsize=1)
+def _ahead() -> F64:
+    """(168, 168): column h adds up the hours of the two windows that begin at h, each with its weight."""
+    ahead = np.zeros((HOURS, HOURS))
+    for hour in range(HOURS):
+        ahead[(hour + np.arange(SOON_H)) % HOURS, hour] += 1.0
+        ahead[(hour + np.arange(HORIZON_H)) % HOURS, hour] += HORIZON_WEIGHT
+    return ahead
+
+
+@lru_cache(maxsize=1)
+def _score_weights() -> tuple[F64, F64]:
+    return _smoothing() @ _ahead(), _ahead()
+
+
+def scores(visits: F32, hour_shares: F32) -> F64:
+    """The score of every hour for each person.
+
+    Args:
+        visits: (people, 168) own visits by local hour of the week, decayed.
+        hour_shares: (168,) the population's share of visits by hour; sums to one.
+
+    Returns:
+        (people, 168).
+    """
+    own, ahead = _score_weights()
+    return visits.astype(np.float64) @ own + PSEUDO_VISITS * (hour_shares.astype(np.float64) @ ahead)
+
+
+def pmf(score: F64, is_allowed: npt.NDArray[np.bool_]) -> F64:
+    """The probability of each hour, (people, 168): zero where not allowed, at least FLOOR / allowed hours elsewhere.
+
+    Args:
+        score: (people, 168) as `scores` gives them, not negative.
+        is_allowed: (people, 168) or (168,) hours that may be used; at least one a person.
+    """
+    allowed = np.broadcast_to(is_allowed, score.shape)
+    best = np.where(allowed, score, -np.inf).max(axis=1, keepdims=True)
+    relative = np.where(allowed, score / np.maximum(best, 1e-12) - 1.0, -np.inf)
+    weights = np.exp(relative / TEMPERATURE)
+    weights /= weights.sum(axis=1, keepdims=True)
+    floored: F64 = (1.0 - FLOOR) * weights + FLOOR * allowed / allowed.sum(axis=1, keepdims=True)
+    return floored
+
+
+def draw(probabilities: F64, uniforms: F64) -> npt.NDArray[np.int64]:
+    """One hour a person, (people,), from (people, 168) probabilities and (people,) numbers in (0, 1); never one of probability 0."""
+    cumulative = np.cumsum(probabilities, axis=1)
+    hours = (cumulative < uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
+    last = HOURS - 1 - np.argmax(probabilities[:, ::-1] > 0.0, axis=1)
+    drawn: npt.NDArray[np.int64] = np.minimum(hours, last)
+    return drawn

@@ -1,0 +1,115 @@
+"""The tastes of one person: kept as bytes in PostgreSQL, unpacked to be taught or to be looked at."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits.kernels import tastes as kernels
+
+VERSION: Final = 1
+LOGGED_BYTES_MAX: Final = 1024
+"""A decision logs at most this much of a person's state, and decides by no more than it logs."""
+
+_LOGGED_ENTRIES: Final = (LOGGED_BYTES_MAX - kernels.HEADER.itemsize) // kernels.ENTRY.itemsize
+
+
+class UnknownStateError(ValueError):
+    """The bytes are not a state this program can read."""
+
+
+class Tastes:
+    """One person's state; `header` is (1,) HEADER, `entries` is (CAPACITY,) ENTRY of which the first header.entries count."""
+
+    __slots__ = ("entries", "header")
+
+    def __init__(self) -> None:
+        self.header = np.zeros(1, kernels.HEADER)
+        self.header["version"] = VERSION
+        self.entries = np.zeros(kernels.CAPACITY, kernels.ENTRY)
+
+    def bought(self, tag_ids: Iterable[int], at_s: float) -> None:
+        """A basket with these tags at at_s, in seconds since 1970."""
+        kernels.add_basket(self.header, self.entries, _tags(tag_ids), at_s)
+
+    def interested(self, tag_ids: Iterable[int], at_s: float, weight: float) -> None:
+        """A view, a thumbs-up (positive weight) or a dismissal (negative) at at_s."""
+        kernels.add_interest(self.header, self.entries, _tags(tag_ids), at_s, weight)
+
+    def shown(self, tag_ids: Iterable[int], at_s: float, count: float) -> None:
+        """An offer was shown (1) or a showing answered (-1) at at_s."""
+        kernels.add_shown(self.header, self.entries, _tags(tag_ids), at_s, count)
+
+    def pack(self) -> bytes:
+        """The whole state as little-endian records."""
+        return self.header.tobytes() + self.entries[: int(self.header["entries"][0])].tobytes()
+
+
+def unpack(data: bytes) -> Tastes:
+    """Reads what `pack` wrote; no bytes are a person nothing is known of.
+
+    Raises:
+        UnknownStateError: another version, or a length that does not fit the header.
+    """
+    tastes = Tastes()
+    if not data:
+        return tastes
+    size = kernels.HEADER.itemsize
+    if len(data) < size:
+        raise UnknownStateError(f"a state of {len(data)} bytes is shorter than its header")
+    tastes.header = np.frombuffer(data, kernels.HEADER, 1).copy()
+    count = int(tastes.header["entries"][0])
+    if int(tastes.header["version"][0]) != VERSION or len(data) != size + count * kernels.ENTRY.itemsize:
+        raise UnknownStateError(f"version {int(tastes.header['version'][0])} with {count} entries in {len(data)} bytes")
+    tastes.entries[:count] = np.frombuffer(data, kernels.ENTRY, count, size)
+    return tastes
+
+
+def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_]) -> bytes:
+    """The part of a packed state that a decision uses and logs, at most LOGGED_BYTES_MAX.
+
+    Args:
+        data: a packed state.
+        is_relevant: (tags,) whether any offer of the catalogue carries the tag; a larger tag id is not relevant.
+
+    Returns:
+        The state itself when it is small enough; else the relevant entries with the most evidence, by tag id.
+    """
+    if len(data) <= LOGGED_BYTES_MAX:
+        return data
+    tastes = unpack(data)
+    entries = tastes.entries[: int(tastes.header["entries"][0])]
+    known = entries["tag_id"] < len(is_relevant)
+    entries = entries[known]
+    entries = entries[is_relevant[entries["tag_id"]]]
+    if len(entries) > _LOGGED_ENTRIES:
+        evidence = entries["bought"] + entries["interest"] + entries["shown"] / kernels.SHOWN_UNIT
+        entries = entries[np.sort(np.argsort(-evidence, kind="stable")[:_LOGGED_ENTRIES])]
+    header = tastes.header.copy()
+    header["entries"] = len(entries)
+    return bytes(header.tobytes() + entries.tobytes())
+
+
+def merge(survivor: bytes, other: bytes) -> bytes:
+    """The state of a person of whom two halves were known under two ids: counts add, the latest instants stay."""
+    tastes, lost = unpack(survivor), unpack(other)
+    as_of_s = float(max(tastes.header["as_of_s"][0], lost.header["as_of_s"][0]))
+    for state in (tastes, lost):
+        kernels.decay_to(state.header, state.entries, as_of_s)
+    tastes.header["baskets"] += lost.header["baskets"]
+    tastes.header["last_basket_s"] = np.maximum(tastes.header["last_basket_s"], lost.header["last_basket_s"])
+    for entry in lost.entries[: int(lost.header["entries"][0])]:
+        i = kernels.entry_of(tastes.header, tastes.entries, int(entry["tag_id"]))
+        own = tastes.entries[i]
+        own["bought"] += entry["bought"]
+        own["interest"] += entry["interest"]
+        own["bought_s"] = max(own["bought_s"], entry["bought_s"])
+        if entry["shown_s"]:
+            seen = int(entry["shown"]) / kernels.SHOWN_UNIT
+            tastes.shown([int(entry["tag_id"])], float(entry["shown_s"]), seen)
+    return tastes.pack()
+
+
+def _tags(tag_ids: Iterable[int]) -> npt.NDArray[np.uint16]:
+    return np.fromiter(tag_ids, np.uint16)
