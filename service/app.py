@@ -11,6 +11,7 @@ from service import errors, guards
 from service.resources import Resources
 from service.routes.access import IdentityController, KeyController
 from service.routes.clock import ClockController
+from service.routes.decisions import DecisionController
 from service.routes.devices import DeviceController
 from service.routes.document import configuration
 from service.routes.events import EventController
@@ -52,6 +53,7 @@ def create_app(resources: Resources) -> Litestar:
 
 def _controllers(resources: Resources) -> list[type[Controller]]:
     controllers: list[type[Controller]] = [
+        DecisionController,
         DeviceController,
         EventController,
         FeedbackController,
@@ -69,7 +71,9 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
 def _dependencies(resources: Resources) -> Mapping[str, Provide]:
     given: Mapping[str, Callable[[], Any]] = {
         "access": lambda: resources.access,
+        "catalogue": lambda: resources.catalogue,
         "clock": lambda: resources.clock,
+        "decisions": lambda: resources.decisions,
         "ingest": lambda: resources.ingest,
         "merge_state": lambda: merged_state.merged,
         "offer_ids": lambda: resources.offer_ids,

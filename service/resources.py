@@ -1,17 +1,23 @@
 """What one API worker holds open: opened in order, closed in reverse."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 
+from bandits.kernels import warm
 from service.clock import Clock, SystemClock
+from service.decision.batcher import DecisionBatcher
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.routes.health import Check
 from service.settings import Settings
 from service.store import migrate
 from service.store.access_cache import AccessCache
+from service.store.catalogue import CatalogueCache
+from service.store.current_snapshot import SnapshotCache
 from service.store.offer_ids import OfferIds
 from service.store.pool import open_pool
 from service.store.virtual_clock import VirtualClock
@@ -25,6 +31,9 @@ class Resources:
     access: AccessCache
     offer_ids: OfferIds
     ingest: EventBuffer
+    catalogue: CatalogueCache
+    snapshot: SnapshotCache
+    decisions: DecisionBatcher
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self.settings = settings
@@ -33,10 +42,13 @@ class Resources:
         self.readiness: Mapping[str, Check] = {
             "database": self._check_database,
             "migrations": self._check_migrations,
+            "snapshot": self._check_snapshot,
+            "kernels": self._check_kernels,
         }
 
     async def open(self) -> None:
         """Opens everything; when a part fails, what was opened before it is closed again."""
+        warm.warm()
         async with AsyncExitStack() as stack:
             self.pool = await open_pool(self._dsn, self.settings.pool_max)
             stack.push_async_callback(self.pool.close)
@@ -47,6 +59,13 @@ class Resources:
             self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, writer.write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)
+            self.catalogue = CatalogueCache()
+            self.snapshot = SnapshotCache(self.pool)
+            watching = asyncio.create_task(self.snapshot.watch(self._dsn), name="snapshot-watch")
+            stack.push_async_callback(_cancel, watching)
+            self.decisions = DecisionBatcher(self.pool, self.clock, self.catalogue, self.snapshot)
+            self.decisions.open()
+            stack.push_async_callback(self.decisions.close)
             self._opened = stack.pop_all()
 
     async def close(self) -> None:
@@ -70,3 +89,15 @@ class Resources:
         async with self.pool.acquire() as connection:
             missing = await migrate.pending(connection)
         return f"not applied: {', '.join(missing)}" if missing else None
+
+    async def _check_snapshot(self) -> str | None:
+        return None if self.snapshot.current else "none has been loaded yet"
+
+    async def _check_kernels(self) -> str | None:
+        return None if warm.is_warm() else "not compiled yet"
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,44 @@
+"""What is asked of the decision pipeline, by the API for one person or by push for many, and what it answers."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from bandits.policies.draw import Draw
+from schema.decision import Channel, Context, Rules
+from service.store.catalogue import Catalogue
+from service.store.decision_people import DecisionPerson
+
+
+class Ask(NamedTuple):
+    """One decision to be made at the instant `now` of its batch.
+
+    `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw.
+    """
+
+    placement: str
+    channel: Channel
+    rules: Rules
+    context: Context
+    candidates: tuple[int, ...] | None
+    excluded: tuple[int, ...]
+    holdout_share: float
+    control_share: float
+    campaign_id: UUID | None
+    entropy: bytes
+
+
+class Decided(NamedTuple):
+    """One decision as it was logged; `offer_indices` point into `catalogue` and are empty when nothing is to be shown."""
+
+    decision_id: UUID
+    person: DecisionPerson
+    catalogue: Catalogue
+    offer_indices: tuple[int, ...]
+    draw: Draw | None
+    in_holdout: bool
+    in_control: bool
+    policy: str
+    snapshot_version: int
+    reason_codes: tuple[str, ...]
+    decided_at: datetime

@@ -1,0 +1,112 @@
+"""Decisions: asked for, explained, replayed."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+from litestar import Controller, Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
+
+from schema.decision import (
+    LIFE_OF_A_DECISION_S,
+    DecidedOffer,
+    DecisionAnswer,
+    DecisionRequest,
+    ExplanationAnswer,
+    ReplayAnswer,
+)
+from service.decision import explanation, replay
+from service.decision.ask import Decided
+from service.decision.batcher import DecisionBatcher
+from service.errors import ApiError
+from service.guards import Principal, acting_user
+from service.store import decisions, people
+from service.store.access_cache import AccessCache
+from service.store.decisions import LoggedDecision
+
+_LIFE: Final = timedelta(seconds=LIFE_OF_A_DECISION_S)
+
+
+class DecisionController(Controller):
+    """Which deal for this person at this moment, and why."""
+
+    path = "/v1/decisions"
+    tags = ("decisions",)
+    opt = {"scope": "sdk", "sk_scope": "users"}  # noqa: RUF012 - Litestar reads it from the class
+
+    @post(status_code=200)
+    async def decide(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[DecisionRequest],
+        decisions: NamedDependency[SkipValidation[DecisionBatcher]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+    ) -> DecisionAnswer:
+        """Decides and logs; the answer leaves when the decision is durable."""
+        principal: Principal = request.scope["state"]["principal"]
+        key = acting_user(principal, data.user_id, data.anonymous_id, access.identity_mode)
+        return answer_of(await decisions.submit(key, data), with_propensities=principal.kind == "sk")
+
+    @get("/{decision_id:uuid}/explanation", status_code=200)
+    async def explain(
+        self,
+        request: Request[Any, Any, Any],
+        decision_id: FromPath[UUID],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        access: NamedDependency[SkipValidation[AccessCache]],
+        user_id: FromQuery[str | None] = None,
+        anonymous_id: FromQuery[str | None] = None,
+    ) -> ExplanationAnswer:
+        """Why this deal, in words; with a secret key in numbers too."""
+        principal: Principal = request.scope["state"]["principal"]
+        key = acting_user(principal, user_id, anonymous_id, access.identity_mode)
+        async with pool.acquire() as connection:
+            logged = await _logged(connection, key, decision_id)
+            again = await replay.redraw(connection, logged)
+        return explanation.explain(logged, again, with_numbers=principal.kind == "sk")
+
+    @post("/{decision_id:uuid}/replay", status_code=200, opt={"scope": "reports"})
+    async def replay(
+        self,
+        decision_id: FromPath[UUID],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        user_id: FromQuery[str | None] = None,
+        anonymous_id: FromQuery[str | None] = None,
+    ) -> ReplayAnswer:
+        """Draws the decision again from what was logged and tells whether it comes out the same."""
+        if (user_id is None) == (anonymous_id is None):
+            raise ApiError(400, "invalid_field", "Name either user_id or anonymous_id.")
+        key = people.PersonKey(people.USER, user_id) if user_id else people.PersonKey(people.ANONYMOUS, anonymous_id or "")
+        async with pool.acquire() as connection:
+            logged = await _logged(connection, key, decision_id)
+            return replay.compare(logged, await replay.redraw(connection, logged))
+
+
+async def _logged(connection: Any, key: people.PersonKey, decision_id: UUID) -> LoggedDecision:
+    person = await people.find(connection, key)
+    logged = await decisions.read(connection, person.user_id, decision_id) if person else None
+    if logged is None:
+        raise ApiError(404, "not_found", "There is no such decision of this person.")
+    return logged
+
+
+def answer_of(decided: Decided, *, with_propensities: bool) -> DecisionAnswer:
+    """The answer to the app; propensities are told only to secret keys."""
+    offers = []
+    for slot, index in enumerate(decided.offer_indices):
+        offer = decided.catalogue.offers[index].offer
+        propensity = float(decided.draw.propensities[slot]) if with_propensities and decided.draw else None
+        offers.append(DecidedOffer(offer_id=offer.offer_id, slot=slot, creative=offer.creative, propensity=propensity))
+    return DecisionAnswer(
+        decision_id=decided.decision_id,
+        action="offer" if offers else "no_send",
+        offers=offers,
+        reason_codes=list(decided.reason_codes),
+        policy=decided.policy,
+        snapshot_version=decided.snapshot_version,
+        holdout=decided.in_holdout,
+        expires_at=decided.decided_at + _LIFE,
+        feedback_applied_through=decided.person.feedback_applied_through,
+    )

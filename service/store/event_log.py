@@ -1,0 +1,78 @@
+"""The event log in PostgreSQL: 64 partitions by user, in each the order of seq is the order of commits."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from schema.ids import PARTITIONS, partition_of
+from schema.log import DECODER, ENCODER, LogEntry
+
+CHANNEL: Final = "event_log"
+
+_ADVANCE: Final = """
+    with locked as (
+        select partition from event_log_heads where partition = any($1::smallint[]) order by partition for update
+    )
+    update event_log_heads h set seq = h.seq + 1 from locked where h.partition = locked.partition
+    returning h.partition, h.seq
+"""
+_INSERT: Final = """
+    insert into event_log (partition, seq, body, appended_at)
+    select p, s, b, $4 from unnest($1::smallint[], $2::bigint[], $3::bytea[]) as t(p, s, b)
+"""
+_NOTIFY: Final = "select pg_notify('event_log', '')"
+_READ: Final = """
+    select l.partition, l.seq, l.body
+      from unnest($1::smallint[], $2::bigint[]) as o(partition, seq)
+      cross join lateral (
+        select e.partition, e.seq, e.body from event_log e
+         where e.partition = o.partition and e.seq > o.seq order by e.seq limit $3
+      ) l
+     order by l.partition, l.seq
+"""
+_HEADS: Final = "select partition, seq from event_log_heads"
+_TRIM: Final = """
+    delete from event_log e using learner_partitions p
+     where e.partition = p.partition and e.seq <= p.last_seq and e.appended_at < $1
+"""
+
+
+class LogBatch(NamedTuple):
+    """One micro-batch of one partition as it was appended."""
+
+    partition: int
+    seq: int
+    entries: list[LogEntry]
+
+
+async def append(connection: Any, entries: Sequence[LogEntry], now: datetime) -> None:
+    """Appends entries inside the caller's transaction, which must end soon: it holds the heads of the partitions it touches."""
+    if not entries:
+        return
+    parts: defaultdict[int, list[LogEntry]] = defaultdict(list)
+    for entry in entries:
+        parts[partition_of(entry.user_id)].append(entry)
+    heads = await connection.fetch(_ADVANCE, sorted(parts))
+    bodies = [ENCODER.encode(parts[head["partition"]]) for head in heads]
+    await connection.execute(_INSERT, [h["partition"] for h in heads], [h["seq"] for h in heads], bodies, now)
+    await connection.execute(_NOTIFY)
+
+
+async def read(connection: Any, offsets: Mapping[int, int], batches_max: int) -> list[LogBatch]:
+    """Micro-batches after the given offsets, at most `batches_max` a partition, in order."""
+    rows = await connection.fetch(_READ, list(offsets), list(offsets.values()), batches_max)
+    return [LogBatch(row["partition"], row["seq"], DECODER.decode(row["body"])) for row in rows]
+
+
+async def heads(connection: Any) -> dict[int, int]:
+    """The last seq of every partition."""
+    found = dict(await connection.fetch(_HEADS))
+    if len(found) != PARTITIONS:
+        raise RuntimeError(f"event_log_heads has {len(found)} rows, not {PARTITIONS}")
+    return found
+
+
+async def trim(connection: Any, before: datetime) -> None:
+    """Deletes what the learner has counted and that is older than `before`."""
+    await connection.execute(_TRIM, before)

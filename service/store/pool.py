@@ -1,0 +1,38 @@
+"""Connections to PostgreSQL: one pool a process, JSON by msgspec, time in UTC."""
+
+from typing import Any
+
+import asyncpg
+import msgspec
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder()
+_JSONB_VERSION = b"\x01"
+
+
+async def prepare(connection: Any) -> None:
+    """Teaches one connection to carry jsonb as Python values through msgspec, in PostgreSQL's binary form."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: _JSONB_VERSION + _ENCODER.encode(value),
+        decoder=lambda data: _DECODER.decode(data[1:]),
+        format="binary",
+    )
+
+
+async def _leave(connection: Any) -> None:
+    """By default asyncpg spends a round trip a release on undoing session state, of which we make none."""
+
+
+async def open_pool(dsn: str, size_max: int) -> asyncpg.Pool:
+    """Opens a pool of at most `size_max` connections."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size_max,
+        init=prepare,
+        reset=_leave,
+        command_timeout=30,
+        server_settings={"application_name": "welltimed", "timezone": "UTC", "lock_timeout": "10s"},
+    )

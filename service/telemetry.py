@@ -1,0 +1,54 @@
+"""Structured logs without bodies, and the counters and histograms behind /metrics."""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+EVENTS: Final = Counter("welltimed_events", "Events by what became of them.", ["outcome"], registry=REGISTRY)
+DECISIONS: Final = Counter(
+    "welltimed_decisions", "Decisions by channel and action.", ["channel", "action"], registry=REGISTRY
+)
+DECISION_SECONDS: Final = Histogram(
+    "welltimed_decision_seconds", "From request to answer.", buckets=_SECONDS, registry=REGISTRY
+)
+INGEST_SECONDS: Final = Histogram(
+    "welltimed_ingest_seconds", "From batch to commit.", buckets=_SECONDS, registry=REGISTRY
+)
+INGEST_QUEUE: Final = Gauge("welltimed_ingest_queue", "Events that wait for a commit.", registry=REGISTRY)
+SNAPSHOT_VERSION: Final = Gauge("welltimed_snapshot_version", "Version of the snapshot in use.", registry=REGISTRY)
+SNAPSHOTS_REFUSED: Final = Counter(
+    "welltimed_snapshots_refused", "Snapshots not taken: damaged or not finite.", registry=REGISTRY
+)
+FOLDED: Final = Counter(
+    "welltimed_folded_entries", "Entries of the event log the learner has counted.", registry=REGISTRY
+)
+OUTCOMES: Final = Counter("welltimed_push_outcomes", "Outcomes of dispatch.", ["outcome"], registry=REGISTRY)
+TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["name"], registry=REGISTRY)
+
+
+def configure(level: str) -> None:
+    """One JSON line an event on standard error; bodies, tokens and headers never are fields of it."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger(area: str) -> Any:
+    """The logger of one area of the program."""
+    return structlog.get_logger(area=area)

@@ -1,0 +1,120 @@
+"""The background worker: learns, publishes, plans, draws what is due, sends, ticks."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import date, datetime
+from typing import Any, Final
+
+import asyncpg
+
+from push.channel import Channel
+from push.dispatcher import Dispatcher
+from push.due import DueDrawer
+from push.planner import Planner
+from service import telemetry
+from service.clock import Clock, SystemClock
+from service.learning.composer import Composer
+from service.learning.learner import Learner
+from service.planning.exposure_journal import EventLogJournal
+from service.planning.leader import Leader
+from service.planning.moments import LearnedMoments
+from service.planning.push_decider import PipelineDecider
+from service.planning.ticks import ticks
+from service.settings import Settings
+from service.store import partitions_by_day, virtual_clock
+from service.store.catalogue import CatalogueCache
+from service.store.current_snapshot import SnapshotCache
+from service.store.pool import open_pool
+
+DISPATCH_EVERY_S: Final = 0.5
+PUBLISH_EVERY_S: Final = 0.25
+RETRY_S: Final = 1.0
+
+_LOG: Final = telemetry.logger("worker")
+
+
+class Worker:
+    """Everything that happens without being asked. Any number may run; ticks run on the one that leads."""
+
+    pool: asyncpg.Pool
+
+    def __init__(self, settings: Settings, dsn: str, channel: Channel) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._channel = channel
+        self._stop = asyncio.Event()
+        self._day: date | None = None
+
+    def stop(self) -> None:
+        """Ends `run` when what is in flight is settled."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Works until stopped."""
+        async with AsyncExitStack() as stack:
+            self.pool = await open_pool(self._dsn, self._settings.pool_max)
+            stack.push_async_callback(self.pool.close)
+            await self._channel.open()
+            stack.push_async_callback(self._channel.close)
+            self._compose()
+            if self._settings.is_virtual_clock:
+                await virtual_clock.follow(self._dsn, self.settle, self._stop)
+            else:
+                await self._run_in_real_time(SystemClock())
+
+    def _compose(self) -> None:
+        seed = self._settings.seed.encode()
+        catalogue = CatalogueCache()
+        self.snapshot = SnapshotCache(self.pool)
+        self.learner = Learner(self.pool, catalogue)
+        self.composer = Composer(self.pool)
+        self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
+        self.drawer = DueDrawer(self.pool, PipelineDecider(catalogue, self.snapshot), seed)
+        self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
+
+    async def settle(self, now: datetime) -> None:
+        """Does all that is due by the virtual instant `now`, in a fixed order, so that a run can be repeated."""
+        await self.learner.catch_up(now)
+        if now.date() != self._day:
+            self._day = now.date()
+            await self._begin_day(now)
+        await self.planner.plan_due(now)
+        await self.push(now)
+
+    async def _begin_day(self, now: datetime) -> None:
+        async with self.pool.acquire() as connection:
+            await partitions_by_day.ensure(connection, now)
+        await self.composer.publish(now)
+        await self.snapshot.refresh()
+
+    async def _run_in_real_time(self, clock: Clock) -> None:
+        leader = Leader(self._dsn, ticks(self.pool, clock, self.planner, self.dispatcher))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.learner.run(clock, self._stop))
+            group.create_task(self._every(PUBLISH_EVERY_S, clock, self.publish))
+            group.create_task(self._every(DISPATCH_EVERY_S, clock, self.push))
+            group.create_task(leader.run(self._stop))
+
+    async def publish(self, now: datetime) -> None:
+        """Publishes a snapshot when there is something new, and decides by it from now on."""
+        await self.composer.publish_if_changed(now)
+        await self.snapshot.refresh()
+
+    async def push(self, now: datetime) -> None:
+        """Draws what is due and sends what is ready."""
+        if self.snapshot.current is not None:
+            await self.drawer.draw_due(now)
+            await self.dispatcher.dispatch(now)
+
+    async def _every(self, seconds: float, clock: Clock, work: Callable[[datetime], Awaitable[Any]]) -> None:
+        while not self._stop.is_set():
+            pause_s = seconds
+            try:
+                await work(await clock.now())
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                _LOG.warning("work will be tried again", work=work.__name__, error=type(error).__name__)
+                pause_s = RETRY_S
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause_s)
