@@ -16,7 +16,7 @@ OfferKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 
 
-class Creative(Kept, forbid_unknown_fields=True):
+class Creative(Kept, frozen=True, forbid_unknown_fields=True):
     """What a person sees of an offer."""
 
     title: Annotated[str, Meta(min_length=1, max_length=120)]
@@ -47,7 +47,7 @@ class Offer(Incoming, frozen=True):
     ends_at: datetime | None = None
     store_ids: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)] = []
     exclude_store_ids: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)] = []
-    channels: list[Literal["push", "in_app"]] = ["push", "in_app"]
+    channels: list[Literal["push", "in_app"]] = msgspec.field(default_factory=lambda: ["push", "in_app"])
     min_age: Annotated[int, Meta(ge=0, le=120)] = 0
     is_sensitive: Annotated[bool, Meta()] = msgspec.field(name="sensitive", default=False)
     is_paused: Annotated[bool, Meta()] = msgspec.field(name="paused", default=False)

@@ -13,7 +13,7 @@ Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 Locale = Annotated[str, Meta(min_length=2, max_length=35)]
 
 
-class Identify(Incoming, frozen=True):
+class Identify(Incoming, frozen=True, kw_only=True):
     """The body of POST /v1/identify: who this is. anonymous_id and user_id together link the anonymous history to the known person."""
 
     user_id: Text | None = None
@@ -24,7 +24,7 @@ class Identify(Incoming, frozen=True):
     traits: dict[str, Any] = {}
 
 
-class Device(Incoming, frozen=True):
+class Device(Incoming, frozen=True, kw_only=True):
     """The body of PUT /v1/devices/{id}."""
 
     user_id: Text
