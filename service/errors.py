@@ -9,18 +9,18 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 import msgspec
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from schema.problem import Code, FieldError, Problem
-from service.telemetry import logger
 
 T = TypeVar("T")
 
 MEDIA_TYPE: Final = "application/problem+json"
 FRAMES_MAX: Final = 12
 
-_LOG: Final = logger("http")
+_LOG: Final[Any] = structlog.get_logger(area="http")
 _ENCODER: Final = msgspec.json.Encoder()
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -120,12 +120,15 @@ def _(error: HTTPException) -> ApiError:
 @translate.register
 def _(error: ValidationException) -> ApiError:
     errors = [_parameter_error(found) for found in error.extra or [] if isinstance(found, dict)]
-    return ApiError(400, "invalid_field", "The request does not fit; see errors.", errors)
+    return ApiError(400, "invalid_field", errors[0].detail if errors else error.detail, errors)
 
 
 def _parameter_error(found: dict[str, Any]) -> FieldError:
     # A place outside the body has no JSON pointer: it is told as query:limit or path:key_id.
-    pointer = f"{getattr(found['source'], 'value', found['source'])}:{found['key']}" if found.get("source") else ""
+    source, key = found.get("source"), found.get("key")
+    if key == "data":  # Litestar's name for the body, which it did not even hand to a decoder
+        return FieldError(pointer="", code="invalid_field", detail="A JSON body is required.")
+    pointer = f"{getattr(source, 'value', source)}:{key}" if source else ""
     return FieldError(pointer=pointer, code="invalid_field", detail=str(found.get("message", "")))
 
 

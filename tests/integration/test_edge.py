@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import httpx
-import pytest
 from litestar import Request, get, post
 from litestar.params import FromQuery, JSONBody
 from structlog.testing import capture_logs
@@ -65,7 +64,7 @@ CORPUS: list[tuple[bytes, int, str]] = [
     (b"{", 400, "malformed_json"),
     (b"[" * 100_000, 400, "invalid_field"),
     (b'{"kind":"pk","scopes":[' + b"[" * 100_000, 400, "invalid_field"),
-    (b'{"kind":"\xff\xfe"}', 400, "invalid_field"),
+    (b'{"kind":"\xff\xfe"}', 400, "malformed_json"),
     (b"\xff\xfe", 400, "malformed_json"),
     (b'{"kind":NaN}', 400, "malformed_json"),
     (b'{"kind":"pk\\u0000"}', 400, "invalid_field"),
@@ -85,8 +84,11 @@ async def test_broken_bodies_are_refused_in_one_shape(database: str) -> None:
     async with serving(database, keys) as api:
         headers = await api.key("sk", "ingest")
         for body, status, code in CORPUS:
-            print(body[:40])
             check_problem(await post_json(api, headers, body), status, code)
+        assert (
+            check_problem(await post_json(api, headers, b""), 400, "invalid_field")["detail"]
+            == "A JSON body is required."
+        )
         for media_type in ("text/plain", "", "application/xml", "multipart/form-data; boundary=x", "application/jsonx"):
             check_problem(await post_json(api, headers, b'{"kind":"pk"}', media_type), 415, "unsupported_media_type")
         good = await post_json(api, headers, b'{"kind":"pk"}', "Application/JSON; charset=utf-8")
@@ -133,8 +135,7 @@ async def test_unknown_paths_methods_and_parameters(database: str) -> None:
         check_problem(await api.options("/probe/limit"), 405, "not_found")
         problem = check_problem(await api.get("/probe/limit?limit=x"), 400, "invalid_field")
         assert problem["errors"][0]["pointer"] == "query:limit"
-        problem = check_problem(await api.get("/probe/limit"), 400, "invalid_field")
-        assert problem["errors"][0]["pointer"] == "query:limit"
+        assert "'limit'" in check_problem(await api.get("/probe/limit"), 400, "invalid_field")["detail"]
 
 
 async def test_every_answer_is_stamped(database: str) -> None:
@@ -163,11 +164,13 @@ async def test_a_mistake_of_ours_is_logged_by_place_without_what_was_sent(databa
         assert CANARY not in json.dumps(line)
 
 
-@pytest.mark.parametrize("path", ["/v1/keys", "/readyz"])
-async def test_without_a_database_the_answer_is_503(database: str, path: str) -> None:
+async def test_without_a_database_the_answer_is_503(database: str) -> None:
     async with serving(database) as api:
         admin = await api.key("sk", "admin")
-        assert (await api.get(path, headers=admin)).status_code == 200
+        assert (await api.get("/v1/keys", headers=admin)).status_code == 200
         await api.resources.pool.close()
-        answer = await api.get(path, headers=admin)
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        check_problem(await api.get("/v1/keys", headers=admin), 503, "unavailable")
+        for path in ("/v1/keys", "/readyz"):
+            answer = await api.get(path, headers=admin)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (await api.get("/livez")).status_code == 200
