@@ -13,48 +13,57 @@ FEATURE_SET: Final = 1
 
 NAMES: Final = (
     "bias",
-    "share",
-    "share_soon",
-    "share_later",
-    "share_tired",
+    "chance",
+    "chance_soon",
+    "chance_later",
+    "chance_tired",
+    "chance_pestered",
     "popular",
-    "interest",
-    "tired",
-    "discount",
-    "share_discount",
-    "in_basket",
-    "share_near",
-    "share_cos",
-    "share_sin",
     "popular_new",
-    "share_wet",
+    "interest",
+    "discount",
+    "chance_discount",
+    "in_basket",
+    "chance_near",
+    "chance_cos",
+    "chance_sin",
+    "chance_wet",
 )
 DIMS: Final = featurize.DIMS
 NOISE_VARIANCE: Final = 0.1
 
-# A person's own share of baskets with a tag is, by itself, a calibrated guess of what will be bought: that is the prior of redeeming.
-# The deviations are small where research on the grocery year found little to learn, so that Thompson does not explore for nothing.
+# The chance that a person buys a thing within the attribution window, by their own habits, is by itself a good guess of what will be
+# redeemed: that is the prior. Research on the grocery year found little more to learn from the order of offers, hence the small
+# deviations, with which Thompson does not explore for nothing (docs/decisions/0002-prior-from-habits.md).
 _MEAN: Final = {
-    "redeem": {"share": 1.0, "interest": 0.05, "discount": 0.01},
-    "open": {"bias": 0.05, "share": 0.2, "interest": 0.05, "tired": -0.01},
+    "redeem": {
+        "bias": -0.03,
+        "chance": 1.3,
+        "chance_soon": -0.5,
+        "chance_later": 0.2,
+        "popular": 0.1,
+        "interest": 0.05,
+        "discount": 0.01,
+    },
+    "open": {"bias": 0.05, "chance": 0.2, "interest": 0.05},
 }
 _DEVIATION: Final = {
     "bias": 0.005,
-    "share": 0.15,
-    "share_soon": 0.1,
-    "share_later": 0.1,
-    "share_tired": 0.1,
+    "chance": 0.15,
+    "chance_soon": 0.1,
+    "chance_later": 0.1,
+    "chance_tired": 0.01,
+    "chance_pestered": 0.05,
     "popular": 0.1,
-    "interest": 0.05,
-    "tired": 0.01,
-    "discount": 0.03,
-    "share_discount": 0.2,
-    "in_basket": 0.05,
-    "share_near": 0.1,
-    "share_cos": 0.05,
-    "share_sin": 0.05,
     "popular_new": 0.1,
-    "share_wet": 0.05,
+    "interest": 0.05,
+    "discount": 0.03,
+    "chance_discount": 0.2,
+    "in_basket": 0.05,
+    "chance_near": 0.1,
+    "chance_cos": 0.05,
+    "chance_sin": 0.05,
+    "chance_wet": 0.05,
 }
 
 

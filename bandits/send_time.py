@@ -18,9 +18,9 @@ F64 = npt.NDArray[np.float64]
 
 SOON_H: Final = 6
 HORIZON_H: Final = 72
-HORIZON_WEIGHT: Final = 0.2
+HORIZON_WEIGHT: Final = 0.12
 PSEUDO_VISITS: Final = 5.0
-TEMPERATURE: Final = 0.02
+TEMPERATURE: Final = 0.002
 FLOOR: Final = 0.005
 """Probability spread evenly over all allowed hours."""
 

@@ -99,6 +99,8 @@ def merge(survivor: bytes, other: bytes) -> bytes:
         kernels.decay_to(state.header, state.entries, as_of_s)
     tastes.header["baskets"] += lost.header["baskets"]
     tastes.header["last_basket_s"] = np.maximum(tastes.header["last_basket_s"], lost.header["last_basket_s"])
+    firsts = [int(state.header["first_basket_s"][0]) for state in (tastes, lost)]
+    tastes.header["first_basket_s"] = min((first for first in firsts if first), default=0)
     for entry in lost.entries[: int(lost.header["entries"][0])]:
         i = kernels.entry_of(tastes.header, tastes.entries, int(entry["tag_id"]))
         own = tastes.entries[i]

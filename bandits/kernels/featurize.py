@@ -18,20 +18,18 @@ from bandits.kernels.tastes import (
 SHARE_PSEUDO_BASKETS: Final = 2.0
 """A person's share of baskets with a tag is shrunk to the population's as if this many baskets had been the population's."""
 
-SOON_S: Final = 3 * 86400.0
-LATER_S: Final = 14 * 86400.0
+AHEAD_S: Final = 72 * 3600.0
+"""The chance that something is bought is counted over the attribution window."""
 
-BIAS, SHARE, SHARE_SOON, SHARE_LATER, SHARE_TIRED, POPULAR, INTEREST, TIRED = 0, 1, 2, 3, 4, 5, 6, 7
-DISCOUNT, SHARE_DISCOUNT, IN_BASKET, SHARE_NEAR, SHARE_COS, SHARE_SIN, POPULAR_NEW, SHARE_WET = (
-    8,
-    9,
-    10,
-    11,
-    12,
-    13,
-    14,
-    15,
-)
+NEWCOMER_BASKETS: Final = 1.0
+NEWCOMER_S: Final = 6 * 86400.0
+"""Until a person's own rate of baskets is known it is shrunk to one in six days."""
+
+SOON_S: Final = 2 * 86400.0
+LATER_S: Final = 10 * 86400.0
+
+BIAS, CHANCE, CHANCE_SOON, CHANCE_LATER, CHANCE_TIRED, CHANCE_PESTERED, POPULAR, POPULAR_NEW = 0, 1, 2, 3, 4, 5, 6, 7
+INTEREST, DISCOUNT, CHANCE_DISCOUNT, IN_BASKET, CHANCE_NEAR, CHANCE_COS, CHANCE_SIN, CHANCE_WET = range(8, 16)
 DIMS: Final = 16
 
 offer_tags: Final = types.Array(types.int16, 2, "C", readonly=True)
@@ -90,6 +88,27 @@ def _mean_over_tags(
 
 
 @kernel()
+def _unanswered(entries: np.ndarray, used: int | np.int64, now_s: float) -> float:
+    """All showings the person has not answered, as they weigh at now_s."""
+    total = 0.0
+    for i in range(used):
+        total += shown_at(entries[i].shown, entries[i].shown_s, now_s)
+    return total
+
+
+@kernel()
+def _baskets_ahead(baskets: float, first_s: float, now_s: float) -> float:
+    """Baskets expected in AHEAD_S by the person's own decayed rate.
+
+    Of a steady rate r since first_s, decayed counts come to r h / ln 2 (1 - 2^(-t / h)) after a time t with half-life h.
+    """
+    known_s = 0.0
+    if first_s > 0.0:
+        known_s = BOUGHT_HALF_LIFE_S / np.log(2.0) * (1.0 - half_life_factor(now_s - first_s, BOUGHT_HALF_LIFE_S))
+    return AHEAD_S * (baskets + NEWCOMER_BASKETS) / (known_s + NEWCOMER_S)
+
+
+@kernel()
 def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
     """Share of the offer's tags that the basket holds."""
     count = held = 0
@@ -135,33 +154,37 @@ def featurize(
         is_wet: whether it rains or snows.
         out: (offers, DIMS), in the order of features.NAMES.
     """
-    index = _tag_index(entries, np.int64(header[0].entries), tag_shares.shape[0])
+    used = np.int64(header[0].entries)
+    index = _tag_index(entries, used, tag_shares.shape[0])
     elapsed_s = now_s - header[0].as_of_s
     bought_left = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
     interest_left = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
     own_baskets = header[0].baskets * bought_left
+    own_ahead = _baskets_ahead(own_baskets, float(header[0].first_basket_s), now_s)
+    pestered = _unanswered(entries, used, now_s)
     cosine = np.cos(hour_of_day * np.pi / 12.0) if hour_of_day >= 0.0 else 0.0
     sine = np.sin(hour_of_day * np.pi / 12.0) if hour_of_day >= 0.0 else 0.0
     for k in range(tags_of_offer.shape[0]):
         tags = tags_of_offer[k]
         baskets = own_baskets if is_personal[k] else 0.0
+        ahead = own_ahead if is_personal[k] else _baskets_ahead(0.0, 0.0, now_s)
         share, soon, later, popular, interest, shown = _mean_over_tags(
             tags, entries, index, tag_shares, baskets, bought_left, interest_left, now_s, is_personal[k]
         )
-        tired = 1.0 - 2.0 ** (-shown)
+        chance = 1.0 - np.exp(-ahead * share)
         out[k, BIAS] = 1.0
-        out[k, SHARE] = share
-        out[k, SHARE_SOON] = share * soon
-        out[k, SHARE_LATER] = share * later
-        out[k, SHARE_TIRED] = share * tired
-        out[k, POPULAR] = popular
-        out[k, INTEREST] = interest / (1.0 + interest)
-        out[k, TIRED] = tired
-        out[k, DISCOUNT] = discounts[k]
-        out[k, SHARE_DISCOUNT] = share * discounts[k]
-        out[k, IN_BASKET] = _overlap(tags, in_basket)
-        out[k, SHARE_NEAR] = share * nearness
-        out[k, SHARE_COS] = share * cosine
-        out[k, SHARE_SIN] = share * sine
+        out[k, CHANCE] = chance
+        out[k, CHANCE_SOON] = chance * soon
+        out[k, CHANCE_LATER] = chance * later
+        out[k, CHANCE_TIRED] = chance * (1.0 - 2.0 ** (-shown))
+        out[k, CHANCE_PESTERED] = chance * (pestered / (1.0 + pestered) if is_personal[k] else 0.0)
+        out[k, POPULAR] = 1.0 - np.exp(-ahead * popular)
         out[k, POPULAR_NEW] = popular / (1.0 + baskets)
-        out[k, SHARE_WET] = share if is_wet else 0.0
+        out[k, INTEREST] = interest / (1.0 + interest)
+        out[k, DISCOUNT] = discounts[k]
+        out[k, CHANCE_DISCOUNT] = chance * discounts[k]
+        out[k, IN_BASKET] = _overlap(tags, in_basket)
+        out[k, CHANCE_NEAR] = chance * nearness
+        out[k, CHANCE_COS] = chance * cosine
+        out[k, CHANCE_SIN] = chance * sine
+        out[k, CHANCE_WET] = chance if is_wet else 0.0

@@ -24,7 +24,14 @@ SHOWN_UNIT: Final = 1024.0
 """`shown` is a fixed-point number of this many parts."""
 
 HEADER: Final = np.dtype(
-    [("version", "<u2"), ("entries", "<u2"), ("as_of_s", "<u4"), ("last_basket_s", "<u4"), ("baskets", "<f4")],
+    [
+        ("version", "<u2"),
+        ("entries", "<u2"),
+        ("as_of_s", "<u4"),
+        ("first_basket_s", "<u4"),
+        ("last_basket_s", "<u4"),
+        ("baskets", "<f4"),
+    ],
     align=True,
 )
 ENTRY: Final = np.dtype(
@@ -102,6 +109,8 @@ def add_basket(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_
     weight = np.float32(half_life_factor(header[0].as_of_s - at_s, BOUGHT_HALF_LIFE_S))
     header[0].baskets += weight
     header[0].last_basket_s = max(header[0].last_basket_s, np.uint32(at_s))
+    if header[0].first_basket_s == 0 or header[0].first_basket_s > at_s:
+        header[0].first_basket_s = np.uint32(at_s)
     for tag_id in tag_ids:
         i = entry_of(header, entries, np.int64(tag_id))
         entries[i].bought += weight

@@ -14,7 +14,7 @@ FLOOR: Final = 0.005
 """Probability spread evenly over all eligible offers: it bounds every importance weight, and costs about as much of the gain."""
 
 GATE_FLOOR: Final = 0.01
-THOMPSON_SCALE: Final = 0.2
+THOMPSON_SCALE: Final = 0.1
 
 VALUE_OPEN: Final = 0.05
 VALUE_REDEEM: Final = 1.0
