@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming, Kept
@@ -40,7 +41,7 @@ class Campaign(Incoming, frozen=True):
     default_time_zone: Zone = "UTC"
     recurrence: Literal["once", "weekly"] = "once"
     hours: Annotated[list[Annotated[int, Meta(ge=0, le=167)]], Meta(max_length=168)] = []
-    audience: Audience = Audience()
+    audience: Audience = msgspec.field(default_factory=Audience)
     offers: Annotated[list[OfferKey], Meta(max_length=1000)] = []
     value_open: Annotated[float, Meta(ge=0)] = 0.0
     value_redeem: Annotated[float, Meta(ge=0)] = 1.0

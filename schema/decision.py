@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming, Kept
@@ -47,7 +48,7 @@ class DecisionRequest(Incoming, frozen=True):
     anonymous_id: Text | None = None
     placement: Annotated[str, Meta(min_length=1, max_length=64)] = "home"
     slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
-    context: Context = Context()
+    context: Context = msgspec.field(default_factory=Context)
     exclude: Annotated[list[OfferKey], Meta(max_length=1000)] = []
     channel: Literal["in_app"] = "in_app"
 

@@ -1,16 +1,22 @@
 """`welltimed`: the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong settings."""
 
+import asyncio
 import json
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
+import msgspec
 
+from schema.access import Scope
 from service import settings as settings_of
 from service.settings import Settings, SettingsError
 
 _ROLES = ("all", "api", "worker", "stand-in")
+_SCOPES = get_args(Scope)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,6 +86,102 @@ def _play(role: str, settings: Settings) -> None:
     except SettingsError as error:
         click.echo(f"welltimed: {error}", err=True)
         sys.exit(3)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database up to date; two at once are safe."""
+    from service.store import migrate as migrations  # noqa: PLC0415 - only here
+
+    def work(dsn: str) -> None:
+        applied = asyncio.run(migrations.migrate(dsn))
+        click.echo("\n".join(f"applied {name}" for name in applied) or "up to date")
+
+    _with_database(work)
+
+
+@main.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(_SCOPES),
+    help="Repeat for several; without one a publishable key is made.",
+)
+@click.option("--json", "as_json", is_flag=True)
+def create_key(*, scopes: tuple[Scope, ...], as_json: bool) -> None:
+    """Make a key and show its secret, once."""
+    from service.store import administration  # noqa: PLC0415 - only here
+
+    def work(dsn: str) -> None:
+        key, secret = asyncio.run(administration.create_key(dsn, scopes))
+        shown = {"key_id": str(key.key_id), "kind": key.kind, "scopes": list(key.scopes), "secret": secret}
+        click.echo(json.dumps(shown) if as_json else secret)
+
+    _with_database(work)
+
+
+@main.group()
+def offers() -> None:
+    """The offers."""
+
+
+@offers.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
+@click.option("--json", "as_json", is_flag=True)
+def import_offers(*, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Create or replace offers from a CSV file (docs/offers-csv.md); with any error nothing is written."""
+    from service.ingest import offers_import  # noqa: PLC0415 - only here
+    from service.store import administration  # noqa: PLC0415 - only here
+
+    def work(dsn: str) -> None:
+        report = asyncio.run(
+            administration.on_connection(
+                dsn,
+                lambda connection: offers_import.import_offers(
+                    connection, file.read_bytes(), dry_run=dry_run, now=datetime.now(UTC)
+                ),
+            )
+        )
+        click.echo(msgspec.json.encode(report).decode() if as_json else _told(file, report))
+        if report.errors_found:
+            sys.exit(1)
+
+    _with_database(work)
+
+
+def _told(file: Path, report: Any) -> str:
+    lines = [f"{file}:{note.line}: {note.column}: {note.detail}" for note in (*report.errors, *report.warnings)]
+    counts = f"{report.rows} offers: {report.new} new, {report.changed} changed, {report.unchanged} unchanged"
+    if report.errors_found:
+        counts = f"{report.errors_found} errors; nothing was written"
+    elif report.dry_run:
+        counts += " (dry run, nothing was written)"
+    return "\n".join([*lines, counts])
+
+
+def _with_database(work: Callable[[str], None]) -> None:
+    """Calls `work` with the address of the database that the settings name, the embedded one started if need be."""
+    from service.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only here
+    from service.store.unavailable import PostgresUnavailable  # noqa: PLC0415 - only here
+
+    settings = _settings()
+    try:
+        if settings.database_url is not None:
+            work(settings.database_url.reveal())
+            return
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with EmbeddedPostgres(settings.data_dir / "postgres", bin_dir=settings.postgres_bin_dir) as server:
+            work(server.dsn())
+    except (PostgresUnavailable, OSError) as error:
+        click.echo(f"welltimed: {error}", err=True)
+        sys.exit(1)
 
 
 @main.command()
