@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -75,14 +76,15 @@ def _supervise(settings: Settings) -> None:
 
 
 def _play(role: str, settings: Settings) -> None:
-    from service import serving  # noqa: PLC0415 - only when it is served
-
     if settings.database_url is None:
         click.echo("welltimed: WELLTIMED_DATABASE_URL must be set when a role runs alone", err=True)
         sys.exit(3)
-    play = {"api": serving.serve_api, "worker": serving.work, "stand-in": serving.serve_stand_in}[role]
+    # Each process loads only what its role needs.
+    module = import_module(
+        {"api": "service.api_role", "worker": "service.worker_role", "stand-in": "service.stand_in_role"}[role]
+    )
     try:
-        play(settings, settings.database_url.reveal())
+        module.run(settings, settings.database_url.reveal())
     except SettingsError as error:
         click.echo(f"welltimed: {error}", err=True)
         sys.exit(3)
@@ -194,6 +196,23 @@ def doctor(*, as_json: bool) -> None:
         return
     for name, value in described.items():
         click.echo(f"{name}={value}")
+
+
+@main.group()
+def bench() -> None:
+    """Measure on this machine."""
+
+
+@bench.command()
+@click.option("--offers", type=click.IntRange(1, 5_000), default=50, show_default=True)
+@click.option("--dims", type=click.IntRange(1, 512), default=32, show_default=True, help="Features of an offer.")
+@click.option("--json", "as_json", is_flag=True)
+def kernel(*, offers: int, dims: int, as_json: bool) -> None:
+    """How long one decision and one update take in the numeric core."""
+    from service import bench as benches  # noqa: PLC0415 - only when it is measured
+
+    figures = {name: round(value, 2) for name, value in benches.kernels(offers, dims).items()}
+    click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import asyncpg
 
 from push.stand_in_account import make_service_account
 from service import telemetry
-from service.serving import reserve
 from service.settings import PREFIX, Settings
+from service.sockets import reserve
 from service.store import migrate, partitions_by_day, pool
 from service.store.access import ensure_bootstrap_key
 from service.store.embedded import EmbeddedPostgres
