@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 
 
@@ -10,7 +9,7 @@ def end_with_parent() -> None:
     """Asks this process to terminate when its standard input closes, which the kernel sees to even after a kill -9."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(0, 4096):  # the descriptor itself: the buffered reader's lock would outlive the interpreter
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

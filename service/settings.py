@@ -64,7 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A service account's JSON file; without one the local stand-in of FCM takes the messages."""
     fcm_base_url: str | None = None
     """Where FCM answers; else Google's address, or the stand-in's."""
-    stand_in_port: int = 8010
+    stand_in_port: int = 0
+    """Where the stand-in listens; 0 takes any free port, which `serve` tells when it is ready."""
     ingest_queue_max: int = 20_000
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
     pool_max: int = 8

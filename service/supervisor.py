@@ -105,7 +105,8 @@ class Supervisor:
                 self._children.insert(0, _Child("stand-in", environment))
             stack.callback(self._stop_children)
             url = f"http://{self._settings.host}:{port}"
-            self._wait_until_ready(url)
+            if not self._wait_until_ready(url):
+                return
             print(json.dumps({"url": url, "stand_in_url": environment.get(PREFIX + "FCM_BASE_URL")}), flush=True)  # noqa: T201
             self._watch()
 
@@ -152,16 +153,18 @@ class Supervisor:
             environment[PREFIX + "FIREBASE_CREDENTIALS"] = str(_stand_in_account(self._settings.data_dir, base_url))
         return environment
 
-    def _wait_until_ready(self, url: str) -> None:
+    def _wait_until_ready(self, url: str) -> bool:
+        """True when it is ready; False when it was stopped before."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not self._stop.is_set():
             for child in self._children:
                 child.keep_alive()
             if _is_ready(url):
-                return
+                return True
             if time.monotonic() > deadline:
                 raise NotReadyError(f"not ready after {READY_TIMEOUT_S:.0f} s; ask {url}/readyz why")
             self._stop.wait(LOOK_EVERY_S)
+        return False
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):

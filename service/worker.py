@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -59,6 +59,9 @@ class Worker:
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
             self._compose()
+            if await self.snapshot.refresh() is None:
+                await self.composer.publish(datetime.now(UTC))  # the prior alone, the same at any time
+                await self.snapshot.refresh()
             if self._settings.is_virtual_clock:
                 await virtual_clock.follow(self._dsn, self.settle, self._stop)
             else:
