@@ -1,0 +1,119 @@
+"""Composes the snapshot from the sums of all partitions, and publishes it unless it is not fit to decide by."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+
+from bandits import population, posterior
+from bandits.features import DIMS, FEATURE_SET, PRIORS
+from bandits.kernels import symmetric
+from bandits.policies import model
+from bandits.population import Population
+from bandits.posterior import CLOSED, Posterior, Sums
+from schema.ids import PARTITIONS
+from schema.snapshot import HeadSnapshot, Snapshot
+from service.store import partitions, snapshots
+from service.store.partitions import Counted
+from service.telemetry import SNAPSHOTS_REFUSED, logger
+
+AGES_S: Final = 3600.0
+"""Without new entries exposures still ripen: a snapshot older than this is composed again."""
+
+_LOG: Final = logger("composer")
+
+
+class Composer:
+    """Publishes snapshots; remembers the last one of this process."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._last: Snapshot | None = None
+
+    async def publish(self, now: datetime) -> bool:
+        """Composes and publishes; False when the result was refused (the last snapshot stays) or another publisher was quicker."""
+        async with self._pool.acquire() as connection:
+            self._last = await snapshots.latest(connection)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                counted = await partitions.load(connection)
+                sums = await partitions.load_sums(connection)
+            version = self._last.version + 1 if self._last else 1
+            try:
+                # Off the event loop: an inverse for each head, and sums of a thousand rows.
+                snapshot = await asyncio.to_thread(compose, version, counted, sums, now.timestamp())
+            except ValueError as error:
+                SNAPSHOTS_REFUSED.inc()
+                _LOG.error("a snapshot was refused", version=version, reason=str(error))
+                return False
+            is_published = await snapshots.publish(connection, snapshot)
+        if is_published:
+            self._last = snapshot
+        return is_published
+
+    async def publish_if_changed(self, now: datetime, min_interval_s: float = 1.0) -> bool:
+        """Publishes when entries have been counted since the last snapshot, or it has aged; the first one from the prior alone."""
+        if self._last is None:
+            async with self._pool.acquire() as connection:
+                self._last = await snapshots.latest(connection)
+        if self._last is None:
+            return await self.publish(now)
+        age_s = now.timestamp() - self._last.published_at_s
+        if age_s < min_interval_s:
+            return False
+        if age_s < AGES_S:
+            async with self._pool.acquire() as connection:
+                if _offsets(await partitions.load(connection)) == self._last.offsets:
+                    return False
+        return await self.publish(now)
+
+
+def compose(
+    version: int, counted: Mapping[int, Counted], sums: Mapping[tuple[int, int], bytes], now_s: float
+) -> Snapshot:
+    """The snapshot of everything counted, as of now_s. Pure: which cohorts the learner has closed makes no difference.
+
+    Raises:
+        ValueError: sums cannot be read, or what they give is not fit to decide by (NotAPosteriorError, DamagedSnapshotError).
+    """
+    heads = posterior.compose(_by_cohort(sums, now_s), PRIORS, now_s)
+    everyone = Population()
+    for partition in sorted(counted):
+        everyone.add(population.unpack(counted[partition].population))
+    snapshot = Snapshot(
+        version=version,
+        published_at_s=now_s,
+        feature_set=FEATURE_SET,
+        heads=[_head(one) for one in heads],
+        tag_shares=everyone.tag_shares().astype("<f4").tobytes(),
+        hour_shares=everyone.hour_shares().astype("<f4").tobytes(),
+        baskets=everyone.baskets_at(now_s),
+        offsets=_offsets(counted),
+    )
+    model.from_snapshot(snapshot)  # the check that every process makes before it decides by it
+    return snapshot
+
+
+def _by_cohort(sums: Mapping[tuple[int, int], bytes], now_s: float) -> dict[int, Sums]:
+    cohorts: dict[int, Sums] = {}
+    for (_, kept), data in sorted(sums.items()):
+        cohort = CLOSED if posterior.is_closed(kept, now_s) else kept
+        cohorts.setdefault(cohort, Sums(DIMS)).add(posterior.unpack(data, DIMS))
+    return cohorts
+
+
+def _head(one: Posterior) -> HeadSnapshot:
+    packed = np.empty(DIMS * (DIMS + 1) // 2)
+    symmetric.pack(one.covariance, packed)
+    return HeadSnapshot(
+        mean=one.mean.astype("<f4").tobytes(),
+        covariance=packed.astype("<f4").tobytes(),
+        noise_variance=one.noise_variance,
+        arrived=one.arrived.tolist(),
+        exposures=one.exposures,
+    )
+
+
+def _offsets(counted: Mapping[int, Counted]) -> list[int]:
+    return [counted[partition].place.last_seq for partition in range(PARTITIONS)]

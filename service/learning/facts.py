@@ -1,0 +1,52 @@
+"""One pass of the fold: the facts to be counted, and what has to be known to count them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from schema.event import EventType
+from schema.ids import lowest_uuid7
+from schema.log import LogEntry
+from service.store.catalogue import Catalogue
+from service.store.decision_features import Drawn
+from service.store.exposures import Exposure, ExposureKey
+from service.store.user_state import State
+
+EXPOSING: Final = frozenset({EventType.SHOWN, EventType.ACCEPTED})
+HEAD_OF: Final = {EventType.OPENED: 0, EventType.REDEEMED: 1}
+"""The head of schema.snapshot.HEADS that an answer is a reward of."""
+
+DECISION_AGE_MAX: Final = timedelta(days=30)
+_CLOCK_AHEAD_MAX: Final = timedelta(hours=1)
+
+
+class Fact(NamedTuple):
+    """An entry of the log with the partition it was read from and the user who is that person now."""
+
+    partition: int
+    user_id: int
+    entry: LogEntry
+
+
+class Known(NamedTuple):
+    """What was known of the people, decisions and offers of a pass before it."""
+
+    states: Mapping[int, State]
+    exposures: Mapping[ExposureKey, Exposure]
+    drawn: Mapping[tuple[int, UUID], Drawn]
+    catalogue: Catalogue
+
+
+def sound(facts: Iterable[Fact], now: datetime) -> list[Fact]:
+    """Without those about an offer shown by a decision that cannot exist: a client made up the id, or it is long gone."""
+    earliest, latest = lowest_uuid7(now - DECISION_AGE_MAX), lowest_uuid7(now + _CLOCK_AHEAD_MAX)
+    return [fact for fact in facts if _is_sound(fact.entry, earliest, latest)]
+
+
+def _is_sound(entry: LogEntry, earliest: UUID, latest: UUID) -> bool:
+    if entry.type in EXPOSING:
+        return entry.decision_id is not None and earliest <= entry.decision_id <= latest
+    if entry.type in HEAD_OF:
+        return entry.decision_id is None or earliest <= entry.decision_id <= latest
+    return True

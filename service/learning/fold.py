@@ -1,0 +1,134 @@
+"""Counts the entries of one pass: what they change in what is known of people, exposures, and the sums of the shared model. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from bandits import rhythm, tastes
+from bandits.population import Population
+from bandits.posterior import Sums
+from bandits.rhythm import Rhythm
+from bandits.tastes import Tastes
+from schema.event import EventType
+from service.learning.attribution import Attribution
+from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
+from service.store.catalogue import Catalogue
+from service.store.exposures import Exposure, ExposureKey
+from service.store.user_state import State
+
+INTEREST_OF: Final = {
+    EventType.VIEW: 0.2,
+    EventType.THUMBS_UP: 1.0,
+    EventType.THUMBS_DOWN: -2.0,
+    EventType.DISMISSED: -0.5,
+    EventType.NOT_NOW: -0.5,
+}
+
+
+class Changes(NamedTuple):
+    """What a pass changes: states and exposures whole, sums by (partition, cohort) and populations by partition to be added."""
+
+    states: Mapping[int, State]
+    exposures: Mapping[ExposureKey, Exposure]
+    sums: Mapping[tuple[int, int], Sums]
+    populations: Mapping[int, Population]
+
+
+def fold(facts: Iterable[Fact], known: Known, now_s: float) -> Changes:
+    """Counts the facts in the order of (occurred_at, event_id)."""
+    one_pass = _Pass(known, now_s)
+    for fact in sorted(facts, key=lambda fact: (fact.entry.occurred_at, fact.entry.event_id)):
+        one_pass.take(fact)
+    return Changes(one_pass.people.packed(), one_pass.shown.changed, one_pass.shown.sums, one_pass.populations)
+
+
+class _Pass:
+    def __init__(self, known: Known, now_s: float) -> None:
+        self._catalogue = known.catalogue
+        self.people = _People(known.states)
+        self.shown = Attribution(known.exposures, known.drawn, now_s)
+        self.populations: dict[int, Population] = {}
+
+    def take(self, fact: Fact) -> None:
+        kind = fact.entry.type
+        if kind == EventType.PURCHASE:
+            self._bought(fact)
+        elif kind == EventType.APP_OPEN:
+            self._visited(fact)
+        elif kind in EXPOSING:
+            self._exposed(fact)
+        elif kind in HEAD_OF:
+            self._answered(fact, HEAD_OF[EventType(kind)])
+        elif kind in INTEREST_OF:
+            self._interested(fact, INTEREST_OF[EventType(kind)])
+
+    def _bought(self, fact: Fact) -> None:
+        entry = fact.entry
+        at_s = entry.occurred_at.timestamp()
+        self.people.tastes(fact.user_id).bought(entry.tag_ids, at_s)
+        self.populations.setdefault(fact.partition, Population()).bought(entry.tag_ids, entry.local_hour, at_s)
+        self._visited(fact)
+
+    def _visited(self, fact: Fact) -> None:
+        if fact.entry.local_hour >= 0:
+            self.people.rhythm(fact.user_id).visited(fact.entry.local_hour, fact.entry.occurred_at.timestamp())
+
+    def _interested(self, fact: Fact, weight: float) -> None:
+        tag_ids = fact.entry.tag_ids or _tags_of(self._catalogue, fact.entry.offer_id)
+        if tag_ids:
+            self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
+
+    def _exposed(self, fact: Fact) -> None:
+        exposure = self.shown.expose(fact)
+        if exposure is not None:
+            self._count_showing(fact.user_id, exposure, 1.0)
+            if any(exposure.answered_at):
+                self._count_showing(fact.user_id, exposure, -1.0)
+
+    def _answered(self, fact: Fact, head: int) -> None:
+        exposure = self.shown.answer(fact, head)
+        if exposure is not None:
+            self._count_showing(fact.user_id, exposure, -1.0)
+
+    def _count_showing(self, user_id: int, exposure: Exposure, count: float) -> None:
+        # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
+        tag_ids = _tags_of(self._catalogue, exposure.offer_id)
+        if tag_ids and exposure.exposed_at is not None:
+            self.people.tastes(user_id).shown(tag_ids, exposure.exposed_at.timestamp(), count)
+
+
+class _People:
+    """The states of a pass, unpacked when they are first needed."""
+
+    def __init__(self, states: Mapping[int, State]) -> None:
+        self._packed = states
+        self._tastes: dict[int, Tastes] = {}
+        self._rhythms: dict[int, Rhythm] = {}
+
+    def tastes(self, user_id: int) -> Tastes:
+        found = self._tastes.get(user_id)
+        if found is None:
+            found = self._tastes[user_id] = tastes.unpack(self._packed.get(user_id, State()).tastes)
+        return found
+
+    def rhythm(self, user_id: int) -> Rhythm:
+        found = self._rhythms.get(user_id)
+        if found is None:
+            found = self._rhythms[user_id] = rhythm.unpack(self._packed.get(user_id, State()).rhythm)
+        return found
+
+    def packed(self) -> dict[int, State]:
+        """The states that were touched."""
+        states = {}
+        for user_id in sorted(self._tastes.keys() | self._rhythms.keys()):
+            before = self._packed.get(user_id, State())
+            taught, came = self._tastes.get(user_id), self._rhythms.get(user_id)
+            states[user_id] = State(taught.pack() if taught else before.tastes, came.pack() if came else before.rhythm)
+        return states
+
+
+def _tags_of(catalogue: Catalogue, offer_id: int) -> list[int]:
+    """The tags by which an offer teaches tastes: none for offers that never use tastes, and for those that are gone."""
+    index = catalogue.index_by_id.get(offer_id)
+    if index is None or catalogue.is_sensitive[index] or catalogue.min_age[index] > 0:
+        return []
+    return catalogue.offers[index].tag_ids

@@ -1,0 +1,152 @@
+"""Folds the event log into what is learned, each entry exactly once: effect and place in the log are one transaction."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+
+from schema.ids import partition_of
+from service.clock import Clock
+from service.learning import books
+from service.learning.books import Books
+from service.learning.facts import EXPOSING, HEAD_OF, Fact, sound
+from service.learning.fold import INTEREST_OF, fold
+from service.learning.gather import gather
+from service.store import event_log, exposures, user_state
+from service.store.catalogue import Catalogue, CatalogueCache
+from service.store.event_log import LogBatch
+from service.telemetry import FOLDED, logger
+
+BATCHES_MAX: Final = 32
+"""Micro-batches of one partition in a pass."""
+
+WAKE_S: Final = 1.0
+FUTILE_PASSES_MAX: Final = 100
+
+# Losing a commit in a crash loses its place in the log too, and the pass is made again: there is no need to wait for the disk.
+_QUICKLY: Final = "set local synchronous_commit = off"
+_LOG: Final = logger("learner")
+
+
+class _Overtaken(Exception):  # noqa: N818 - never leaves this module
+    """Another learner has counted these entries, or what we remember was changed by somebody else."""
+
+
+class Learner:
+    """Counts the log. Any number may run: of two that count the same entries one commits, the other rolls back."""
+
+    def __init__(self, pool: Any, catalogue: CatalogueCache) -> None:
+        self._pool = pool
+        self._catalogue = catalogue
+        self._books: Books | None = None
+
+    async def fold_once(self, now: datetime) -> int:
+        """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
+        async with self._pool.acquire() as connection:
+            ours = self._books or await books.load(connection)
+            # Forgotten unless the pass succeeds: after a failure memory and database differ.
+            self._books = None
+            offsets = {partition: place.last_seq for partition, place in ours.places.items()}
+            batches = await event_log.read(connection, offsets, BATCHES_MAX)
+            counted = 0
+            if batches:
+                try:
+                    async with connection.transaction():
+                        counted = await self._fold(connection, ours, batches, now)
+                except _Overtaken:
+                    return 0
+            self._books = ours
+        FOLDED.inc(counted)
+        return counted
+
+    async def _fold(self, connection: Any, ours: Books, batches: Sequence[LogBatch], now: datetime) -> int:
+        await connection.execute(_QUICKLY)
+        people = await user_state.hold(connection, {entry.user_id for batch in batches for entry in batch.entries})
+        # Of somebody who was erased nothing is learned any more.
+        facts = [
+            Fact(batch.partition, people[entry.user_id], entry)
+            for batch in batches
+            for entry in batch.entries
+            if entry.user_id in people
+        ]
+        # After a merge the state of a person belongs to another partition than what is left of their old entries.
+        moves = {partition: ours.places[partition].last_seq for partition in map(partition_of, people.values())}
+        moves |= {batch.partition: batch.seq for batch in batches}
+        if not await ours.advance(connection, moves):
+            raise _Overtaken
+        facts = sound(facts, now)
+        known = await gather(connection, facts, await self._offers(connection, facts))
+        changes = fold(facts, known, now.timestamp())
+        if changes.states:
+            await user_state.put(connection, changes.states, now)
+        if changes.exposures:
+            await exposures.put(connection, changes.exposures)
+        await ours.add(connection, changes, now.timestamp())
+        return sum(len(batch.entries) for batch in batches)
+
+    async def _offers(self, connection: Any, facts: Sequence[Fact]) -> Catalogue:
+        needed = EXPOSING | HEAD_OF.keys() | INTEREST_OF.keys()
+        if any(fact.entry.type in needed for fact in facts):
+            return await self._catalogue.refresh(connection)
+        return self._catalogue.current
+
+    async def catch_up(self, now: datetime) -> int:
+        """Passes until everything is counted that was in the log at the start; the number of entries counted here.
+
+        Raises:
+            RuntimeError: the log stays ahead although nothing comes to be counted.
+        """
+        heads = await event_log.heads(self._pool)
+        counted = futile = 0
+        while futile < FUTILE_PASSES_MAX:
+            folded = await self.fold_once(now)
+            counted += folded
+            if self._books is not None:
+                if all(self._books.places[partition].last_seq >= seq for partition, seq in heads.items()):
+                    return counted
+                if not folded:
+                    self._books = None  # another learner counted them, and they have been trimmed since
+            futile = 0 if folded else futile + 1
+        raise RuntimeError("the event log is ahead of what was counted, yet there is nothing to count")
+
+    async def run(self, clock: Clock, stop: asyncio.Event) -> None:
+        """Counts entries as they come, until `stop` is set; what fails is tried again."""
+        while not stop.is_set():
+            try:
+                await self._follow(clock, stop)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                _LOG.warning("the learner starts again", error=type(error).__name__)
+                await _pause(stop, WAKE_S)
+
+    async def _follow(self, clock: Clock, stop: asyncio.Event) -> None:
+        woken = asyncio.Event()
+
+        def wake(*_: object) -> None:
+            woken.set()
+
+        async with self._pool.acquire() as listening:
+            await listening.add_listener(event_log.CHANNEL, wake)
+            try:
+                while not stop.is_set() and not listening.is_closed():
+                    woken.clear()
+                    if not await self.fold_once(await clock.now()):
+                        await _first_of(woken, stop, WAKE_S)
+            finally:
+                await listening.remove_listener(event_log.CHANNEL, wake)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _first_of(one: asyncio.Event, other: asyncio.Event, timeout_s: float) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

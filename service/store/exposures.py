@@ -1,0 +1,79 @@
+"""What was shown to whom, and the first answer of each head."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from schema.ids import lowest_uuid7
+
+DECIDED_BEFORE_SHOWN_MAX: Final = timedelta(days=7)
+"""An offer shown later than this after its decision is not found by its offer alone."""
+
+# Bounds on decision_id let PostgreSQL leave out the partitions of other days.
+_BY_DECISION: Final = """
+    select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at
+      from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
+      join exposures e using (user_id, decision_id)
+     where e.decision_id between $3 and $4
+"""
+_BY_OFFER: Final = """
+    select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at
+      from unnest($1::bigint[], $2::integer[]) as k(user_id, offer_id)
+      join exposures e using (user_id, offer_id)
+     where e.decision_id >= $3 and e.exposed_at between $4 and $5
+"""
+_PUT: Final = """
+    insert into exposures (user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at)
+    select user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at
+      from unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::integer[], $5::timestamptz[], $6::timestamptz[],
+                  $7::timestamptz[]) as n(user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at)
+    on conflict (user_id, decision_id, slot) do update
+       set offer_id = excluded.offer_id, exposed_at = excluded.exposed_at, opened_at = excluded.opened_at,
+           redeemed_at = excluded.redeemed_at
+"""
+
+
+class ExposureKey(NamedTuple):
+    """One slot of one decision."""
+
+    user_id: int
+    decision_id: UUID
+    slot: int
+
+
+class Exposure(NamedTuple):
+    """What became of a slot; exposed_at is None while only an answer is known, answered_at is by head."""
+
+    offer_id: int
+    exposed_at: datetime | None = None
+    answered_at: tuple[datetime | None, datetime | None] = (None, None)
+
+
+async def of_decisions(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[ExposureKey, Exposure]:
+    """The exposures of (user_id, decision_id) pairs, every slot."""
+    if not keys:
+        return {}
+    ids = [key[1] for key in keys]
+    return _read(await connection.fetch(_BY_DECISION, [key[0] for key in keys], ids, min(ids), max(ids)))
+
+
+async def of_offers(
+    connection: Any, keys: Collection[tuple[int, int]], since: datetime, until: datetime
+) -> dict[ExposureKey, Exposure]:
+    """The exposures of (user_id, offer_id) pairs that were shown between two instants."""
+    if not keys:
+        return {}
+    earliest = lowest_uuid7(since - DECIDED_BEFORE_SHOWN_MAX)
+    rows = await connection.fetch(_BY_OFFER, [key[0] for key in keys], [key[1] for key in keys], earliest, since, until)
+    return _read(rows)
+
+
+async def put(connection: Any, exposures: Mapping[ExposureKey, Exposure]) -> None:
+    """Writes exposures; the caller is the only one who may write for these users."""
+    rows = [(*key, one.offer_id, one.exposed_at, *one.answered_at) for key, one in exposures.items()]
+    await connection.execute(_PUT, *map(list, zip(*rows, strict=True)))
+
+
+def _read(rows: list[Any]) -> dict[ExposureKey, Exposure]:
+    return {ExposureKey(row[0], row[1], row[2]): Exposure(row[3], row[4], (row[5], row[6])) for row in rows}

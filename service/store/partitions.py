@@ -1,0 +1,85 @@
+"""What the learner has counted, partition by partition: how far it came, the people's counts, and the sums by cohort."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+_LOAD: Final = "select partition, revision, last_seq, population from learner_partitions order by partition"
+# Locked in order, so that two learners cannot deadlock: the second waits, and then misses.
+_ADVANCE: Final = """
+    with locked as (
+        select p.partition, m.last_seq
+          from unnest($1::smallint[], $2::bigint[], $3::bigint[]) as m(partition, revision, last_seq)
+          join learner_partitions p using (partition)
+         where p.revision = m.revision
+         order by p.partition for update of p
+    )
+    update learner_partitions p set last_seq = locked.last_seq, revision = p.revision + 1
+      from locked where p.partition = locked.partition
+    returning p.partition
+"""
+_PUT_POPULATIONS: Final = """
+    update learner_partitions p set population = n.population
+      from unnest($1::smallint[], $2::bytea[]) as n(partition, population) where p.partition = n.partition
+"""
+_LOAD_SUMS: Final = "select partition, cohort, sums from learner_sums order by partition, cohort"
+_PUT_SUMS: Final = """
+    insert into learner_sums (partition, cohort, sums)
+    select partition, cohort, sums from unnest($1::smallint[], $2::integer[], $3::bytea[]) as n(partition, cohort, sums)
+    on conflict (partition, cohort) do update set sums = excluded.sums
+"""
+_DROP_SUMS: Final = """
+    delete from learner_sums s using unnest($1::smallint[], $2::integer[]) as n(partition, cohort)
+     where s.partition = n.partition and s.cohort = n.cohort
+"""
+
+
+class Place(NamedTuple):
+    """How far a partition of the log has been counted; `revision` is raised by every change of what was counted."""
+
+    revision: int
+    last_seq: int
+
+
+class Counted(NamedTuple):
+    """One partition: its place and its population, packed."""
+
+    place: Place
+    population: bytes
+
+
+async def load(connection: Any) -> dict[int, Counted]:
+    """All partitions, in order."""
+    return {row[0]: Counted(Place(row[1], row[2]), row[3]) for row in await connection.fetch(_LOAD)}
+
+
+async def advance(connection: Any, moves: Mapping[int, Place]) -> bool:
+    """Compare-and-set: moves each partition from the given revision to the next one and to the given last_seq.
+
+    Until the caller's transaction ends nobody else can advance these partitions. False when one of them had another revision: the
+    caller must roll back.
+    """
+    places = sorted(moves.items())
+    revisions = [place.revision for _, place in places]
+    rows = await connection.fetch(_ADVANCE, [p for p, _ in places], revisions, [place.last_seq for _, place in places])
+    return len(rows) == len(moves)
+
+
+async def put_populations(connection: Any, populations: Mapping[int, bytes]) -> None:
+    """Replaces the packed populations of partitions that the caller has advanced."""
+    await connection.execute(_PUT_POPULATIONS, list(populations), list(populations.values()))
+
+
+async def load_sums(connection: Any) -> dict[tuple[int, int], bytes]:
+    """Packed sums by (partition, cohort), in order."""
+    return {(row[0], row[1]): row[2] for row in await connection.fetch(_LOAD_SUMS)}
+
+
+async def put_sums(connection: Any, sums: Mapping[tuple[int, int], bytes]) -> None:
+    """Replaces packed sums by (partition, cohort), of partitions that the caller has advanced."""
+    await connection.execute(_PUT_SUMS, [key[0] for key in sums], [key[1] for key in sums], list(sums.values()))
+
+
+async def drop_sums(connection: Any, keys: Iterable[tuple[int, int]]) -> None:
+    """Removes cohorts that were merged into another."""
+    dropped = list(keys)
+    await connection.execute(_DROP_SUMS, [key[0] for key in dropped], [key[1] for key in dropped])
