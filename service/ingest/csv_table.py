@@ -8,6 +8,7 @@ DELIMITERS: Final = ",;\t"
 
 _BREAK: Final = re.compile(rb"\r\n?|\n")
 _QUOTED: Final = re.compile(r' *+"([^"]*+(?:""[^"]*+)*+)("?) *+')
+_BEFORE_QUOTE: Final = frozenset('" ')
 _PLAIN: Final = {delimiter: re.compile(rf"[^{delimiter}\n]*+") for delimiter in DELIMITERS}
 _UTF8_CHARACTER: Final = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
@@ -135,10 +136,10 @@ def _quoted_row(text: str, position: int, line: int, delimiter: str) -> tuple[Ro
 
 
 def _cell(text: str, position: int, line: int, place: int, delimiter: str) -> tuple[str, int]:
-    quoted = _QUOTED.match(text, position)
+    quoted = _QUOTED.match(text, position) if text[position : position + 1] in _BEFORE_QUOTE else None
     if quoted is None:
-        plain = _PLAIN[delimiter].match(text, position)
-        return (plain[0], plain.end()) if plain else ("", position)
+        end = plain.end() if (plain := _PLAIN[delimiter].match(text, position)) else position
+        return text[position:end], end
     if not quoted[2]:
         raise _Broken(BrokenRow(line, place, "quote_open", "The quotation mark that opens this cell is never closed."))
     if text[quoted.end() : quoted.end() + 1] not in {delimiter, "\n", ""}:

@@ -78,10 +78,12 @@ def _escaped(character: str) -> str:
 
 def pointers(report: ImportReport) -> list[FieldError]:
     """The errors as an RFC 9457 answer lists them, by the pointer /rows/{line}/{column}."""
-    return [
-        FieldError(pointer=f"/rows/{note.line}/{note.column}".rstrip("/"), code=note.code, detail=note.detail)
-        for note in report.errors
-    ]
+    return [FieldError(pointer=_pointer(told), code=told.code, detail=told.detail) for told in report.errors]
+
+
+def _pointer(told: CellNote) -> str:
+    column = told.column.replace("~", "~0").replace("/", "~1")
+    return f"/rows/{told.line}/{column}" if column else f"/rows/{told.line}"
 
 
 def verdict(report: ImportReport) -> str:

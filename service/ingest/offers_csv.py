@@ -14,6 +14,7 @@ from service.ingest.offer_row import Cell, read_row
 
 FILE_BYTES_MAX: Final = 16 * 2**20
 ROWS_MAX: Final = 50_000
+COLUMNS_MAX: Final = 200
 
 _SIGNS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
@@ -79,6 +80,9 @@ class _Reader:
             self._error(1, "", "empty_file", "The file is empty: its first line must name the columns.")
         elif isinstance(header, BrokenRow):
             self._error(header.line, "", header.code, header.detail)
+        elif len(header.cells) > COLUMNS_MAX:
+            detail = f"The header names {len(header.cells)} columns; at most {COLUMNS_MAX} are read."
+            self._error(header.line, "", "too_many_columns", detail)
         else:
             self._read_header(header)
             self._read_rows(rows)

@@ -9,8 +9,7 @@ import asyncpg
 import msgspec
 from litestar import Controller, Request, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
-from msgspec import Meta
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
 from schema.base import Kept
 from schema.offer import OFFERS_MAX, Offer
@@ -23,7 +22,8 @@ from service.store import offers
 from service.store.tags import TAGS_MAX
 
 BODY_BYTES_MAX: Final = 2 * 2**20  # twice 10,000 stores of 64 characters, and room
-_CURSOR: Final = re.compile(r"[0-9a-f]{8}")
+_CURSOR: Final = re.compile(r"[0-7][0-9a-f]{7}")
+_KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class OfferPage(Kept, frozen=True):
@@ -45,7 +45,7 @@ class OfferController(Controller):
     async def show_all(
         self,
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
-        limit: FromQuery[Annotated[int, Meta(ge=1, le=1000)]] = 100,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
         cursor: FromQuery[str | None] = None,
     ) -> OfferPage:
         """One page of all offers, paused and ended ones too."""
@@ -65,7 +65,7 @@ class OfferController(Controller):
     async def show(self, offer_id: FromPath[str], pool: NamedDependency[SkipValidation[asyncpg.Pool]]) -> Offer:
         """One offer."""
         async with pool.acquire() as connection:
-            found = await offers.find(connection, [offer_id])
+            found = await offers.find(connection, [_key(offer_id)])
         if not found:
             raise _missing()
         return found[offer_id]
@@ -117,13 +117,20 @@ class OfferController(Controller):
     ) -> Offer:
         """Changes the fields that the body names (JSON merge patch, RFC 7396: null gives a field its default)."""
         async with _told(), pool.acquire() as connection:
-            return await offers.patch(connection, offer_id, lambda offer: _merged(offer, data), await clock.now())
+            return await offers.patch(connection, _key(offer_id), lambda offer: _merged(offer, data), await clock.now())
 
     @delete("/{offer_id:str}", status_code=204)
     async def remove(self, offer_id: FromPath[str], pool: NamedDependency[SkipValidation[asyncpg.Pool]]) -> None:
         """Deletes an offer. Old decisions keep it, and people's thumbs-down on it hold should it be made again."""
         async with _told(), pool.acquire() as connection:
-            await offers.delete(connection, offer_id)
+            await offers.delete(connection, _key(offer_id))
+
+
+def _key(offer_id: str) -> str:
+    """The offer_id of a path. Raises ApiError 404 for one that no offer can have: PostgreSQL refuses some of them (NUL)."""
+    if not _KEY.fullmatch(offer_id):
+        raise _missing()
+    return offer_id
 
 
 def _checked(offer: Offer) -> Offer:

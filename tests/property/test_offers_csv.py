@@ -4,7 +4,7 @@ import csv
 import io
 from datetime import UTC
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from hypothesis import given
@@ -24,7 +24,7 @@ STORES: Final = st.lists(WORDS, max_size=4)
 
 @st.composite
 def offers(draw: st.DrawFn) -> Offer:
-    kind = draw(st.sampled_from(["none", "percent", "amount", "gift"]))
+    kind: Literal["none", "percent", "amount", "gift"] = draw(st.sampled_from(["none", "percent", "amount", "gift"]))
     offer = Offer(
         offer_id=draw(st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)),
         creative=Creative(

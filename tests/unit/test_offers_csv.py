@@ -102,6 +102,8 @@ def test_the_words_for_a_bad_cell(column: str, cell: str, detail: str) -> None:
         (f"{HEADER},Title\na,T,x,y", [(1, "title", "The column title stands here a second time.")]),
         ("offer_id,title\na,T\nb,", [(1, "tags", "The column tags is missing."), (3, "title", "title must not be empty")]),
         (f"{HEADER},,\na,T,x,,", []),
+        ("," * 200, [(1, "", "The file is empty: its first line must name the columns.")]),
+        ("a," * 200, [(1, "", "The header names 201 columns; at most 200 are read.")]),
         (f"{HEADER},\na,T,x,y\nb,T,x,z", [(2, "", "Column 4 has no name in the header.")]),
         (f"{HEADER}\na,T,x,,", []),
         (
