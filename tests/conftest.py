@@ -15,6 +15,7 @@ import pytest_asyncio
 from service.store.data_root import MARKER
 from service.store.embedded import ROLE, SUPERUSER, EmbeddedPostgres
 from service.store.migrate import migrate
+from tests.parts import ABSENT
 
 # Nothing of the shared server is worth a sync to disk; tests of crashes start a server of their own.
 UNSAFE_AND_FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_wal_size": "256MB"}
@@ -119,3 +120,25 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
     conn = await asyncpg.connect(database)
     yield conn
     await conn.close()
+
+
+_absent: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remembers tests that were skipped because this machine lacks a part."""
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    if ABSENT in reason:
+        _absent.append(f"{report.nodeid} ({reason.partition(ABSENT)[2]})")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With WELLTIMED_TEST_REQUIRE=all, as in CI, a part that is absent fails the run."""
+    if _absent and os.environ.get("WELLTIMED_TEST_REQUIRE") == "all":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what this machine lacks."""
+    for test in _absent:
+        terminalreporter.write_line(f"NOT RUN, part absent: {test}")

@@ -13,6 +13,7 @@ from service.store.binaries import COPIES, find_binaries, is_of_wheel
 from service.store.embedded import EmbeddedPostgres
 from service.store.unavailable import PostgresUnavailable
 from tests.integration.embedded_process import UserProcess
+from tests.parts import needs_setpriv
 
 FAST = {"fsync": "off"}
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
@@ -90,7 +91,7 @@ def test_an_ordinary_user_needs_no_root(reachable_folder: Path, pg_bin: Path | N
         EmbeddedPostgres(root, bin_dir=pg_bin).start()
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv to give up a capability")
+@needs_setpriv
 def test_root_of_a_container_may_not_look_at_processes_of_others(made_root: Path, pg_bin: Path | None) -> None:
     fewer = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
     first, second = (UserProcess(made_root, pg_bin, prefix=fewer) for _ in range(2))

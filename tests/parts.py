@@ -1,0 +1,12 @@
+"""Parts of the machine that some tests need; a test that lacks one is skipped with a reason that begins with ABSENT."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ABSENT = "absent: "
+CHROMIUM = Path("/usr/bin/chromium")
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{ABSENT}Debian's chromium")
+needs_setpriv = pytest.mark.skipif(shutil.which("setpriv") is None, reason=f"{ABSENT}setpriv")
