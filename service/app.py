@@ -10,6 +10,7 @@ from litestar.di import Provide
 from service import errors, guards
 from service.resources import Resources
 from service.routes.access import IdentityController, KeyController
+from service.routes.campaigns import CampaignController
 from service.routes.clock import ClockController
 from service.routes.decisions import DecisionController
 from service.routes.devices import DeviceController
@@ -17,6 +18,8 @@ from service.routes.document import configuration
 from service.routes.events import EventController
 from service.routes.feedback import FeedbackController
 from service.routes.health import HealthController
+from service.routes.offer_imports import OfferImportController
+from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
 from service.routes.strict_request import StrictRequest
 from service.store import merged_state
@@ -53,6 +56,7 @@ def create_app(resources: Resources) -> Litestar:
 
 def _controllers(resources: Resources) -> list[type[Controller]]:
     controllers: list[type[Controller]] = [
+        CampaignController,
         DecisionController,
         DeviceController,
         EventController,
@@ -61,6 +65,8 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         IdentifyController,
         IdentityController,
         KeyController,
+        OfferController,
+        OfferImportController,
         UserController,
     ]
     if resources.settings.is_virtual_clock:
