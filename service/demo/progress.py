@@ -1,0 +1,71 @@
+"""What a run shows in the terminal: a bar while it runs, the table of the four policies at its end."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from service.demo import tables
+from service.demo.board import Board
+from service.demo.results import CAVEAT, Results
+
+
+class Bar:
+    """The progress bar of one run."""
+
+    def __init__(self, progress: Progress, task: TaskID, board: Board) -> None:
+        self._progress = progress
+        self._task = task
+        self._board = board
+
+    def tick(self) -> None:
+        """Shows how the board stands; nothing has advanced."""
+        self._progress.update(self._task, description=self._description())
+
+    def hour(self) -> None:
+        """One more hour is done."""
+        self._progress.update(self._task, advance=1, description=self._description())
+
+    def _description(self) -> str:
+        board = self._board
+        if board.week() < 0:
+            return f"{board.phase} · {board.events} events"
+        rates = board.rates()
+        pushes = max(rates.pushes, 1)
+        week = min(board.week() + 1, board.world.weeks)
+        return (
+            f"week {week}/{board.world.weeks} · {board.events / board.elapsed_s():.0f} events/s · "
+            f"{rates.pushes} pushes · opened {rates.opened / pushes:.1%} · redeemed {rates.redeemed / pushes:.1%}"
+        )
+
+
+@contextmanager
+def bar(board: Board, hours: int) -> Iterator[Bar]:
+    """A bar on standard error for a run of that many hours."""
+    columns = (BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TextColumn("{task.description}"), console=console, refresh_per_second=4) as progress:
+        yield Bar(progress, progress.add_task(board.phase, total=hours), board)
+
+
+def print_table(console: Console, results: Results) -> None:
+    """Prints the four policies, how the engine compares, and what this does not show."""
+    size = f"{results.households} households, {results.weeks} weeks"
+    console.print(_table(size, tables.POLICY_TITLES, tables.policies(results)))
+    for weeks, span in (("all weeks", results.whole), ("second half", results.second_half)):
+        title = f"How many times as many, {weeks} (95 % intervals over households)"
+        console.print(_table(title, tables.COMPARISON_TITLES, tables.comparison(span)))
+    traffic = results.traffic
+    console.print(f"{traffic.events} events, {traffic.accepted} pushes accepted, in {traffic.seconds:.0f} s")
+    console.print(CAVEAT)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table

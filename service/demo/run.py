@@ -1,0 +1,138 @@
+"""`welltimed demo`: the whole loop for real, on a year of real groceries."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final, NamedTuple
+
+import httpx
+import xxhash
+from rich.console import Console
+
+from service.demo import data_dir, groceries, progress, references, report, results, scoring, server, world
+from service.demo.api import Api, ApiRefused
+from service.demo.board import Board, ExplainedPush
+from service.demo.groceries import GroceriesMissing
+from service.demo.local_week import WEEKS_MAX
+from service.demo.replay import Replay
+from service.demo.results import Results, Traffic
+from service.demo.server import ServerFailed
+
+HOUSEHOLDS_MAX: Final = 2469
+
+_FAILURES: Final = (ApiRefused, GroceriesMissing, OSError, ServerFailed, httpx.HTTPError)
+
+
+class Options(NamedTuple):
+    """What to replay: 1 to HOUSEHOLDS_MAX households, 1 to WEEKS_MAX weeks; the salt chooses the households and seeds everything."""
+
+    households: int = 500
+    weeks: int = 20
+    salt: str = "0"
+    is_headless: bool = False
+    is_json: bool = False
+
+
+def demo(options: Options) -> int:
+    """Runs the demo; the exit code. Progress goes to standard error, with is_json nothing but one object to standard output.
+
+    Unless is_headless it goes on serving until it is interrupted.
+    """
+    if not (1 <= options.households <= HOUSEHOLDS_MAX and 1 <= options.weeks <= WEEKS_MAX):
+        _say(f"welltimed demo: 1 to {HOUSEHOLDS_MAX} households and 1 to {WEEKS_MAX} weeks")
+        return 2
+    try:
+        with _ending_in_order():
+            _demo(options)
+    except KeyboardInterrupt:
+        return 130
+    except _FAILURES as error:
+        _say(f"welltimed demo: {error}")
+        return 1
+    return 0
+
+
+def _demo(options: Options) -> None:
+    seed = xxhash.xxh3_64_intdigest(options.salt.encode())
+    chosen = world.of_year(groceries.load(), options.households, options.weeks, options.salt)
+    pushes = references.choose_all(chosen, seed)
+    board = Board(chosen, {name: scoring.judge(chosen, one) for name, one in pushes.items()})
+    with _report(board, options), data_dir.fresh() as place, server.running(place, options.salt) as running:
+        with closing(Api(running.addresses.url, running.addresses.stand_in_url, running.key)) as api:
+            _replay(Replay(chosen, api, board), board)
+            board.explained = explained(board, api)
+        board.results = _results(board, seed)
+        _tell(board.results, options)
+        if not options.is_headless:
+            _say(f"The API goes on at {running.addresses.url}; Ctrl-C ends it.")
+            threading.Event().wait()
+
+
+def _replay(replay: Replay, board: Board) -> None:
+    with progress.bar(board, replay.hours()) as bar:
+        replay.prepare()
+        replay.import_history(bar.tick)
+        replay.run(bar.hour)
+    board.phase = "done"
+
+
+def _results(board: Board, seed: int) -> Results:
+    traffic = Traffic(
+        events=board.events, decisions=len(board.decision_ids), accepted=board.accepted, seconds=board.elapsed_s()
+    )
+    scores = {"engine": scoring.judge(board.world, board.engine), **board.references}
+    return results.of_run(board.world, scores, board.engine, traffic, seed)
+
+
+def explained(board: Board, api: Api) -> list[ExplainedPush]:
+    """The last push that was opened and redeemed, the last that was only redeemed, and the last that nobody answered."""
+    found: dict[tuple[bool, bool], ExplainedPush] = {}
+    by_time = sorted(board.decision_ids, key=lambda place: (int(board.engine.at_s[place]), place), reverse=True)
+    wanted = {(True, True), (False, True), (False, False)}
+    for place in by_time:
+        became = (bool(board.opened_at_s[place]), bool(board.redeemed_at_s[place]))
+        if became in wanted - found.keys():
+            user_id = f"hh-{board.world.baskets.household_ids[place[0]]}"
+            title = board.world.deals[int(board.engine.deals[place])].title
+            why = api.explain(user_id, board.decision_ids[place])
+            found[became] = ExplainedPush(user_id, title, int(board.engine.at_s[place]), *became, why)
+    return [found[became] for became in sorted(found, reverse=True)]
+
+
+def _tell(shown: Results, options: Options) -> None:
+    if options.is_json:
+        sys.stdout.write(json.dumps(results.as_json(shown)) + "\n")
+        sys.stdout.flush()
+    else:
+        progress.print_table(Console(), shown)
+
+
+@contextmanager
+def _report(board: Board, options: Options) -> Iterator[None]:
+    if options.is_headless:
+        yield
+        return
+    with report.served(board) as url:
+        _say(f"Report: {url}")
+        yield
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(words + "\n")

@@ -1,0 +1,53 @@
+"""The result as rows of text, for the terminal and for the page."""
+
+from typing import Final
+
+from service.demo.bootstrap import Ratio
+from service.demo.results import Policy, Results, Span
+
+POLICY_TITLES: Final = (
+    "policy",
+    "pushes",
+    "no-sends",
+    "opened",
+    "redeemed",
+    "opened / push",
+    "redeemed / push",
+    "opened / hh-week",
+    "redeemed / hh-week",
+)
+COMPARISON_TITLES: Final = ("engine against", "redemptions a household-week", "opens a household-week")
+_NOTHING: Final = "none"
+
+
+def policies(results: Results) -> list[list[str]]:
+    """One row for each policy, in the order of POLICY_TITLES."""
+    return [[name, *_cells(policy)] for name, policy in results.policies.items()]
+
+
+def comparison(span: Span) -> list[list[str]]:
+    """One row for each reference, in the order of COMPARISON_TITLES, and the share of the oracle."""
+    rows = [[name, _ratio(versus.redeemed), _ratio(versus.opened)] for name, versus in span.versus.items()]
+    return [*rows, ["share of the oracle", _share(span.share_of_oracle, 1), ""]]
+
+
+def _cells(policy: Policy) -> list[str]:
+    counts = (policy.pushes, policy.no_sends, policy.opened, policy.redeemed)
+    shares = (
+        policy.opened_per_push,
+        policy.redeemed_per_push,
+        policy.opened_per_household_week,
+        policy.redeemed_per_household_week,
+    )
+    return [*(f"{count:,}" for count in counts), *(_share(share, 2) for share in shares)]
+
+
+def _share(share: float | None, digits: int) -> str:
+    return _NOTHING if share is None else f"{share:.{digits}%}"
+
+
+def _ratio(ratio: Ratio) -> str:
+    if ratio.value is None:
+        return _NOTHING
+    low, high = (f"{bound:.2f}" if bound is not None else "∞" for bound in (ratio.low, ratio.high))
+    return f"{ratio.value:.2f} [{low}, {high}]"
