@@ -28,14 +28,16 @@ create table outbox (
     bucket smallint not null, -- partition of the user, 0..63: claims stay on one shard
     state smallint not null, -- 0 planned, 1 ready, 2 sending, 3 accepted, 4 failed, 5 expired, 6 withdrawn, 7 unknown, 8 no_send
     send_at timestamptz not null,
-    expires_at timestamptz not null,
+    send_until timestamptz not null, -- not sent from then on: the end of its life, or of the hours that may be used
+    expires_at timestamptz not null, -- end of the message's life on the phone
     moment_propensity float8 not null,
     decision_id uuid,
     offer_id integer,
     message jsonb,
     address text,
     lease_until timestamptz,
-    fence bigint,
+    fence bigint, -- of the last claim: only its holder may settle
+    attempts smallint not null default 0,
     outcome text,
     settled_at timestamptz,
     primary key (user_id, campaign_id, occurrence_at, channel)

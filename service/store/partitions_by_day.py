@@ -1,8 +1,8 @@
-"""Day partitions of the tables that grow: ranges of the UUIDv7 that begins with the day, made ahead of time."""
+"""Partitions by day, made ahead: ranges of UUIDv7, so that an id alone says where its row is."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 
@@ -10,43 +10,35 @@ from schema.ids import lowest_uuid7
 from service.telemetry import logger
 
 TABLES: Final = ("events", "decisions", "exposures")
+LOCK_WAIT: Final = "set local lock_timeout = '2s'"
 
 _LOG: Final = logger("partitions")
-_DAY: Final = timedelta(days=1)
-_KNOWN: Final = "select c.relname from pg_class c where c.relname = any($1::text[])"
-# The text of a statement that PostgreSQL itself puts together: names quoted, bounds as literals.
-_MAKE: Final = """
+
+_MISSING: Final = "select n from unnest($1::text[]) with ordinality as t(n, i) where to_regclass(n) is null order by i"
+# PostgreSQL takes no arguments in DDL: it quotes them itself.
+_DDL: Final = """
     select format('create table if not exists %I partition of %I for values from (%L) to (%L)', $1::text, $2::text, $3::uuid, $4::uuid)
 """
 
 
-async def ensure(connection: Any, now: datetime, days_ahead: int = 2) -> int:
-    """Makes the partitions of today and the days ahead; how many are new.
+async def ensure(connection: Any, now: datetime, days_ahead: int = 2) -> None:
+    """Makes the partitions of today and of `days_ahead` further days in UTC that do not exist.
 
-    A day whose rows already lie in the default partition stays there: that is logged, and nothing is lost.
+    A day of which rows lie in the default partition already is left to it, and so is one whose tables are locked for long; both are
+    logged and cost nothing but speed. The caller must not be in a transaction.
     """
-    wanted = {f"{table}_{day:%Y%m%d}": (table, day) for table, day in _days(now, days_ahead)}
-    known = {row[0] for row in await connection.fetch(_KNOWN, list(wanted))}
-    made = 0
-    for name, (table, day) in wanted.items():
-        if name not in known:
-            made += await _make(connection, name, table, day)
-    return made
-
-
-def _days(now: datetime, days_ahead: int) -> Iterator[tuple[str, datetime]]:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for ahead in range(days_ahead + 1):
-        for table in TABLES:
-            yield table, today + ahead * _DAY
+    days = [today + timedelta(days=ahead) for ahead in range(days_ahead + 1)]
+    wanted = {f"{table}_{day:%Y%m%d}": (table, day) for day in days for table in TABLES}
+    for name in [row[0] for row in await connection.fetch(_MISSING, list(wanted))]:
+        table, day = wanted[name]
+        try:
+            await _create(connection, name, table, lowest_uuid7(day), lowest_uuid7(day + timedelta(days=1)))
+        except (asyncpg.CheckViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            _LOG.warning("a day stays in the default partition", partition=name, reason=type(error).__name__)
 
 
-async def _make(connection: Any, name: str, table: str, day: datetime) -> int:
-    statement = await connection.fetchval(_MAKE, name, table, lowest_uuid7(day), lowest_uuid7(day + _DAY))
-    try:
-        async with connection.transaction():
-            await connection.execute(statement)
-    except asyncpg.CheckViolationError:
-        _LOG.warning("rows of this day lie in the default partition already", table=table, day=f"{day:%Y-%m-%d}")
-        return 0
-    return 1
+async def _create(connection: Any, name: str, table: str, lowest: UUID, end: UUID) -> None:
+    async with connection.transaction():
+        await connection.execute(LOCK_WAIT)
+        await connection.execute(await connection.fetchval(_DDL, name, table, lowest, end))

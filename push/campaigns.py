@@ -1,0 +1,129 @@
+"""Campaigns and their occurrences in PostgreSQL. Whoever locks a campaign and other rows locks the campaign first."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from schema.campaign import Campaign, StoredCampaign
+
+_INSERT: Final = """
+    insert into campaigns (campaign_id, external_id, body, status, created_at, next_occurrence_at, plan_at)
+    values ($1, $2, $3, 'active', $4, $5, $6) on conflict (external_id) do nothing returning campaign_id
+"""
+_ONE: Final = "select campaign_id, status, body from campaigns where external_id = $1"
+_MANY: Final = "select campaign_id, status, body from campaigns where campaign_id = any($1::uuid[])"
+_LIST: Final = "select campaign_id, status, body from campaigns where external_id > $1 order by external_id limit $2"
+_STATUS: Final = """
+    update campaigns set status = $2 where external_id = $1 and status <> 'ended' returning campaign_id, status, body
+"""
+_PAUSE: Final = """
+    update campaigns set status = 'paused' where campaign_id = any($1::uuid[]) and status = 'active' returning external_id
+"""
+# Two statements, so that each can use the index of its state.
+_WITHDRAW_PLANNED: Final = """
+    update outbox set state = 6, outcome = 'campaign_ended', settled_at = $2 where campaign_id = $1 and state = 0
+"""
+_WITHDRAW_READY: Final = """
+    update outbox set state = 6, outcome = 'campaign_ended', settled_at = $2 where campaign_id = $1 and state = 1
+"""
+_DUE: Final = """
+    select campaign_id, status, body, next_occurrence_at from campaigns
+     where status = 'active' and next_occurrence_at is not null and plan_at <= $1 order by plan_at, campaign_id
+"""
+_HOLD: Final = "select 1 from campaigns where campaign_id = $1 and status = 'active' for share"
+_BEGIN: Final = """
+    insert into occurrences (campaign_id, occurrence_at, planned_through, is_planned) values ($1, $2, 0, false)
+    on conflict (campaign_id, occurrence_at) do update set is_planned = occurrences.is_planned
+    returning case when is_planned then null else planned_through end
+"""
+_THROUGH: Final = """
+    update occurrences set planned_through = greatest(planned_through, $3) where campaign_id = $1 and occurrence_at = $2
+"""
+_FINISH: Final = "update occurrences set is_planned = true where campaign_id = $1 and occurrence_at = $2"
+_ADVANCE: Final = """
+    update campaigns set next_occurrence_at = $3, plan_at = $4 where campaign_id = $1 and next_occurrence_at = $2
+"""
+
+
+def _label(local: datetime | None) -> datetime | None:
+    """A naive local time as it is stored: its digits, said to be UTC."""
+    return None if local is None else local.replace(tzinfo=UTC)
+
+
+def _stored(row: Any) -> StoredCampaign:
+    return StoredCampaign(id=row["campaign_id"], status=row["status"], campaign=msgspec.convert(row["body"], Campaign))
+
+
+async def create(
+    connection: Any, stored: StoredCampaign, now: datetime, first: datetime | None, plan_at: datetime | None
+) -> bool:
+    """Stores a new campaign whose first occurrence begins at the local time `first`; False when its name is taken."""
+    name, body = stored.campaign.campaign_id, msgspec.to_builtins(stored.campaign)
+    return await connection.fetchval(_INSERT, stored.id, name, body, now, _label(first), plan_at) is not None
+
+
+async def read(connection: Any, external_id: str) -> StoredCampaign | None:
+    """One campaign by the name the operator gave it."""
+    row = await connection.fetchrow(_ONE, external_id)
+    return _stored(row) if row else None
+
+
+async def page(connection: Any, after: str, limit: int) -> list[StoredCampaign]:
+    """Campaigns by name, after the given one."""
+    return [_stored(row) for row in await connection.fetch(_LIST, after, limit)]
+
+
+async def by_ids(connection: Any, ids: Collection[UUID]) -> dict[UUID, StoredCampaign]:
+    """Campaigns by our own id."""
+    return {row["campaign_id"]: _stored(row) for row in await connection.fetch(_MANY, list(ids))}
+
+
+async def set_status(connection: Any, external_id: str, status: str, now: datetime) -> StoredCampaign | None:
+    """Pauses ('paused'), resumes ('active') or ends ('ended') a campaign; what an ended one has planned is withdrawn.
+
+    None when it has ended before or is not known.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(_STATUS, external_id, status)
+        if row is not None and status == "ended":
+            await connection.execute(_WITHDRAW_PLANNED, row["campaign_id"], now)
+            await connection.execute(_WITHDRAW_READY, row["campaign_id"], now)
+    return _stored(row) if row else None
+
+
+async def pause(connection: Any, ids: Collection[UUID]) -> list[str]:
+    """Pauses those that are active; their names."""
+    return [row[0] for row in await connection.fetch(_PAUSE, sorted(ids))] if ids else []
+
+
+async def due(connection: Any, now: datetime) -> list[tuple[StoredCampaign, datetime]]:
+    """Campaigns with an occurrence to plan, and its naive local start."""
+    rows = await connection.fetch(_DUE, now)
+    return [(_stored(row), row["next_occurrence_at"].replace(tzinfo=None)) for row in rows]
+
+
+async def hold_active(connection: Any, campaign_id: UUID) -> bool:
+    """Keeps a campaign from being paused or ended until the caller's transaction ends; False when it is already."""
+    return await connection.fetchval(_HOLD, campaign_id) is not None
+
+
+async def begin_occurrence(connection: Any, campaign_id: UUID, occurrence: datetime) -> int | None:
+    """The user id after which planning goes on, 0 at first; None when the occurrence has been planned."""
+    return await connection.fetchval(_BEGIN, campaign_id, _label(occurrence))  # type: ignore[no-any-return] # asyncpg is untyped
+
+
+async def planned_through(connection: Any, campaign_id: UUID, occurrence: datetime, user_id: int) -> None:
+    """Notes how far planning has come, in the transaction that wrote the rows."""
+    await connection.execute(_THROUGH, campaign_id, _label(occurrence), user_id)
+
+
+async def planned(
+    connection: Any, campaign_id: UUID, occurrence: datetime, following: datetime | None, plan_at: datetime | None
+) -> None:
+    """The occurrence is planned; the campaign waits for the following one."""
+    async with connection.transaction():
+        await connection.execute(_ADVANCE, campaign_id, _label(occurrence), _label(following), plan_at)
+        await connection.execute(_FINISH, campaign_id, _label(occurrence))

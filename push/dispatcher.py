@@ -1,0 +1,86 @@
+"""Claim, send, settle: bounded on every side, and at most once, since a claim is committed before the first byte leaves."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from push import addresses, campaigns, outbox
+from push.channel import Channel, Message
+from push.claim import Claimed, ReadyRow, claim
+from push.decider import Journal, Sent
+from push.settlement import Settlement, settlement
+
+BATCH_ROWS: Final = 500
+
+_LOG: Final = structlog.get_logger(area="dispatcher")
+
+
+class Dispatcher:
+    """Sends what is ready. Any number may run side by side.
+
+    `paused_until` is set when the whole project must wait, and is on the clock of the `now` that `dispatch` is given.
+    """
+
+    def __init__(self, pool: Any, channel: Channel, journal: Journal) -> None:
+        self._pool = pool
+        self._channel = channel
+        self._journal = journal
+        self.paused_until: datetime | None = None
+
+    async def dispatch(self, now: datetime) -> int:
+        """Sends all that is ready by `now`; the number of rows that were taken. What has to wait is tried at its next time."""
+        total = 0
+        while self.paused_until is None or now >= self.paused_until:
+            claimed = await self._claim(now)
+            if claimed.rows:
+                await self._send(claimed.rows, now)
+            total += claimed.taken
+            if claimed.taken < BATCH_ROWS:
+                break
+        return total
+
+    async def sweep(self, now: datetime) -> None:
+        """Settles what a dispatcher left behind when it died."""
+        async with self._pool.acquire() as connection:
+            await outbox.sweep(connection, now, datetime.now(UTC))
+
+    async def _claim(self, now: datetime) -> Claimed:
+        async with self._pool.acquire() as connection:
+            return await claim(connection, now, BATCH_ROWS, datetime.now(UTC))
+
+    async def _send(self, rows: Sequence[ReadyRow], now: datetime) -> None:
+        outcomes = await self._channel.send([_message(row) for row in rows], now)
+        after = settlement(list(zip(rows, outcomes, strict=True)), now)
+        self.paused_until = after.paused_until
+        if after.paused_until is not None:
+            _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._settle(connection, after, now)
+
+    async def _settle(self, connection: Any, after: Settlement, now: datetime) -> None:
+        for name in await campaigns.pause(connection, after.faulty):
+            _LOG.error(
+                "a campaign is paused: its message is refused", campaign=name, reasons=list(after.faulty.values())
+            )
+        ours = await outbox.settle(connection, after.settled, now)
+        await addresses.forget(connection, after.dead, now)
+        await addresses.disable(connection, after.foreign, now)
+        sent = [Sent(row.key.user_id, row.decision_id, row.offer_id, now) for row in after.accepted if row.key in ours]
+        # Last, since it holds the heads of the event log until the commit.
+        await self._journal.accepted(connection, sent, now)
+
+
+def _message(row: ReadyRow) -> Message:
+    return Message(
+        outbox_id=str(row.outbox_id),
+        address=row.address,
+        address_kind="fid" if row.address_kind == "fid" else "token",
+        title=row.message["title"],
+        body=row.message["body"],
+        data=row.message["data"],
+        collapse_id=str(row.outbox_id),
+        expires_at=row.expires_at,
+        image_url=row.message["image_url"],
+    )

@@ -1,0 +1,70 @@
+"""Pushes whose moment has come: offer and gate are drawn now, in batches, under the masks of this instant."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from push import campaigns, outbox
+from push.decider import Decider, Drawn, Due
+from push.outbox import DrawnRow, DueRow, State
+from push.planner import entropy_of
+from schema.campaign import StoredCampaign
+
+BATCH_ROWS: Final = 500
+
+
+class DueDrawer:
+    """Turns planned rows into ready ones, or into silence; a crash leaves a row either planned or drawn and logged."""
+
+    def __init__(self, pool: Any, decider: Decider, seed: bytes) -> None:
+        self._pool = pool
+        self._decider = decider
+        self._seed = seed + b"offer"
+
+    async def draw_due(self, now: datetime) -> int:
+        """Draws all that is due; the number of rows drawn."""
+        total = 0
+        async with self._pool.acquire() as connection:
+            while await outbox.has_due(connection, now):
+                async with connection.transaction():
+                    rows = await outbox.due(connection, now, BATCH_ROWS)
+                    await self._draw(connection, rows, now)
+                total += len(rows)
+                if len(rows) < BATCH_ROWS:
+                    break
+        return total
+
+    async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime) -> None:
+        settled = [_stopped(row) for row in rows if row.has_ended or row.is_late]
+        by_campaign: defaultdict[UUID, list[DueRow]] = defaultdict(list)
+        for row in rows:
+            if not (row.has_ended or row.is_late):
+                by_campaign[row.key.campaign_id].append(row)
+        known = await campaigns.by_ids(connection, by_campaign) if by_campaign else {}
+        for campaign_id, mine in by_campaign.items():
+            due = [self._due(known[campaign_id], row) for row in mine]
+            drawn = await self._decider.decide(connection, known[campaign_id], due, now)
+            settled += [_drawn(row, one) for row, one in zip(mine, drawn, strict=True)]
+        if settled:
+            await outbox.drawn(connection, settled, now)
+
+    def _due(self, campaign: StoredCampaign, row: DueRow) -> Due:
+        occurrence = row.key.occurrence_at.replace(tzinfo=None)
+        entropy = entropy_of(self._seed, campaign, occurrence, row.key.user_id)
+        return Due(row.key.user_id, row.key.occurrence_at, row.outbox_id, entropy)
+
+
+def _stopped(row: DueRow) -> DrawnRow:
+    if row.has_ended:
+        return DrawnRow(row.key, State.WITHDRAWN, "campaign_ended")
+    return DrawnRow(row.key, State.EXPIRED, "expired")
+
+
+def _drawn(row: DueRow, drawn: Drawn) -> DrawnRow:
+    if drawn.draft is None:
+        return DrawnRow(row.key, State.NO_SEND, drawn.reason, drawn.decision_id)
+    draft = drawn.draft
+    message = {"title": draft.title, "body": draft.body, "image_url": draft.image_url, "data": draft.data}
+    return DrawnRow(row.key, State.READY, None, drawn.decision_id, draft.offer_id, message)

@@ -1,0 +1,178 @@
+"""The outbox: planned -> ready (drawn) -> sending (leased, committed before the first byte) -> one of the final states."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from schema.campaign import StoredCampaign
+from schema.decision import Channel
+
+
+class State(IntEnum):
+    """Where a push stands. The numbers are stored."""
+
+    PLANNED = 0
+    READY = 1
+    SENDING = 2
+    ACCEPTED = 3
+    FAILED = 4
+    EXPIRED = 5
+    WITHDRAWN = 6
+    UNKNOWN = 7
+    NO_SEND = 8
+
+
+class Key(NamedTuple):
+    """The primary key of a row, but for the channel, which is push."""
+
+    user_id: int
+    campaign_id: UUID
+    occurrence_at: datetime
+
+
+class DueRow(NamedTuple):
+    """A planned row whose moment has come, or has gone by."""
+
+    key: Key
+    outbox_id: UUID
+    has_ended: bool
+    is_late: bool
+
+
+class DrawnRow(NamedTuple):
+    """What was drawn for a due row."""
+
+    key: Key
+    state: State
+    outcome: str | None
+    decision_id: UUID | None = None
+    offer_id: int | None = None
+    message: dict[str, Any] | None = None
+
+
+class Settled(NamedTuple):
+    """What became of a row that was claimed under `fence`; with retry_at it is ready again from then on."""
+
+    key: Key
+    fence: int
+    state: State
+    outcome: str
+    retry_at: datetime | None = None
+
+
+_PLAN: Final = """
+    insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, send_until, expires_at,
+                        moment_propensity)
+    select u, $1, $2, $3, o, b, 0, s, l, e, m
+      from unnest($4::bigint[], $5::uuid[], $6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::float8[])
+           as t(u, o, b, s, l, e, m)
+    on conflict do nothing
+"""
+_HAS_DUE: Final = """
+    select exists (select 1 from outbox o join campaigns c using (campaign_id)
+                    where o.state = 0 and o.send_at <= $1 and c.status <> 'paused')
+"""
+# The person is held so that a merge cannot take the row elsewhere while the decision is logged under this id.
+_DUE: Final = """
+    select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, c.status = 'ended', o.send_until <= $1
+      from outbox o join campaigns c using (campaign_id) join users u on u.user_id = o.user_id
+     where o.state = 0 and o.send_at <= $1 and c.status <> 'paused'
+     order by o.send_at, o.outbox_id limit $2
+       for update of o skip locked for key share of u skip locked
+"""
+_DRAWN: Final = """
+    update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message,
+           outcome = t.outcome, settled_at = case when t.state = 1 then null else $1::timestamptz end
+      from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::smallint[], $6::text[], $7::uuid[], $8::integer[], $9::jsonb[])
+           as t(user_id, campaign_id, occurrence_at, state, outcome, decision_id, offer_id, message)
+     where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $10
+"""
+_SETTLE: Final = """
+    update outbox o set state = t.state, outcome = t.outcome, settled_at = case when t.retry_at is null then $1::timestamptz end,
+           lease_until = null, send_at = coalesce(t.retry_at, o.send_at)
+      from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::bigint[], $6::smallint[], $7::text[], $8::timestamptz[])
+           as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at)
+     where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $9
+       and o.state = 2 and o.fence = t.fence
+    returning o.user_id, o.campaign_id, o.occurrence_at
+"""
+_SWEEP: Final = """
+    update outbox set state = 7, outcome = 'lease_expired', settled_at = $1, lease_until = null
+     where state = 2 and lease_until < $2
+"""
+_EXPIRE_PLANNED: Final = """
+    update outbox o set state = 5, outcome = 'expired', settled_at = $1
+      from (select user_id, campaign_id, occurrence_at, channel from outbox
+             where state = 0 and send_at <= $1 and send_until <= $1 limit $2 for update skip locked) late
+     where (o.user_id, o.campaign_id, o.occurrence_at, o.channel)
+         = (late.user_id, late.campaign_id, late.occurrence_at, late.channel)
+"""
+_EXPIRE_READY: Final = """
+    update outbox o set state = 5, outcome = 'expired', settled_at = $1
+      from (select user_id, campaign_id, occurrence_at, channel from outbox
+             where state = 1 and send_until <= $1 limit $2 for update skip locked) late
+     where (o.user_id, o.campaign_id, o.occurrence_at, o.channel)
+         = (late.user_id, late.campaign_id, late.occurrence_at, late.channel)
+"""
+_EXPIRE_MAX: Final = 10_000
+_OPEN: Final = """
+    select (select count(*) from outbox o join campaigns c using (campaign_id)
+             where o.state = 0 and o.send_at <= $1 and c.status <> 'paused')
+         + (select count(*) from outbox o join campaigns c using (campaign_id)
+             where o.state = 1 and o.send_at <= $1 and c.status <> 'paused')
+         + (select count(*) from outbox where state = 2)
+"""
+
+
+async def plan(connection: Any, campaign: StoredCampaign, occurrence: datetime, rows: Sequence[Any]) -> int:
+    """Writes planned rows; one that exists stays as it is. The number of new rows."""
+    if not rows:
+        return 0
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    done = await connection.execute(_PLAN, campaign.id, occurrence.replace(tzinfo=UTC), int(Channel.PUSH), *columns)
+    return int(done.rpartition(" ")[2])
+
+
+async def has_due(connection: Any, now: datetime) -> bool:
+    """Whether some planned row's moment has come."""
+    return bool(await connection.fetchval(_HAS_DUE, now))
+
+
+async def due(connection: Any, now: datetime, rows_max: int) -> list[DueRow]:
+    """Planned rows whose moment has come, locked for the caller's transaction; those that others hold are left out."""
+    return [DueRow(Key(row[0], row[1], row[2]), *row[3:]) for row in await connection.fetch(_DUE, now, rows_max)]
+
+
+async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> None:
+    """Notes what was drawn for due rows, in the transaction that logged the decisions."""
+    columns = [list(column) for column in zip(*(row[1:] for row in rows), strict=True)]
+    await connection.execute(_DRAWN, now, *_columns([row.key for row in rows]), *columns, int(Channel.PUSH))
+
+
+async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[Key]:
+    """Notes outcomes of rows that are being sent; gives those that were still the caller's to settle."""
+    columns = [list(column) for column in zip(*(row[1:] for row in settled), strict=True)]
+    keys = _columns([row.key for row in settled])
+    return {Key(*row) for row in await connection.fetch(_SETTLE, now, *keys, *columns, int(Channel.PUSH))}
+
+
+async def sweep(connection: Any, now: datetime, real_now: datetime) -> None:
+    """Rows whose lease has passed in real time are unknown: perhaps sent, never sent again."""
+    await connection.execute(_SWEEP, now, real_now)
+
+
+async def expire(connection: Any, now: datetime) -> None:
+    """Settles what can no longer be sent, also of paused campaigns; some thousands at a call."""
+    await connection.execute(_EXPIRE_PLANNED, now, _EXPIRE_MAX)
+    await connection.execute(_EXPIRE_READY, now, _EXPIRE_MAX)
+
+
+async def open_count(connection: Any, now: datetime) -> int:
+    """Rows due by now that have no final state yet, and are not held back by a pause of their campaign."""
+    return int(await connection.fetchval(_OPEN, now))
+
+
+def _columns(keys: Sequence[Key]) -> tuple[list[int], list[UUID], list[datetime]]:
+    return [key.user_id for key in keys], [key.campaign_id for key in keys], [key.occurrence_at for key in keys]

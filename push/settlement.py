@@ -1,0 +1,124 @@
+"""What follows from the outcomes of one batch: the new state of each row, and what is learned of addresses and campaigns."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, assert_never
+from uuid import UUID
+
+from push import retry
+from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
+from push.claim import ReadyRow
+from push.outbox import Settled, State
+
+EXPIRED: Final = "expired"
+"""The reason with which a channel leaves a message unsent whose life is over."""
+
+_REASON_CHARACTERS_MAX: Final = 200
+
+Result = tuple[ReadyRow, Outcome]
+
+
+class Place(NamedTuple):
+    """An address of a person."""
+
+    user_id: int
+    address: str
+
+
+class Settlement(NamedTuple):
+    """Everything to be written after one batch; `paused_until` says that nothing of the project may be sent before."""
+
+    settled: list[Settled]
+    accepted: list[ReadyRow]
+    dead: list[Place]
+    foreign: list[Place]
+    faulty: dict[UUID, str]
+    paused_until: datetime | None
+
+
+def settlement(results: Sequence[Result], now: datetime) -> Settlement:
+    """Judges a batch as a whole; a function of its arguments alone."""
+    accepted = [row for row, outcome in results if isinstance(outcome, Accepted)]
+    sound = {row.key.campaign_id for row in accepted}
+    return Settlement(
+        settled=[_settled(row, outcome, now) for row, outcome in results],
+        accepted=accepted,
+        dead=_places(results, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
+        foreign=_places(results, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),
+        faulty=_faulty(results),
+        paused_until=_paused_until(results, now),
+    )
+
+
+def _settled(row: ReadyRow, outcome: Outcome, now: datetime) -> Settled:
+    match outcome:
+        case Accepted(name):
+            settled = _final(row, State.ACCEPTED, name)
+        case Unregistered():
+            settled = _final(row, State.FAILED, "unregistered")
+        case Rejected(code, detail):
+            settled = _final(row, State.FAILED, f"{code}: {detail}")
+        case RetryAfter():
+            settled = _refused_for_now(row, outcome, now)
+        case NotProcessed(reason) if reason == EXPIRED:
+            settled = _final(row, State.EXPIRED, reason)
+        case NotProcessed(reason):
+            settled = _again(row, reason, now, retry.wait(retry.UNSENT, row.attempts, row.outbox_id))
+        case Unknown(reason):
+            settled = _final(row, State.UNKNOWN, reason)
+        case _:
+            assert_never(outcome)
+    return settled
+
+
+def _refused_for_now(row: ReadyRow, outcome: RetryAfter, now: datetime) -> Settled:
+    wait = timedelta(seconds=outcome.seconds)
+    if outcome.scope == "project":
+        return _again(row, outcome.reason, now, wait)
+    if row.attempts >= retry.ATTEMPTS_MAX:
+        return _final(row, State.FAILED, outcome.reason)
+    return _again(row, outcome.reason, now, retry.wait(wait, row.attempts, row.outbox_id))
+
+
+def _final(row: ReadyRow, state: State, outcome: str) -> Settled:
+    return Settled(row.key, row.fence, state, outcome[:_REASON_CHARACTERS_MAX])
+
+
+def _again(row: ReadyRow, reason: str, now: datetime, wait: timedelta) -> Settled:
+    retry_at = now + wait
+    if retry_at >= row.expires_at:
+        return _final(row, State.EXPIRED, reason)
+    return Settled(row.key, row.fence, State.READY, reason[:_REASON_CHARACTERS_MAX], retry_at)
+
+
+def _places(results: Sequence[Result], is_meant: Callable[[ReadyRow, Outcome], bool]) -> list[Place]:
+    return [Place(row.key.user_id, row.address) for row, outcome in results if is_meant(row, outcome)]
+
+
+def _is_dead(outcome: Outcome, *, is_payload_sound: bool) -> bool:
+    # FCM says INVALID_ARGUMENT of a bad token and of a bad message: only a message it took elsewhere convicts the token.
+    is_invalid = _has_code(outcome, "INVALID_ARGUMENT") and is_payload_sound
+    return isinstance(outcome, Unregistered) or is_invalid
+
+
+def _has_code(outcome: Outcome, code: str) -> bool:
+    return isinstance(outcome, Rejected) and not outcome.is_payload_fault and outcome.code == code
+
+
+def _faulty(results: Sequence[Result]) -> dict[UUID, str]:
+    faults: dict[UUID, str] = {}
+    for row, outcome in results:
+        if isinstance(outcome, Rejected) and outcome.is_payload_fault:
+            faults.setdefault(row.key.campaign_id, f"{outcome.code}: {outcome.detail}")
+    return faults
+
+
+def _paused_until(results: Sequence[Result], now: datetime) -> datetime | None:
+    outcomes = [outcome for _, outcome in results]
+    waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, RetryAfter) and outcome.scope == "project"]
+    if waits:
+        return now + timedelta(seconds=max(waits))
+    if all(isinstance(outcome, NotProcessed) and outcome.reason != EXPIRED for outcome in outcomes):
+        # Nobody answers: there is no use in trying the whole outbox at once.
+        return now + retry.UNSENT
+    return None

@@ -1,0 +1,70 @@
+"""What the leader does again and again: plan, sweep, expire, purge, and make partitions ahead. Every run is fenced."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from push import outbox
+from push.dispatcher import Dispatcher
+from push.planner import Planner
+from push.schedule import Tick
+from service import telemetry
+from service.clock import Clock
+from service.store import event_keys, event_log, idempotency, partitions_by_day
+from service.store import ticks as store
+
+LOG_KEPT_FOR: Final = timedelta(hours=72)
+
+PLAN_EVERY_S: Final = 60.0
+SWEEP_EVERY_S: Final = 5.0
+EXPIRE_EVERY_S: Final = 60.0
+PURGE_EVERY_S: Final = 600.0
+PARTITIONS_EVERY_S: Final = 3600.0
+
+Work = Callable[[datetime], Awaitable[object]]
+Statement = Callable[[Any, datetime], Awaitable[None]]
+
+
+def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher) -> list[Tick]:
+    """All ticks of an installation."""
+
+    def on_connection(statement: Statement) -> Work:
+        async def run(now: datetime) -> None:
+            async with pool.acquire() as connection:
+                await statement(connection, now)
+
+        return run
+
+    works: list[tuple[str, float, Work]] = [
+        ("plan", PLAN_EVERY_S, planner.plan_due),
+        ("sweep_leases", SWEEP_EVERY_S, dispatcher.sweep),
+        ("expire_pushes", EXPIRE_EVERY_S, on_connection(outbox.expire)),
+        ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
+        ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),
+        ("trim_event_log", PURGE_EVERY_S, on_connection(_trim)),
+        ("make_partitions", PARTITIONS_EVERY_S, on_connection(partitions_by_day.ensure)),
+    ]
+    return [Tick(name, every_s, _Fenced(pool, clock, name, every_s, work).run) for name, every_s, work in works]
+
+
+async def _trim(connection: Any, now: datetime) -> None:
+    await event_log.trim(connection, now - LOG_KEPT_FOR)
+
+
+class _Fenced:
+    """Runs a piece of work when its tick is due and the leadership it runs under is the newest."""
+
+    def __init__(self, pool: Any, clock: Clock, name: str, every_s: float, work: Work) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._name = name
+        self._every_s = every_s
+        self._work = work
+
+    async def run(self, epoch: int) -> None:
+        now = await self._clock.now()
+        async with self._pool.acquire() as connection:
+            is_ours = await store.claim(connection, self._name, now, self._every_s, epoch)
+        if is_ours:
+            await self._work(now)
+            telemetry.TICKS.labels(self._name).inc()

@@ -1,0 +1,170 @@
+"""Campaigns: made, listed, paused, resumed, ended."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import asyncpg
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
+from msgspec import Meta
+
+from push import campaigns
+from push.planner import first_occurrence, plan_at
+from schema.base import Kept
+from schema.campaign import Campaign, StoredCampaign
+from schema.ids import stable_entropy, uuid7
+from schema.problem import FieldError
+from service.clock import Clock
+from service.errors import ApiError, invalid_field
+from service.planning import campaign_rules
+from service.routes.acting import act_once
+from service.settings import Settings
+from service.store.catalogue import Catalogue, CatalogueCache
+
+_KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+class CampaignPage(Kept, frozen=True):
+    """A page of GET /v1/campaigns by campaign_id; `next_cursor` leads to the next one and is null on the last."""
+
+    data: list[StoredCampaign]
+    next_cursor: str | None
+    has_more: bool
+
+
+class CampaignController(Controller):
+    """Campaigns send people offers at moments of their own."""
+
+    path = "/v1/campaigns"
+    tags = ("campaigns",)
+    opt = {"scope": "campaigns"}  # noqa: RUF012 - Litestar reads it from the class
+
+    @get(status_code=200)
+    async def show_all(
+        self,
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        limit: FromQuery[Annotated[int, Meta(ge=1, le=1000)]] = 100,
+        cursor: FromQuery[str | None] = None,
+    ) -> CampaignPage:
+        """One page of all campaigns, ended ones too."""
+        if cursor is not None and not _KEY.fullmatch(cursor):
+            raise invalid_field("query:cursor", "Take the cursor from next_cursor of the page before.")
+        async with pool.acquire() as connection:
+            found = await campaigns.page(connection, cursor or "", limit + 1)
+        has_more = len(found) > limit
+        shown = found[:limit]
+        return CampaignPage(
+            data=shown, next_cursor=shown[-1].campaign.campaign_id if has_more else None, has_more=has_more
+        )
+
+    @get("/{campaign_id:str}", status_code=200)
+    async def show(
+        self, campaign_id: FromPath[str], pool: NamedDependency[SkipValidation[asyncpg.Pool]]
+    ) -> StoredCampaign:
+        """One campaign."""
+        async with pool.acquire() as connection:
+            return await _find(connection, campaign_id)
+
+    @post(status_code=201)
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[Campaign],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+        settings: NamedDependency[SkipValidation[Settings]],
+        catalogue: NamedDependency[SkipValidation[CatalogueCache]],
+    ) -> Response[StoredCampaign]:
+        """Makes a campaign; 409 when its campaign_id is taken, 422 when it would have nothing of value to send."""
+        now = await clock.now()
+        entropy = stable_entropy(settings.seed.encode(), b"campaign", data.campaign_id.encode())
+        made = StoredCampaign(id=uuid7(now, entropy), status="active", campaign=data)
+
+        async def effect(connection: Any) -> StoredCampaign:
+            _check(data, await catalogue.refresh(connection), now)
+            first = first_occurrence(made, now)
+            if not await campaigns.create(connection, made, now, first, plan_at(first) if first else None):
+                raise _taken()
+            return made
+
+        return await act_once(request, pool, now, effect, status=201)
+
+    @post("/{campaign_id:str}/pause", status_code=200)
+    async def pause(
+        self,
+        request: Request[Any, Any, Any],
+        campaign_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+    ) -> Response[StoredCampaign]:
+        """Plans and sends nothing until it is resumed; what runs out meanwhile is not sent later."""
+        return await _turn(request, campaign_id, pool, clock, "paused")
+
+    @post("/{campaign_id:str}/resume", status_code=200)
+    async def resume(
+        self,
+        request: Request[Any, Any, Any],
+        campaign_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+    ) -> Response[StoredCampaign]:
+        """Goes on after a pause, also after one that a refused message caused."""
+        return await _turn(request, campaign_id, pool, clock, "active")
+
+    @post("/{campaign_id:str}/end", status_code=200)
+    async def end(
+        self,
+        request: Request[Any, Any, Any],
+        campaign_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+    ) -> Response[StoredCampaign]:
+        """Ends a campaign for good; what it has planned is withdrawn."""
+        return await _turn(request, campaign_id, pool, clock, "ended")
+
+
+async def _turn(
+    request: Request[Any, Any, Any], campaign_id: str, pool: asyncpg.Pool, clock: Clock, status: str
+) -> Response[StoredCampaign]:
+    now = await clock.now()
+
+    async def effect(connection: Any) -> StoredCampaign:
+        changed = await campaigns.set_status(connection, campaign_id, status, now)
+        if changed is not None:
+            return changed
+        found = await _find(connection, campaign_id)
+        if status != "ended":
+            raise ApiError(409, "conflict", "The campaign has ended.")
+        return found
+
+    if not _KEY.fullmatch(campaign_id):
+        raise _missing()
+    return await act_once(request, pool, now, effect, status=200)
+
+
+async def _find(connection: Any, campaign_id: str) -> StoredCampaign:
+    found = await campaigns.read(connection, campaign_id) if _KEY.fullmatch(campaign_id) else None
+    if found is None:
+        raise _missing()
+    return found
+
+
+def _check(campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
+    errors = list(campaign_rules.problems(campaign, catalogue, now))
+    if errors:
+        raise ApiError(400, "invalid_field", "The campaign breaks some rules; see errors.", errors)
+    if not campaign_rules.has_value(campaign, catalogue, now):
+        detail = campaign_rules.NO_VALUE
+        error = FieldError(pointer="/offers", code="no_redeemable_offer", detail=detail)
+        raise ApiError(422, "no_redeemable_offer", detail, [error])
+
+
+def _missing() -> ApiError:
+    return ApiError(404, "not_found", "There is no such campaign.")
+
+
+def _taken() -> ApiError:
+    detail = "A campaign with this campaign_id exists; take another."
+    return ApiError(409, "conflict", detail, [FieldError(pointer="/campaign_id", code="conflict", detail=detail)])

@@ -1,0 +1,373 @@
+"""From a planned row to a phone: real PostgreSQL, the real FCM channel, the stand-in over HTTP."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from push import campaigns, claim, outbox
+from push.dispatcher import Dispatcher
+from push.due import DueDrawer
+from push.fcm import FcmChannel
+from push.outbox import State
+from schema.event import EventType
+from schema.ids import instant_of
+from schema.log import DECODER
+from service.planning.exposure_journal import EventLogJournal
+from service.store import offers
+from service.store.pool import open_pool
+from tests.contract.stand_in_server import StandInServer
+from tests.integration import push_world
+from tests.integration.push_world import HOUR, NOW, SEED, FirstOffer, ready, states
+
+LATER = NOW + timedelta(minutes=1)
+
+
+@pytest.fixture
+def server() -> Iterator[StandInServer]:
+    with StandInServer() as server:
+        server.now = NOW
+        yield server
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    async with await open_pool(database, 8) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def channel(server: StandInServer) -> AsyncIterator[FcmChannel]:
+    channel = FcmChannel(server.account, base_url=server.url)
+    await channel.open()
+    yield channel
+    await channel.close()
+
+
+@pytest.fixture
+def dispatcher(pool: asyncpg.Pool, channel: FcmChannel) -> Dispatcher:
+    return Dispatcher(pool, channel, EventLogJournal())
+
+
+async def world(pool: asyncpg.Pool, people: int, prefix: str = "ok", **changes: Any) -> Any:
+    """People, an offer, a campaign and ready rows for all."""
+    await push_world.people(pool, people, prefix)
+    offer_id = await push_world.offer(pool)
+    stored = await push_world.campaign(pool, **changes)
+    await ready(pool, stored, range(1, people + 1), FirstOffer(offer_id))
+    return stored
+
+
+async def addressed(pool: asyncpg.Pool, user_id: int, address: str) -> None:
+    await pool.execute("update devices set address = $2 where user_id = $1", user_id, address)
+
+
+async def exposures(pool: asyncpg.Pool) -> list[Any]:
+    rows = await pool.fetch("select body from event_log order by partition, seq")
+    return [entry for row in rows for entry in DECODER.decode(row[0])]
+
+
+async def outcomes(pool: asyncpg.Pool) -> dict[int, tuple[State, str]]:
+    rows = await pool.fetch("select user_id, state, outcome from outbox")
+    return {row[0]: (State(row[1]), row[2]) for row in rows}
+
+
+async def test_a_due_push_is_drawn_logged_sent_and_told(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await push_world.people(pool, 3)
+    offer_id = await push_world.offer(pool)
+    stored = await push_world.campaign(pool)
+    await push_world.planned(pool, stored, [1, 2, 3])
+    drawer = DueDrawer(pool, FirstOffer(offer_id, silent=[2]), SEED)
+    assert await drawer.draw_due(NOW - timedelta(seconds=1)) == 0
+    assert await drawer.draw_due(NOW) == 3
+    assert await drawer.draw_due(NOW) == 0
+    assert await states(pool) == {State.READY: 2, State.NO_SEND: 1}
+    assert await pool.fetchval("select count(*) from decisions") == 3
+    assert await dispatcher.dispatch(NOW) == 2
+    assert await dispatcher.dispatch(NOW) == 0
+    assert await states(pool) == {State.ACCEPTED: 2, State.NO_SEND: 1}
+    (received,) = server.get("/inbox/ok-1")["messages"]
+    entry = (await exposures(pool))[0]
+    logged = await pool.fetch("select user_id, decision_id from outbox where state = 3 order by user_id")
+    assert received["entry"]["message"]["data"] == {"decision_id": str(logged[0]["decision_id"])}
+    assert {(one.user_id, one.decision_id) for one in await exposures(pool)} == {tuple(row) for row in logged}
+    assert (entry.type, entry.offer_id, entry.occurred_at) == (EventType.ACCEPTED, offer_id, NOW)
+    assert instant_of(entry.event_id) == NOW
+    assert server.get("/inbox/ok-2")["messages"] == []
+    assert await outbox.open_count(pool, NOW) == 0
+
+
+async def test_four_dispatchers_send_each_of_two_thousand_rows_once(
+    pool: asyncpg.Pool, server: StandInServer, channel: FcmChannel
+) -> None:
+    await world(pool, 2000)
+    dispatchers = [Dispatcher(pool, channel, EventLogJournal()) for _ in range(4)]
+    taken = await asyncio.gather(*(one.dispatch(NOW) for one in dispatchers))
+    assert sum(taken) == 2000
+    assert await states(pool) == {State.ACCEPTED: 2000}
+    received = server.get("/inbox?after=0&limit=5000")["messages"]
+    assert len({entry["address"] for entry in received}) == len(received) == server.app.posts == 2000
+    told = await exposures(pool)
+    assert len({entry.decision_id for entry in told}) == len(told) == 2000
+
+
+async def test_several_drawers_draw_each_row_once(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 1200)
+    offer_id = await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), range(1, 1201))
+    drawers = [DueDrawer(pool, FirstOffer(offer_id), SEED) for _ in range(3)]
+    drawn = await asyncio.gather(*(one.draw_due(NOW) for one in drawers))
+    drawn.append(await drawers[0].draw_due(NOW))
+    assert sum(drawn) == await pool.fetchval("select count(*) from decisions") == 1200
+    assert await states(pool) == {State.READY: 1200}
+
+
+async def test_a_draw_that_fails_leaves_no_decision_and_the_rows_planned(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 2)
+    offer_id = await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), [1, 2])
+
+    class Breaks(FirstOffer):
+        async def decide(self, connection: Any, campaign: Any, due: Any, now: datetime) -> Any:
+            await super().decide(connection, campaign, due, now)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        await DueDrawer(pool, Breaks(offer_id), SEED).draw_due(NOW)
+    assert await states(pool) == {State.PLANNED: 2}
+    assert await pool.fetchval("select count(*) from decisions") == 0
+    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(NOW) == 2
+
+
+async def test_a_dispatcher_killed_between_claim_and_settle_leaves_unknown_rows_that_nobody_sends_again(
+    pool: asyncpg.Pool, database: str, server: StandInServer, dispatcher: Dispatcher, tmp_path: Path
+) -> None:
+    await world(pool, 4)
+    await addressed(pool, 1, "hang-1")
+    account = tmp_path / "account.json"
+    account.write_bytes(msgspec.json.encode(server.account))
+    command = [sys.executable, "-m", "tests.integration.dispatcher_process", database, server.url, str(account)]
+    process = await asyncio.create_subprocess_exec(*command, NOW.isoformat(), stderr=asyncio.subprocess.DEVNULL)
+    async with asyncio.timeout(30):
+        while server.app.posts < 4:
+            await asyncio.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+    assert await states(pool) == {State.SENDING: 4}
+    assert await outbox.open_count(pool, NOW) == 4
+    await dispatcher.sweep(NOW)
+    assert await dispatcher.dispatch(LATER) == 0
+    assert await states(pool) == {State.SENDING: 4}
+    await pool.execute("update outbox set lease_until = now() - interval '1 second'")
+    await dispatcher.sweep(LATER)
+    assert await outcomes(pool) == dict.fromkeys(range(1, 5), (State.UNKNOWN, "lease_expired"))
+    assert await dispatcher.dispatch(LATER + HOUR) == 0
+    assert server.app.posts == 4
+
+
+async def test_an_answer_after_the_lease_changes_nothing_and_is_not_told(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await world(pool, 1)
+    await addressed(pool, 1, "slow-1")
+    sending = asyncio.create_task(dispatcher.dispatch(NOW))
+    while server.app.posts < 1:
+        await asyncio.sleep(0.01)
+    await pool.execute("update outbox set lease_until = now() - interval '1 second'")
+    await dispatcher.sweep(NOW)
+    assert await sending == 1
+    assert await states(pool) == {State.UNKNOWN: 1}
+    assert await exposures(pool) == []
+
+
+async def test_only_the_holder_of_the_last_claim_settles(pool: asyncpg.Pool) -> None:
+    await world(pool, 1)
+    (row,) = (await claim.claim(pool, NOW, 10, NOW)).rows
+    stale = outbox.Settled(row.key, row.fence - 1, State.READY, "stale", NOW)
+    mine = stale._replace(fence=row.fence, state=State.ACCEPTED, retry_at=None)
+    assert await outbox.settle(pool, [stale], NOW) == set()
+    assert await outbox.settle(pool, [mine], NOW) == {row.key}
+    assert await outbox.settle(pool, [mine], NOW) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        ("update users set vetoed_offer_ids = '{1}' where user_id = 1", State.WITHDRAWN, "vetoed"),
+        ("update users set opted_out_at = created_at where user_id = 1", State.WITHDRAWN, "opted_out"),
+        ("update users set has_push_consent = false where user_id = 1", State.WITHDRAWN, "no_push_consent"),
+        ("update users set muted_until = '2030-01-01' where user_id = 1", State.WITHDRAWN, "muted"),
+        (
+            "update users set snoozed_offer_ids = '{1}', snoozed_until = '{2030-01-01}' where user_id = 1",
+            State.WITHDRAWN,
+            "snoozed",
+        ),
+        ("delete from users where user_id = 1", State.WITHDRAWN, "person_gone"),
+        ("update campaigns set status = 'ended'", State.WITHDRAWN, "campaign_ended"),
+        ("delete from devices where user_id = 1", State.FAILED, "no_address"),
+        ("update outbox set send_until = '2026-03-02 09:00:30+00' where user_id = 1", State.EXPIRED, "expired"),
+    ],
+)
+async def test_what_was_said_between_draw_and_claim_stops_the_push(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher, change: str, state: State, reason: str
+) -> None:
+    await world(pool, 1)
+    await pool.execute(change)
+    assert await dispatcher.dispatch(LATER) == 1
+    assert await outcomes(pool) == {1: (state, reason)}
+    assert server.app.posts == 0
+    assert await outbox.open_count(pool, LATER) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_paused": True},
+        {"ends_at": NOW},
+        {"starts_at": NOW + HOUR},
+        {"channels": ["in_app"]},
+        None,
+    ],
+)
+async def test_an_offer_that_is_gone_when_its_push_leaves_is_not_sent(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher, changes: dict[str, Any] | None
+) -> None:
+    await world(pool, 1)
+    if changes is None:
+        async with pool.acquire() as connection:
+            await offers.delete(connection, "coffee")
+    else:
+        await push_world.offer(pool, **changes)
+    await dispatcher.dispatch(LATER)
+    assert await outcomes(pool) == {1: (State.WITHDRAWN, "offer_gone")}
+    assert server.app.posts == 0
+
+
+async def test_a_changed_offer_that_still_runs_is_sent(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:
+    await world(pool, 1)
+    await push_world.offer(pool, starts_at=NOW - HOUR, ends_at=NOW + HOUR)
+    await dispatcher.dispatch(NOW)
+    assert await states(pool) == {State.ACCEPTED: 1}
+
+
+async def test_a_planned_row_past_its_time_is_not_drawn(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 2)
+    offer_id = await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), [1, 2])
+    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(NOW + timedelta(hours=6)) == 2
+    assert await states(pool) == {State.EXPIRED: 2}
+    assert await pool.fetchval("select count(*) from decisions") == 0
+
+
+async def test_a_paused_campaign_waits_and_an_ended_one_withdraws(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:
+    stored = await world(pool, 2)
+    async with pool.acquire() as connection:
+        await campaigns.set_status(connection, "lunch", "paused", NOW)
+        assert await dispatcher.dispatch(NOW) == 0
+        assert await outbox.open_count(connection, NOW) == 0
+        await campaigns.set_status(connection, "lunch", "active", NOW)
+        assert await outbox.open_count(connection, NOW) == 2
+        ended = await campaigns.set_status(connection, "lunch", "ended", NOW)
+        assert ended is not None
+        assert ended.id == stored.id
+        assert await campaigns.set_status(connection, "lunch", "active", NOW) is None
+    assert await outcomes(pool) == dict.fromkeys((1, 2), (State.WITHDRAWN, "campaign_ended"))
+
+
+async def test_what_a_pause_outlasts_expires_by_the_tick(pool: asyncpg.Pool) -> None:
+    await world(pool, 2)
+    async with pool.acquire() as connection:
+        await campaigns.set_status(connection, "lunch", "paused", NOW)
+        await outbox.expire(connection, NOW + HOUR)
+        assert await states(connection) == {State.READY: 2}
+        await outbox.expire(connection, NOW + timedelta(hours=6))
+        assert await states(connection) == {State.EXPIRED: 2}
+
+
+async def test_a_payload_fault_pauses_the_campaign_and_keeps_the_address(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await push_world.people(pool, 3)
+    offer_id = await push_world.offer(pool)
+    bad = await push_world.campaign(pool, "bad")
+    good = await push_world.campaign(pool, "good")
+    await ready(pool, bad, [1, 2], FirstOffer(offer_id, title="x" * 5000))
+    await ready(pool, good, [3], FirstOffer(offer_id))
+    await dispatcher.dispatch(NOW)
+    assert Counter(state for state, _ in (await outcomes(pool)).values()) == {State.FAILED: 2, State.ACCEPTED: 1}
+    assert "payload of" in (await outcomes(pool))[1][1]
+    assert dict(await pool.fetch("select external_id, status from campaigns")) == {"bad": "paused", "good": "active"}
+    assert await pool.fetchval("select count(*) from devices") == 3
+    assert server.app.posts == 1
+
+
+async def test_what_fcm_says_of_addresses(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:
+    await world(pool, 5)
+    for user_id, address in ((2, "gone-2"), (3, "gone-3"), (4, "bad-4"), (5, "sender-5")):
+        await addressed(pool, user_id, address)
+    await pool.execute("update devices set address_updated_at = $1 where user_id = 3", NOW)
+    await dispatcher.dispatch(NOW)
+    left = await pool.fetch("select user_id, is_push_enabled from devices order by user_id")
+    assert [tuple(row) for row in left] == [(1, True), (3, True), (5, False)]
+    assert await states(pool) == {State.ACCEPTED: 1, State.FAILED: 4}
+
+
+async def test_a_bad_address_is_kept_while_its_message_is_not_known_to_be_sound(
+    pool: asyncpg.Pool, dispatcher: Dispatcher
+) -> None:
+    await world(pool, 2, "bad")
+    await dispatcher.dispatch(NOW)
+    assert await pool.fetchval("select count(*) from devices") == 2
+    assert await states(pool) == {State.FAILED: 2}
+
+
+async def test_a_full_quota_stops_everything_until_its_time(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await world(pool, 600)
+    await addressed(pool, 1, "quota-1")
+    assert await dispatcher.dispatch(NOW) == 500
+    assert dispatcher.paused_until == NOW + timedelta(seconds=2)
+    assert await dispatcher.dispatch(NOW + timedelta(seconds=1)) == 0
+    taken = await states(pool)
+    await addressed(pool, 1, "ok-1")
+    assert await dispatcher.dispatch(NOW + timedelta(seconds=2)) == 600 - taken[State.ACCEPTED]
+    assert await states(pool) == {State.ACCEPTED: 600}
+    assert server.app.inbox.count == 600
+
+
+async def test_what_never_arrived_is_sent_later_and_what_perhaps_did_is_not(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await world(pool, 3)
+    await addressed(pool, 1, "int-1")
+    await addressed(pool, 2, "down-2")
+    await dispatcher.dispatch(NOW)
+    assert await states(pool) == {State.ACCEPTED: 1, State.READY: 1, State.UNKNOWN: 1}
+    assert await dispatcher.dispatch(NOW + timedelta(seconds=9)) == 0
+    await addressed(pool, 1, "ok-1")
+    assert await dispatcher.dispatch(NOW + timedelta(seconds=10)) == 1
+    assert await states(pool) == {State.ACCEPTED: 2, State.UNKNOWN: 1}
+
+
+async def test_an_unreachable_service_is_not_tried_with_the_whole_outbox(
+    pool: asyncpg.Pool, server: StandInServer, channel: FcmChannel
+) -> None:
+    await world(pool, 600)
+    server.stop()
+    dispatcher = Dispatcher(pool, channel, EventLogJournal())
+    assert await dispatcher.dispatch(NOW) == 500
+    assert dispatcher.paused_until == NOW + timedelta(seconds=5)
+    assert await states(pool) == {State.READY: 600}
+    assert await pool.fetchval("select max(attempts) from outbox") == 1
