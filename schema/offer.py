@@ -12,8 +12,8 @@ from schema.event import Tag
 OFFERS_MAX: Final = 5_000
 TAGS_PER_OFFER_MAX: Final = 8
 
-OfferKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+OfferKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$(?!\n)")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
 
 
 class Creative(Kept, frozen=True, forbid_unknown_fields=True):

@@ -155,9 +155,15 @@ def _(_error: RecursionError) -> ApiError:
 @translate.register(asyncpg.InsufficientResourcesError)
 @translate.register(asyncpg.TransactionRollbackError)
 @translate.register(asyncpg.LockNotAvailableError)
+@translate.register(asyncpg.InternalClientError)  # its connection was cut at an unlucky moment
 @translate.register(OSError)  # TimeoutError is one of them
 def _(_error: Exception) -> ApiError:
     return ApiError(503, "unavailable", "The database does not answer at the moment; try again.", retry_after_s=1)
+
+
+@translate.register
+def _(_error: asyncpg.CharacterNotInRepertoireError) -> ApiError:
+    return ApiError(400, "invalid_field", "Text must not hold the NUL character.")
 
 
 @translate.register

@@ -21,7 +21,7 @@ _FOREIGN: Final = (
 )
 
 
-class UnreadableFile(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class UnreadableFile(Exception):
     """The bytes are not CSV text; says why in words, and on which physical line (from 1)."""
 
     def __init__(self, line: int, code: str, detail: str) -> None:
@@ -48,7 +48,7 @@ class BrokenRow(NamedTuple):
     detail: str
 
 
-class _Broken(Exception):  # noqa: N818 - never leaves this module
+class _Broken(Exception):
     def __init__(self, row: BrokenRow) -> None:
         self.row = row
 

@@ -13,7 +13,7 @@ _BATCH: Final = msgspec.json.Decoder(Batch)
 _EVENT: Final = msgspec.json.Decoder(Event)
 
 
-class Rejected(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class Rejected(Exception):
     """One event cannot be taken: where (a pointer into the event), which rule, and what to do in words."""
 
     def __init__(self, pointer: str, code: str, detail: str) -> None:

@@ -14,7 +14,7 @@ _THOUSANDS: Final = re.compile(r"[+-]?[0-9]{1,3}(?:([.,' \u00a0\u202f])[0-9]{3})
 _SIGN: Final = re.compile(r"[^\W\d_]|[$€£¥₩₹¢]")
 
 
-class NotMoney(ValueError):  # noqa: N818 - reads as a state at the place where it is caught
+class NotMoney(ValueError):
     """The text is not an amount; the message says why, as the end of a sentence that begins with the text."""
 
 

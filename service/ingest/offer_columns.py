@@ -21,7 +21,7 @@ _EXCEL_EPOCH: Final = date(1899, 12, 30)
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
 
 
-class BadCell(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class BadCell(Exception):
     """The text of a cell cannot be read; `rule` ends a sentence that begins with the text."""
 
     def __init__(self, code: str, rule: str) -> None:

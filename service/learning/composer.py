@@ -17,6 +17,7 @@ from schema.ids import PARTITIONS
 from schema.snapshot import HeadSnapshot, Snapshot
 from service.store import partitions, snapshots
 from service.store.partitions import Counted
+from service.store.snapshots import SnapshotDamagedError
 from service.telemetry import SNAPSHOTS_REFUSED, logger
 
 AGES_S: Final = 3600.0
@@ -35,11 +36,10 @@ class Composer:
     async def publish(self, now: datetime) -> bool:
         """Composes and publishes; False when the result was refused (the last snapshot stays) or another publisher was quicker."""
         async with self._pool.acquire() as connection:
-            self._last = await snapshots.latest(connection)
+            version = await snapshots.newest_version(connection) + 1
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 counted = await partitions.load(connection)
                 sums = await partitions.load_sums(connection)
-            version = self._last.version + 1 if self._last else 1
             try:
                 # Off the event loop: an inverse for each head, and sums of a thousand rows.
                 snapshot = await asyncio.to_thread(compose, version, counted, sums, now.timestamp())
@@ -54,19 +54,26 @@ class Composer:
 
     async def publish_if_changed(self, now: datetime, min_interval_s: float = 1.0) -> bool:
         """Publishes when entries have been counted since the last snapshot, or it has aged; the first one from the prior alone."""
-        if self._last is None:
-            async with self._pool.acquire() as connection:
-                self._last = await snapshots.latest(connection)
-        if self._last is None:
+        last = self._last or await self._stored()
+        if last is None:
             return await self.publish(now)
-        age_s = now.timestamp() - self._last.published_at_s
+        self._last = last
+        age_s = now.timestamp() - last.published_at_s
         if age_s < min_interval_s:
             return False
         if age_s < AGES_S:
             async with self._pool.acquire() as connection:
-                if _offsets(await partitions.load(connection)) == self._last.offsets:
+                if _offsets(await partitions.load(connection)) == last.offsets:
                     return False
         return await self.publish(now)
+
+    async def _stored(self) -> Snapshot | None:
+        try:
+            async with self._pool.acquire() as connection:
+                return await snapshots.latest(connection)
+        except SnapshotDamagedError as error:
+            _LOG.error("the newest snapshot is made anew", reason=str(error))
+            return None
 
 
 def compose(

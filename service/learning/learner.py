@@ -31,7 +31,7 @@ _QUICKLY: Final = "set local synchronous_commit = off"
 _LOG: Final = logger("learner")
 
 
-class _Overtaken(Exception):  # noqa: N818 - never leaves this module
+class _Overtaken(Exception):
     """Another learner has counted these entries, or what we remember was changed by somebody else."""
 
 

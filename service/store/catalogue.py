@@ -24,7 +24,7 @@ _LOAD: Final = """
 _VERSION: Final = "select version from catalogue_head"
 
 
-class VersionMissing(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class VersionMissing(Exception):
     """The catalogue never had this version."""
 
 

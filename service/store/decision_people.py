@@ -1,14 +1,17 @@
 """What a decision reads of the people it is for: one query for a whole batch, and the version of the catalogue with it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 from service.store.people import PersonKey
 
 _BY_KEY: Final = """
-    select i.kind, i.external_id, (select version from catalogue_head), u.user_id, u.version, u.time_zone, u.birth_date,
-           u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids,
+    select i.kind, i.external_id, (select version from catalogue_head), u.user_id, u.version,
+           coalesce(u.time_zone, (select d.time_zone from devices d
+                                   where d.user_id = u.user_id and d.time_zone is not null
+                                   order by d.last_seen_at desc limit 1)),
+           u.birth_date, u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids,
            u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, s.tastes
       from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
       join identities i using (kind, external_id)
@@ -16,7 +19,11 @@ _BY_KEY: Final = """
       left join user_state s on s.user_id = u.user_id
 """
 _BY_ID: Final = """
-    select u.user_id, u.version, u.time_zone, u.birth_date, u.has_push_consent, u.has_personalization_consent,
+    select u.user_id, u.version,
+           coalesce(u.time_zone, (select d.time_zone from devices d
+                                   where d.user_id = u.user_id and d.time_zone is not null
+                                   order by d.last_seen_at desc limit 1)),
+           u.birth_date, u.has_push_consent, u.has_personalization_consent,
            u.opted_out_at, u.muted_until, u.vetoed_offer_ids, u.snoozed_offer_ids, u.snoozed_until,
            u.feedback_applied_through, s.tastes
       from users u left join user_state s on s.user_id = u.user_id
@@ -25,7 +32,7 @@ _BY_ID: Final = """
 
 
 class DecisionPerson(NamedTuple):
-    """The user's row and learned state as they stood when the decision was made."""
+    """The user's row and learned state as they stood when the decision was made; without a time zone that of the device seen last."""
 
     user_id: int
     version: int
@@ -49,7 +56,7 @@ class DecisionPeople(NamedTuple):
     catalogue_version: int | None
 
 
-async def by_key(connection: Any, keys: Sequence[PersonKey]) -> DecisionPeople:
+async def by_key(connection: Any, keys: Collection[PersonKey]) -> DecisionPeople:
     """The people an app names; who is not known is missing from the answer."""
     rows = await connection.fetch(_BY_KEY, [key.kind for key in keys], [key.external_id for key in keys])
     return DecisionPeople(

@@ -68,4 +68,6 @@ async def read(connection: Any, user_id: int, decision_id: UUID) -> LoggedDecisi
     row = await connection.fetchrow(_READ, user_id, decision_id)
     if row is None:
         return None
-    return msgspec.convert(dict(row), LoggedDecision, builtin_types=(bytes, datetime, UUID))
+    values = dict(row)
+    values["request"] = msgspec.convert(values["request"], DecisionInputs)
+    return LoggedDecision(**values)

@@ -45,11 +45,11 @@ class Answered(NamedTuple):
     now: datetime
 
 
-class NoSuchDecision(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class NoSuchDecision(Exception):
     """This person has no such decision."""
 
 
-class NoSuchSlot(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class NoSuchSlot(Exception):
     """The decision showed nothing in this slot."""
 
 

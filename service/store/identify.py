@@ -44,11 +44,11 @@ class Profile(NamedTuple):
     traits: dict[str, Any]
 
 
-class TraitsTooLarge(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class TraitsTooLarge(Exception):
     """The merged traits take more than TRAITS_BYTES_MAX bytes; nothing was written."""
 
 
-class _Raced(Exception):  # noqa: N818 - never leaves this module
+class _Raced(Exception):
     """Somebody else linked one of the two at the same time: begin again."""
 
 

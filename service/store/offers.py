@@ -39,19 +39,19 @@ _OPEN: Final = """
 """
 
 
-class OfferExists(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class OfferExists(Exception):
     """An offer with this offer_id is in the catalogue already."""
 
 
-class OfferMissing(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class OfferMissing(Exception):
     """No offer with this offer_id is in the catalogue."""
 
 
-class CatalogueFull(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class CatalogueFull(Exception):
     """The change would leave more than OFFERS_MAX offers in the catalogue."""
 
 
-class TagsFull(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class TagsFull(Exception):
     """The change needs tags beyond the limit of the taxonomy; the message names the first of them."""
 
 

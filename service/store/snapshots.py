@@ -22,6 +22,7 @@ _PUBLISH: Final = """
 """
 _LATEST: Final = "select version, crc32, body from snapshots order by version desc limit 1"
 _LATEST_VERSION: Final = "select max(version) from snapshots"
+_NEWEST: Final = "select coalesce(max(version), 0) from snapshots"
 _LOAD: Final = "select version, crc32, body from snapshots where version = $1"
 _PURGE: Final = """
     delete from snapshots s
@@ -59,6 +60,11 @@ async def latest(connection: Any) -> Snapshot | None:
 async def latest_version(connection: Any) -> int | None:
     """The version of the newest snapshot; None before the first."""
     return await connection.fetchval(_LATEST_VERSION)  # type: ignore[no-any-return] # asyncpg is untyped
+
+
+async def newest_version(connection: Any) -> int:
+    """The version of the newest snapshot, which may be damaged; 0 before the first."""
+    return int(await connection.fetchval(_NEWEST))
 
 
 async def load(connection: Any, version: int) -> Snapshot:

@@ -1,5 +1,5 @@
 """The one way in which the embedded PostgreSQL says that it cannot serve."""
 
 
-class PostgresUnavailable(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class PostgresUnavailable(Exception):
     """The embedded PostgreSQL cannot be started, reached or stopped; the message says why and what to do."""

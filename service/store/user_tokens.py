@@ -22,11 +22,11 @@ RSA_BITS_MIN: Final = 2048
 _OPTIONS: Final[Any] = {"require": ["exp", "sub"], "verify_aud": False}
 
 
-class UnusableKey(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class UnusableKey(Exception):
     """An identity key cannot verify tokens; the message says why."""
 
 
-class InvalidUserToken(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class InvalidUserToken(Exception):
     """A user token that is not to be believed; the message says why."""
 
 
