@@ -1,0 +1,193 @@
+"""Tastes, rhythm and population: the same facts in any order, in any parts, give the same as counting them one by one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandits import population, rhythm, tastes
+from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, CAPACITY, INTEREST_HALF_LIFE_S, shown_at
+from bandits.population import Population
+from bandits.rhythm import Rhythm
+from bandits.tastes import LOGGED_BYTES_MAX, Tastes, UnknownStateError
+from tests.reference import learning as reference
+from tests.reference.learning import TasteFact
+
+DAY_S = 86_400
+START_S = 1_772_000_000
+END_S = START_S + 400 * DAY_S
+
+quick = settings(max_examples=50, deadline=None)
+instants = st.integers(START_S, END_S)
+tags = st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True).map(tuple)
+facts = st.lists(st.builds(TasteFact, st.sampled_from(["bought", "interested", "shown"]), instants, tags), max_size=25)
+
+
+def teach(state: Tastes, fact: TasteFact) -> None:
+    if fact.kind == "bought":
+        state.bought(fact.tag_ids, fact.at_s)
+    elif fact.kind == "interested":
+        state.interested(fact.tag_ids, fact.at_s, 1.0)
+    else:
+        state.shown(fact.tag_ids, fact.at_s, 1.0)
+
+
+def taught(told: list[TasteFact]) -> bytes:
+    state = Tastes()
+    for fact in told:
+        teach(state, fact)
+        state = tastes.unpack(state.pack())
+    return state.pack()
+
+
+def assert_counts(packed: bytes, told: list[TasteFact]) -> None:
+    state, expected = tastes.unpack(packed), reference.tastes(told, END_S)
+    header = state.header[0]
+    since_s = END_S - int(header["as_of_s"])
+    assert header["baskets"] * 0.5 ** (since_s / BOUGHT_HALF_LIFE_S) == pytest.approx(expected.baskets, rel=1e-5)
+    assert header["last_basket_s"] == expected.last_basket_s
+    entries = state.entries[: int(header["entries"])]
+    assert sorted(entries["tag_id"]) == sorted(expected.tags)
+    for entry in entries:
+        bought, interest, shown, bought_s = expected.tags[int(entry["tag_id"])]
+        assert entry["bought"] * 0.5 ** (since_s / BOUGHT_HALF_LIFE_S) == pytest.approx(bought, rel=1e-5)
+        assert entry["interest"] * 0.5 ** (since_s / INTEREST_HALF_LIFE_S) == pytest.approx(interest, rel=1e-5)
+        assert entry["bought_s"] == bought_s
+        seen = shown_at(int(entry["shown"]), float(entry["shown_s"]), float(END_S))
+        assert seen == pytest.approx(shown, abs=len(told) / 1024)
+
+
+@quick
+@given(facts, st.randoms(use_true_random=False))
+def test_tastes_count_the_same_in_any_order(told: list[TasteFact], random: object) -> None:
+    shuffled = list(told)
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # Hypothesis hands out a random.Random
+    assert_counts(taught(shuffled), told)
+
+
+@quick
+@given(facts, facts)
+def test_merged_tastes_are_those_of_one_person(one: list[TasteFact], other: list[TasteFact]) -> None:
+    assert_counts(tastes.merge(taught(one), taught(other)), one + other)
+
+
+@quick
+@given(facts, instants, tags)
+def test_an_answer_takes_back_its_own_showing(told: list[TasteFact], at_s: int, shown: tuple[int, ...]) -> None:
+    state = Tastes()
+    state.shown(shown, at_s, 1.0)
+    for fact in told:
+        teach(state, fact)
+    state.shown(shown, at_s, -1.0)
+    entries = state.entries[: int(state.header["entries"][0])]
+    left = {int(e["tag_id"]): shown_at(int(e["shown"]), float(e["shown_s"]), float(END_S)) for e in entries}
+    expected = reference.tastes(told, END_S).tags
+    for tag, seen in left.items():
+        assert seen == pytest.approx(expected[tag][2] if tag in expected else 0.0, abs=(len(told) + 2) / 1024)
+
+
+def test_interest_and_showings_never_fall_below_none() -> None:
+    state = Tastes()
+    state.interested([1], START_S, -3.0)
+    state.shown([1], START_S, -1.0)
+    state.interested([1], START_S, 0.5)
+    assert state.entries[0]["interest"] == pytest.approx(0.5)
+    assert state.entries[0]["shown"] == 0
+
+
+def test_a_full_state_gives_up_what_it_knows_least_of() -> None:
+    state = Tastes()
+    for tag in range(CAPACITY):
+        state.bought([tag], START_S)
+    state.bought([t for t in range(CAPACITY) if t != 70], START_S)
+    state.bought([999], START_S)
+    kept = set(state.entries["tag_id"].tolist())
+    assert len(kept) == CAPACITY
+    assert 999 in kept
+    assert 70 not in kept
+
+
+@pytest.mark.parametrize("damaged", [b"\x01", b"\x02" + Tastes().pack()[1:], Tastes().pack() + b"\x00"])
+def test_unknown_bytes_are_refused(damaged: bytes) -> None:
+    with pytest.raises(UnknownStateError):
+        tastes.unpack(damaged)
+
+
+def test_a_decision_logs_a_bounded_part_that_matters() -> None:
+    state = Tastes()
+    for tag in range(CAPACITY):
+        state.bought(range(tag + 1), START_S)  # the lower the tag, the more baskets hold it
+    is_relevant = np.zeros(CAPACITY, np.bool_)
+    is_relevant[20:110] = True
+    logged = tastes.for_decision(state.pack(), is_relevant)
+    assert len(logged) <= LOGGED_BYTES_MAX
+    entries = tastes.unpack(logged)
+    count = int(entries.header["entries"][0])
+    assert entries.entries["tag_id"][:count].tolist() == list(range(20, 20 + count))
+    assert tastes.for_decision(logged, is_relevant) == logged
+
+
+hours = st.integers(0, rhythm.HOURS - 1)
+# A visit each a day apart: visits of the same trip count once, and that depends on which is told first.
+visits = st.lists(st.tuples(hours, st.integers(0, 399)), max_size=20, unique_by=lambda visit: visit[1])
+
+
+def came(told: list[tuple[int, int]]) -> bytes:
+    state = Rhythm()
+    for hour, day in told:
+        state.visited(hour, START_S + day * DAY_S)
+        state = rhythm.unpack(state.pack())
+    return state.pack()
+
+
+def assert_visits(packed: bytes, told: list[tuple[int, int]]) -> None:
+    state = rhythm.unpack(packed)
+    state.decay_to(END_S)
+    at = [(hour, START_S + day * DAY_S) for hour, day in told]
+    expected = reference.visits(at, rhythm.HOURS, END_S, rhythm.HALF_LIFE_S)
+    np.testing.assert_allclose(state.visits, expected, rtol=1e-5, atol=1e-9)
+
+
+@quick
+@given(visits, st.randoms(use_true_random=False))
+def test_rhythm_counts_the_same_in_any_order(told: list[tuple[int, int]], random: object) -> None:
+    shuffled = list(told)
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # Hypothesis hands out a random.Random
+    assert_visits(came(shuffled), told)
+
+
+@quick
+@given(visits, st.integers(0, 20))
+def test_merged_rhythms_are_those_of_one_person(told: list[tuple[int, int]], split: int) -> None:
+    assert_visits(rhythm.merge(came(told[:split]), came(told[split:])), told)
+
+
+baskets = st.lists(st.tuples(tags, st.integers(-1, 167), instants), max_size=20)
+
+
+def counted(told: list[tuple[tuple[int, ...], int, int]]) -> Population:
+    people = Population()
+    for tag_ids, hour, at_s in told:
+        people.bought(tag_ids, hour, at_s)
+    return population.unpack(people.pack())
+
+
+@quick
+@given(baskets, st.integers(0, 20), st.randoms(use_true_random=False))
+def test_population_counts_the_same_in_any_order_and_parts(
+    told: list[tuple[tuple[int, ...], int, int]], split: int, random: object
+) -> None:
+    whole = counted(told)
+    shuffled = list(told)
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # Hypothesis hands out a random.Random
+    parts = counted(shuffled[:split])
+    parts.add(counted(shuffled[split:]))
+    np.testing.assert_allclose(parts.tag_shares(), whole.tag_shares(), rtol=1e-6)
+    np.testing.assert_allclose(parts.hour_shares(), whole.hour_shares(), rtol=1e-6)
+    assert parts.baskets_at(END_S) == pytest.approx(whole.baskets_at(END_S))
+    faded = [reference.faded(at_s, END_S, population.HALF_LIFE_S) for _, _, at_s in told]
+    assert whole.baskets_at(END_S) == pytest.approx(sum(faded))
+    for tag, share in enumerate(whole.tag_shares()):
+        held = sum(weight for weight, (tag_ids, _, _) in zip(faded, told, strict=True) if tag in tag_ids)
+        assert share == pytest.approx(held / sum(faded), rel=1e-5)
+    assert whole.hour_shares().sum() == pytest.approx(1.0, rel=1e-5)
