@@ -90,14 +90,16 @@ class Rules(Kept, frozen=True):
 
 
 class DecisionInputs(Kept, frozen=True):
-    """The `request` column of a logged decision."""
+    """The `request` column of a logged decision: what entered the draw beside the columns of their own.
+
+    Candidates and exclusions are in the eligibility bitmap already. Of a basket the tags that some offer carries are kept, by id.
+    """
 
     rules: Rules
     context: Context
     local_hour: int
     may_personalise: bool
-    candidate_offer_ids: list[int] | None
-    excluded_offer_ids: list[int]
+    basket_tag_ids: list[int]
     decided_at: datetime
 
 

@@ -64,7 +64,7 @@ def _mean_over_tags(
     now_s: float,
     is_personal: bool,
 ) -> tuple[float, float, float, float, float, float]:
-    """Share, soon, later, popularity, interest and showings, each the mean over the offer's tags (unknown tags count 0)."""
+    """Share, soon, later, popularity, interest and showings, each the mean over the offer's tags (a tag beyond `index` counts 0)."""
     share = soon = later = popular = interest = shown = 0.0
     count = 0
     for tag in tags:
@@ -81,8 +81,9 @@ def _mean_over_tags(
             shown += shown_at(entries[i].shown, entries[i].shown_s, now_s)
             soon += _bought_since(entries, i, now_s, SOON_S)
             later += _bought_since(entries, i, now_s, LATER_S)
-        popular += tag_shares[tag]
-        share += (bought + SHARE_PSEUDO_BASKETS * tag_shares[tag]) / (baskets + SHARE_PSEUDO_BASKETS)
+        others = float(tag_shares[tag]) if tag < tag_shares.shape[0] else 0.0
+        popular += others
+        share += (bought + SHARE_PSEUDO_BASKETS * others) / (baskets + SHARE_PSEUDO_BASKETS)
     part = 1.0 / max(count, 1)
     return share * part, soon * part, later * part, popular * part, interest * part, shown * part
 
@@ -144,10 +145,10 @@ def featurize(
         header: (1,) tastes.HEADER.
         entries: (n,) tastes.ENTRY, of which header.entries count.
         tags_of_offer: (offers, tags) tag ids, padded with -1.
-        is_personal: (offers,) False where the person's tastes must not be used: the offer is scored as for a stranger.
+        is_personal: (offers,) False where neither tastes nor basket may be used: the offer is scored as for a stranger.
         discounts: (offers,) share of the price that is given away, 0 to 1.
-        tag_shares: (tags,) share of the population's baskets with each tag; a tag beyond it has share 0.
-        in_basket: (tags,) whether the basket the app told of holds the tag.
+        tag_shares: (known tags,) share of the population's baskets with each tag; a tag beyond it has share 0.
+        in_basket: (tags,) whether the basket the app told of holds the tag; a tag of an offer beyond it counts as unknown.
         now_s: seconds since 1970.
         hour_of_day: 0 to 24 of the person's own clock, or negative when unknown.
         nearness: 0 (far or unknown) to 1 (in the store).
@@ -183,7 +184,7 @@ def featurize(
         out[k, INTEREST] = interest / (1.0 + interest)
         out[k, DISCOUNT] = discounts[k]
         out[k, CHANCE_DISCOUNT] = chance * discounts[k]
-        out[k, IN_BASKET] = _overlap(tags, in_basket)
+        out[k, IN_BASKET] = _overlap(tags, in_basket) if is_personal[k] else 0.0
         out[k, CHANCE_NEAR] = chance * nearness
         out[k, CHANCE_COS] = chance * cosine
         out[k, CHANCE_SIN] = chance * sine

@@ -19,6 +19,10 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 
+class NotFiniteError(ValueError):
+    """Predictions that are not numbers: the features or the snapshot are damaged, and nothing may be drawn by them."""
+
+
 class Terms(NamedTuple):
     """What the operator has set for this draw; `values` is (heads,) the worth of one reward of each head."""
 
@@ -55,23 +59,26 @@ def thompson(model: Model, phi: F32, mask: npt.NDArray[np.bool_], terms: Terms, 
         mask: (offers,) eligible offers; at least one.
         terms: what the operator has set.
         key: 64 bits made of the decision's id.
+
+    Raises:
+        NotFiniteError: a score is not finite.
     """
-    means, variances = _predict(model, phi)
+    predictions = _predict(model, phi)
     values = np.asarray(terms.values)
-    value = values @ means.astype(np.float64)
-    deviation = terms.thompson_scale * np.sqrt(np.square(values) @ variances.astype(np.float64))
+    value, variance = values @ predictions[0], np.square(values) @ predictions[1]
+    deviation = terms.thompson_scale * np.sqrt(variance)
     drawn = _draw(value, deviation, mask, terms, key)
     first = drawn.chosen[0]
     sent = _send_probability(float(value[first]), float(deviation[first]), terms)
-    return _finish(drawn, means, variances, sent, key)
+    return _finish(drawn, predictions, sent, key)
 
 
 def uniform(model: Model, phi: F32, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> Draw:
     """The control: every eligible offer alike, sent as often as the gate's floor allows. Arguments as in `thompson`."""
-    means, variances = _predict(model, phi)
+    predictions = _predict(model, phi)
     level = np.zeros(len(phi))
     drawn = _draw(level, level, mask, terms, key)
-    return _finish(drawn, means, variances, 1.0 - terms.gate_floor if terms.is_gated else 1.0, key)
+    return _finish(drawn, predictions, 1.0 - terms.gate_floor if terms.is_gated else 1.0, key)
 
 
 class _Slots(NamedTuple):
@@ -80,12 +87,17 @@ class _Slots(NamedTuple):
     pmf: F64
 
 
-def _predict(model: Model, phi: F32) -> tuple[F32, F32]:
+def _predict(model: Model, phi: F32) -> F32:
+    """(mean and variance, heads, offers)."""
     heads = len(model.means)
-    means, variances = np.empty((heads, len(phi)), np.float32), np.empty((heads, len(phi)), np.float32)
+    predictions = np.empty((2, heads, len(phi)), np.float32)
     for head in range(heads):
-        linear.linear_scores(phi, model.means[head], model.covariances[head], means[head], variances[head])
-    return means, variances
+        linear.linear_scores(
+            phi, model.means[head], model.covariances[head], predictions[0, head], predictions[1, head]
+        )
+    if not np.isfinite(predictions).all():
+        raise NotFiniteError("a prediction is not finite")
+    return predictions
 
 
 def _draw(value: F64, deviation: F64, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> _Slots:
@@ -101,7 +113,7 @@ def _send_probability(value: float, deviation: float, terms: Terms) -> float:
     return gate.send_probability(value, deviation, terms.attention_price, terms.gate_floor, not terms.can_be_negative)
 
 
-def _finish(drawn: _Slots, means: F32, variances: F32, send_probability: float, key: int) -> Draw:
-    predictions = np.stack([means[:, drawn.chosen], variances[:, drawn.chosen]]).transpose(2, 1, 0)
+def _finish(drawn: _Slots, predictions: F32, send_probability: float, key: int) -> Draw:
+    chosen = np.ascontiguousarray(predictions[:, :, drawn.chosen].transpose(2, 1, 0))
     is_sent = random.uniform(key, GATE_DRAW) < send_probability
-    return Draw(*drawn, np.ascontiguousarray(predictions), send_probability, bool(is_sent))
+    return Draw(*drawn, chosen, send_probability, bool(is_sent))

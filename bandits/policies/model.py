@@ -14,7 +14,7 @@ F32 = npt.NDArray[np.float32]
 
 
 class DamagedSnapshotError(ValueError):
-    """A snapshot that must not be used: another feature set, a wrong shape, a number that is not finite or a negative variance."""
+    """A snapshot that must not be used: another feature set, a wrong shape, a number that is not finite, a variance or share below 0."""
 
 
 class Model(NamedTuple):
@@ -46,6 +46,9 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         raise DamagedSnapshotError("a variance is not positive")
     hour_shares = _floats(snapshot.hour_shares, HOURS, "hour_shares")
     tag_shares = _floats(snapshot.tag_shares, len(snapshot.tag_shares) // 4, "tag_shares")
+    for name, shares in (("hour_shares", hour_shares), ("tag_shares", tag_shares)):
+        if (shares < 0.0).any():
+            raise DamagedSnapshotError(f"{name} holds a negative share")
     return Model(snapshot.version, snapshot.published_at_s, means, covariances, tag_shares, hour_shares)
 
 

@@ -5,21 +5,27 @@ from typing import Any, Final
 import numpy as np
 
 from bandits import features, tastes
-from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S
+from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, half_life_factor
 from schema.decision import ExplanationAnswer
 from schema.snapshot import HEADS
+from service.decision import inputs
 from service.decision.replay import Replayed
 from service.store.decisions import LoggedDecision
 
 OWN_BASKETS_MIN: Final = 3.0
 """With less history than this an explanation never speaks of habits: there are none we could know."""
+OWN_PURCHASES_MIN: Final = 1.0
 
-CONTROLS: Final = ["thumbs_down: never see this deal again", "not_now: not for two weeks", "opted_out: no more deals"]
+CONTROLS: Final = [
+    "thumbs_down: never see this deal again",
+    "not_now: not for two weeks",
+    "opted_out: no more notifications",
+]
 _SILENT: Final = {
     "holdout": "You belong to the small group that gets no deals, by which we check that deals are worth your while.",
     "gate": "Nothing was worth interrupting you for.",
     "no_eligible_offer": "There was no deal you could use.",
-    "opted_out": "You asked for no deals.",
+    "opted_out": "You asked for no notifications.",
     "no_push_consent": "You do not want notifications.",
     "muted": "You asked to be left alone for a while.",
 }
@@ -50,35 +56,56 @@ def _silence(logged: LoggedDecision) -> list[str]:
 
 def _because(logged: LoggedDecision, again: Replayed) -> list[str]:
     index = again.catalogue.index_by_id[logged.offer_ids[0]]
-    offer = again.catalogue.offers[index].offer
-    said = [_habit(logged, again, index)]
     if logged.in_control:
         said = ["This deal was picked at random, to check that choosing does better."]
-    elif logged.propensities[0] < 1.0 / max(int(again.mask.sum()), 1):
-        said.append("It was not our first guess: now and then we try something else, to learn what you like.")
-    if offer.discount_percent or offer.discount_minor:
+    else:
+        said = [_habit(logged, again, index) or _popularity(again, index)]
+        if logged.propensities[0] < 1.0 / int(again.mask.sum()):
+            said.append("It was not our first guess: now and then we try something else, to learn what you like.")
+    if again.catalogue.discount_minor[index] > 0:
         said.append("It is cheaper than usual.")
     return said
 
 
-def _habit(logged: LoggedDecision, again: Replayed, index: int) -> str:
+def _habit(logged: LoggedDecision, again: Replayed, index: int) -> str | None:
+    """The habit that speaks for the offer; None when it may not be used, or when too little is known to call it one."""
+    if not (logged.request.may_personalise and inputs.of_catalogue(again.catalogue).may_be_personal[index]):
+        return None
     state = tastes.unpack(logged.tastes)
-    own = float(state.header["baskets"][0])
-    stored = again.catalogue.offers[index]
-    is_personal = logged.request.may_personalise and not stored.offer.is_sensitive and stored.offer.min_age == 0
-    held = {int(entry["tag_id"]): float(entry["bought"]) for entry in state.entries[: int(state.header["entries"][0])]}
-    times = max((held.get(tag_id, 0.0) for tag_id in stored.tag_ids), default=0.0)
-    if not is_personal or own < OWN_BASKETS_MIN or times < 1.0:
+    since_s = logged.request.decided_at.timestamp() - float(state.header["as_of_s"][0])
+    left = half_life_factor(since_s, BOUGHT_HALF_LIFE_S)
+    baskets = float(state.header["baskets"][0])
+    entries = state.entries[: int(state.header["entries"][0])]
+    bought = dict(zip(entries["tag_id"].tolist(), entries["bought"].tolist(), strict=True))
+    tag_ids = again.catalogue.offers[index].tag_ids
+    favourite = max(tag_ids, key=lambda tag_id: bought.get(tag_id, 0.0))
+    times = bought.get(favourite, 0.0)
+    if baskets * left < OWN_BASKETS_MIN or times * left < OWN_PURCHASES_MIN:
+        return None
+    tag = next(name for name, tag_id in again.catalogue.tag_id_by_name.items() if tag_id == favourite)
+    return f"You buy {tag}: it is in about {min(max(round(100 * times / baskets), 1), 100)} % of your baskets."
+
+
+def _popularity(again: Replayed, index: int) -> str:
+    popular = again.phi[:, features.NAMES.index("popular")]
+    if popular[index] > popular[again.mask].mean():
         return "It is popular with other people."
-    return f"You often buy {' and '.join(stored.offer.tags)}: in about {round(100 * times / own)} % of your baskets."
+    return "It is one of the deals that hold for you now."
 
 
 def _data_used(logged: LoggedDecision) -> list[str]:
-    used = ["what is on offer now", "what other people buy, all taken together"]
+    used = ["what is on offer now", "which deals you have turned down, and your age where a deal asks for it"]
+    if not logged.offer_ids:
+        return used
+    used.append("what other people buy, all taken together")
     if logged.request.may_personalise and logged.tastes:
         days = round(BOUGHT_HALF_LIFE_S / 86400)
         used.append(f"your purchases, the older ones counting less (half after {days} days)")
         used.append("which deals you have seen lately")
+    if logged.request.local_hour >= 0:
+        used.append("the time of day where you are")
+    if logged.request.basket_tag_ids:
+        used.append("what the app told us of the moment: basket_tags")
     context = logged.request.context
     told = [name for name in ("store_id", "distance_m", "is_raining") if getattr(context, name) is not None]
     return used + [f"what the app told us of the moment: {name}" for name in told]

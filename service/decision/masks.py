@@ -1,38 +1,45 @@
 """Which offers are eligible for a person at an instant: everything that removes an offer does it here, before the pmf."""
 
-from datetime import date, datetime
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from schema.decision import Channel, Context
+from schema.decision import Channel
 from service.decision.ask import Ask
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 
+_LAST_ZONE: Final = timedelta(hours=-12)
+
 Mask = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int64]
+
+_NOWHERE: Final[Positions] = np.empty(0, np.int64)
 
 
 def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> tuple[Mask, tuple[str, ...]]:
-    """The mask (offers,) and, when it is empty because of the person and not of the offers, the reason codes."""
+    """The mask (offers,) and, when it is empty, the reason codes."""
     reasons = silences(person, ask.channel, now)
     if reasons:
         return np.zeros(len(catalogue.ids), np.bool_), reasons
-    mask = on_offer(catalogue, ask.channel, now)
-    mask &= catalogue.min_age <= (age(person.birth_date, now) if person.birth_date else 0)
+    mask = on_offer(catalogue, ask.channel, now) & (catalogue.min_age <= age(person.birth_date, now))
     if ask.candidates is not None:
-        mask &= np.isin(catalogue.ids, ask.candidates)
-    for index in removed_by_person(catalogue, person, ask, now):
-        mask[index] = False
-    for index in closed_in_store(catalogue, ask.context):
-        mask[index] = False
+        mask &= _among(catalogue, ask.candidates)
+    mask[removed_by_person(catalogue, person, ask, now)] = False
+    if catalogue.store_bound:
+        mask &= open_in(catalogue, ask.context.store_id)
     return mask, () if mask.any() else ("no_eligible_offer",)
 
 
 def silences(person: DecisionPerson, channel: Channel, now: datetime) -> tuple[str, ...]:
     """Why this person is to be left in peace on this channel, whatever the offers."""
     reasons = []
-    if person.opted_out_at is not None:
+    if channel is Channel.PUSH and person.opted_out_at is not None:
         reasons.append("opted_out")
     if channel is Channel.PUSH and not person.has_push_consent:
         reasons.append("no_push_consent")
@@ -41,12 +48,19 @@ def silences(person: DecisionPerson, channel: Channel, now: datetime) -> tuple[s
     return tuple(reasons)
 
 
+@lru_cache(maxsize=4)
 def on_offer(catalogue: Catalogue, channel: Channel, now: datetime) -> Mask:
-    """Offers that run now, on this channel, for anybody."""
+    """Offers that run now, on this channel, for anybody: the same for a whole batch, and not to be written to."""
     instant = now.timestamp()
     running: Mask = (catalogue.starts_at <= instant) & (instant < catalogue.ends_at) & ~catalogue.is_paused
     running &= (catalogue.channels >> channel & 1) == 1
+    running.flags.writeable = False
     return running
+
+
+@lru_cache(maxsize=4)
+def _among(catalogue: Catalogue, candidates: tuple[int, ...]) -> Mask:
+    return np.isin(catalogue.ids, candidates)
 
 
 def removed_by_person(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> list[int]:
@@ -58,18 +72,51 @@ def removed_by_person(catalogue: Catalogue, person: DecisionPerson, ask: Ask, no
     return [known[offer_id] for offer_id in (*person.vetoed_offer_ids, *snoozed, *ask.excluded) if offer_id in known]
 
 
-def closed_in_store(catalogue: Catalogue, context: Context) -> list[int]:
-    """Positions of the offers that do not hold in the store the person is in; in an unknown store only offers without store_ids hold."""
-    closed = []
+class _Stores(NamedTuple):
+    """Which offers name stores: `bound` to those they list, which each store is in, and which each store is shut out of."""
+
+    bound: Positions
+    listed_in: Mapping[str, Positions]
+    excluded_from: Mapping[str, Positions]
+
+
+@lru_cache(maxsize=4)
+def _stores(catalogue: Catalogue) -> _Stores:
+    listed, excluded = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
+    bound = []
     for index in catalogue.store_bound:
         offer = catalogue.offers[index].offer
-        inside = context.store_id in offer.store_ids if offer.store_ids else True
-        if not inside or context.store_id in offer.exclude_store_ids:
-            closed.append(index)
-    return closed
+        if offer.store_ids:
+            bound.append(index)
+        for store_id in offer.store_ids:
+            listed[store_id].append(index)
+        for store_id in offer.exclude_store_ids:
+            excluded[store_id].append(index)
+    return _Stores(_positions(bound), _by_store(listed), _by_store(excluded))
 
 
-def age(birth_date: date, now: datetime) -> int:
-    """Full years at the instant `now`."""
-    today = now.date()
-    return today.year - birth_date.year - ((today.month, today.day) < (birth_date.month, birth_date.day))
+def _by_store(indices: Mapping[str, list[int]]) -> dict[str, Positions]:
+    return {store_id: _positions(found) for store_id, found in indices.items()}
+
+
+def _positions(indices: list[int]) -> Positions:
+    return np.array(indices, np.int64)
+
+
+def open_in(catalogue: Catalogue, store_id: str | None) -> Mask:
+    """Offers that hold in this store, (offers,); in an unknown store (None) those that name no stores of their own."""
+    stores = _stores(catalogue)
+    mask = np.ones(len(catalogue.ids), np.bool_)
+    mask[stores.bound] = False
+    if store_id is not None:
+        mask[stores.listed_in.get(store_id, _NOWHERE)] = True
+        mask[stores.excluded_from.get(store_id, _NOWHERE)] = False
+    return mask
+
+
+def age(birth_date: date | None, now: datetime) -> int:
+    """Full years that have passed in every time zone of the earth; 0 when the date is unknown or lies ahead."""
+    if birth_date is None:
+        return 0
+    today = (now + _LAST_ZONE).date()
+    return max(today.year - birth_date.year - ((today.month, today.day) < (birth_date.month, birth_date.day)), 0)

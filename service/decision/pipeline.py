@@ -1,11 +1,15 @@
-"""A decision, told as it happens: identify, mask, featurize, score, pmf, draw, gate, log, answer."""
+"""A decision, told as it happens: mask, featurize, score, pmf, draw, gate, log, answer."""
 
+import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +18,7 @@ from bandits.kernels import random
 from bandits.policies import draw
 from bandits.policies.draw import Draw, Terms
 from bandits.policies.model import Model
-from schema.decision import Action, DecisionInputs, Rules
+from schema.decision import Action, Channel, DecisionInputs, Rules
 from schema.ids import stable_share, uuid7
 from service import telemetry
 from service.decision import inputs, masks
@@ -26,30 +30,40 @@ from service.store.decision_people import DecisionPerson
 THOMPSON: Final = "thompson_linear"
 UNIFORM: Final = "uniform"
 
+BREATH_S: Final = 0.005
+"""A large batch lets the event loop do other things this often."""
+
+_LOG: Final = telemetry.logger("decisions")
+
 
 class _Step:
     """One decision on its way through the pipeline."""
 
-    __slots__ = ("ask", "decision_id", "drawn", "inputs", "mask", "person", "phi", "reasons", "tastes")
+    __slots__ = (
+        "ask",
+        "decision_id",
+        "drawn",
+        "in_control",
+        "in_holdout",
+        "inputs",
+        "mask",
+        "person",
+        "phi",
+        "reasons",
+        "tastes",
+    )
 
-    def __init__(self, ask: Ask, person: DecisionPerson, now: datetime) -> None:
+    def __init__(self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetime) -> None:
         self.ask = ask
         self.person = person
         self.decision_id: UUID = uuid7(now, ask.entropy)
-        self.mask: npt.NDArray[np.bool_]
-        self.phi: npt.NDArray[np.float32]
-        self.reasons: tuple[str, ...] = ()
-        self.drawn: Draw | None = None
+        self.in_holdout = stable_share(person.user_id, "holdout") < ask.holdout_share
+        self.in_control = not self.in_holdout and stable_share(person.user_id, "control") < ask.control_share
+        self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
+        self.inputs = _inputs(ask, person, catalogue, now)
         self.tastes = b""
-        self.inputs = DecisionInputs(
-            rules=ask.rules,
-            context=ask.context,
-            local_hour=inputs.local_hour_of(person.time_zone, ask.context, now),
-            may_personalise=person.has_personalization_consent,
-            candidate_offer_ids=None if ask.candidates is None else list(ask.candidates),
-            excluded_offer_ids=list(ask.excluded),
-            decided_at=now,
-        )
+        self.phi: npt.NDArray[np.float32]
+        self.drawn: Draw | None = None
 
 
 async def decide(
@@ -57,20 +71,55 @@ async def decide(
 ) -> list[Decided]:
     """Decides for people that have been identified, logs all decisions in one batch, and only then answers."""
     decided, rows = [], []
+    breath = perf_counter() + BREATH_S
     for ask, person in asked:
-        step = _Step(ask, person, now)
-        step.mask, step.reasons = masks.eligible(catalogue, person, ask, now)
-        in_holdout = stable_share(person.user_id, "holdout") < ask.holdout_share
-        in_control = not in_holdout and stable_share(person.user_id, "control") < ask.control_share
+        if perf_counter() > breath:
+            await asyncio.sleep(0)
+            breath = perf_counter() + BREATH_S
+        step = _Step(ask, person, catalogue, now)
         if step.mask.any():
-            step.phi = _featurize(step, catalogue, model, now)
-            step.drawn = draw_by_policy(model, step.phi, step.mask, ask.rules, step.decision_id, in_control=in_control)
-        answer = _answer(step, catalogue, model, now, in_holdout=in_holdout, in_control=in_control)
+            _draw_for(step, catalogue, model, now)
+        answer = _answer(step, catalogue, model, now)
         decided.append(answer)
         rows.append(_row(step, answer))
-        telemetry.DECISIONS.labels(ask.channel.name, "offer" if answer.offer_indices else "no_send").inc()
     await decisions.insert(connection, rows)
+    for (channel, action), count in Counter((row.channel, row.action) for row in rows).items():
+        telemetry.DECISIONS.labels(Channel(channel).name, Action(action).name.lower()).inc(count)
     return decided
+
+
+def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetime) -> DecisionInputs:
+    context = ask.context
+    return DecisionInputs(
+        rules=ask.rules,
+        context=msgspec.structs.replace(context, basket_tags=[]) if context.basket_tags else context,
+        local_hour=inputs.local_hour_of(person.time_zone, context, now),
+        may_personalise=person.has_personalization_consent,
+        basket_tag_ids=inputs.basket_tag_ids(catalogue, context) if person.has_personalization_consent else [],
+        decided_at=now,
+    )
+
+
+def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> None:
+    """Fills phi, tastes and the draw. A state that cannot be read counts as none: its owner is decided for like a stranger."""
+    packed = (step.person.tastes or b"") if step.inputs.may_personalise else b""
+    try:
+        _draw_by(
+            step, tastes.for_decision(packed, inputs.of_catalogue(catalogue).is_relevant_tag), catalogue, model, now
+        )
+    except (tastes.UnknownStateError, draw.NotFiniteError) as error:
+        if not packed:
+            raise
+        _LOG.error("a user's state is damaged", user_id=step.person.user_id, error=type(error).__qualname__)
+        _draw_by(step, b"", catalogue, model, now)
+
+
+def _draw_by(step: _Step, packed: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
+    step.tastes = packed
+    step.phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
+    step.drawn = draw_by_policy(
+        model, step.phi, step.mask, step.ask.rules, step.decision_id, in_control=step.in_control
+    )
 
 
 def draw_by_policy(
@@ -106,38 +155,32 @@ def pmf_hash(drawn: Draw | None) -> bytes:
     return hashlib.sha256(b"" if drawn is None else drawn.pmf.astype("<f8").tobytes()).digest()
 
 
-def _featurize(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> npt.NDArray[np.float32]:
-    relevant = inputs.of_catalogue(catalogue).is_relevant_tag
-    step.tastes = tastes.for_decision(step.person.tastes or b"", relevant)
-    return inputs.phi_of(catalogue, model, step.tastes, step.inputs, now)
-
-
-def _answer(
-    step: _Step, catalogue: Catalogue, model: Model, now: datetime, *, in_holdout: bool, in_control: bool
-) -> Decided:
-    drawn, reasons = step.drawn, step.reasons
-    indices: tuple[int, ...] = ()
-    if drawn is not None:
-        if in_holdout:
-            reasons = ("holdout",)
-        elif not drawn.is_sent:
-            reasons = ("gate",)
-        else:
-            indices = tuple(int(index) for index in drawn.chosen)
-            reasons = ("control",) if in_control else ()
+def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> Decided:
+    indices, reasons = _shown(step)
     return Decided(
         decision_id=step.decision_id,
         person=step.person,
         catalogue=catalogue,
         offer_indices=indices,
-        draw=drawn,
-        in_holdout=in_holdout,
-        in_control=in_control,
-        policy=UNIFORM if in_control else THOMPSON,
+        draw=step.drawn,
+        in_holdout=step.in_holdout,
+        in_control=step.in_control,
+        policy=UNIFORM if step.in_control else THOMPSON,
         snapshot_version=model.version,
         reason_codes=reasons,
         decided_at=now,
     )
+
+
+def _shown(step: _Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """What is shown of what was drawn, and why nothing is."""
+    if step.drawn is None:
+        return (), step.reasons
+    if step.in_holdout:
+        return (), ("holdout",)
+    if not step.drawn.is_sent:
+        return (), ("gate",)
+    return tuple(step.drawn.chosen.tolist()), ("control",) if step.in_control else ()
 
 
 def _row(step: _Step, answer: Decided) -> decisions.LoggedDecision:

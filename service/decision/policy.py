@@ -1,5 +1,6 @@
 """The settings of the policy in force."""
 
+from functools import cache
 from typing import Final
 
 from schema.decision import Rules
@@ -20,6 +21,7 @@ VALUE_OPEN: Final = 0.05
 VALUE_REDEEM: Final = 1.0
 
 
+@cache
 def in_app_rules(slots: int) -> Rules:
     """For an offer inside the app: no gate, since the person has come by themselves."""
     return Rules(

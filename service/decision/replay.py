@@ -1,12 +1,13 @@
 """A logged decision drawn once more from what was logged: same snapshot, same catalogue, same state of the person."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bandits import tastes
 from bandits.policies.draw import Draw
-from bandits.policies.model import Model, from_snapshot
+from bandits.policies.model import DamagedSnapshotError, Model, from_snapshot
 from schema.decision import ReplayAnswer
 from service.decision import inputs, pipeline
 from service.errors import ApiError
@@ -14,6 +15,14 @@ from service.store import catalogue as catalogues
 from service.store import snapshots
 from service.store.catalogue import Catalogue
 from service.store.decisions import LoggedDecision
+
+_IMPOSSIBLE: Final = (
+    snapshots.SnapshotMissingError,
+    snapshots.SnapshotDamagedError,
+    DamagedSnapshotError,
+    catalogues.VersionMissing,
+    tastes.UnknownStateError,
+)
 
 
 class Replayed(NamedTuple):
@@ -30,14 +39,22 @@ async def redraw(connection: Any, logged: LoggedDecision) -> Replayed:
     """Draws a logged decision again.
 
     Raises:
-        ApiError: 409 replay_impossible, when its snapshot is no longer kept.
+        ApiError: 409 replay_impossible, when what it was made of is no longer kept or not known to this program.
     """
     try:
-        snapshot = await snapshots.load(connection, logged.snapshot_version)
-    except snapshots.SnapshotMissingError as error:
+        model = from_snapshot(await snapshots.load(connection, logged.snapshot_version))
+        catalogue = await catalogues.load(connection, logged.catalogue_version)
+        return draw_again(logged, catalogue, model)
+    except _IMPOSSIBLE as error:
         raise ApiError(409, "replay_impossible", f"{error}; the logged numbers still stand.") from None
-    model = from_snapshot(snapshot)
-    catalogue = await catalogues.load(connection, logged.catalogue_version)
+
+
+def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model) -> Replayed:
+    """The draw from the logged inputs, given the catalogue and the snapshot it was made with.
+
+    Raises:
+        UnknownStateError: the logged state of the person is of another version of the program.
+    """
     bits = np.unpackbits(np.frombuffer(logged.eligible, np.uint8), bitorder="little", count=len(catalogue.ids))
     mask = bits.astype(np.bool_)
     phi = inputs.phi_of(catalogue, model, logged.tastes, logged.request, logged.request.decided_at)

@@ -21,10 +21,11 @@ from service.decision import explanation, replay
 from service.decision.ask import Decided
 from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
-from service.guards import Principal, acting_user
+from service.routes.caller import fit_id, person_of, principal_of
 from service.store import decisions, people
 from service.store.access_cache import AccessCache
 from service.store.decisions import LoggedDecision
+from service.store.people import PersonKey
 
 _LIFE: Final = timedelta(seconds=LIFE_OF_A_DECISION_S)
 
@@ -45,9 +46,8 @@ class DecisionController(Controller):
         access: NamedDependency[SkipValidation[AccessCache]],
     ) -> DecisionAnswer:
         """Decides and logs; the answer leaves when the decision is durable."""
-        principal: Principal = request.scope["state"]["principal"]
-        key = acting_user(principal, data.user_id, data.anonymous_id, access.identity_mode)
-        return answer_of(await decisions.submit(key, data), with_propensities=principal.kind == "sk")
+        person = person_of(request, access, data.user_id, data.anonymous_id)
+        return answer_of(await decisions.submit(person, data), with_propensities=principal_of(request).kind == "sk")
 
     @get("/{decision_id:uuid}/explanation", status_code=200)
     async def explain(
@@ -60,31 +60,40 @@ class DecisionController(Controller):
         anonymous_id: FromQuery[str | None] = None,
     ) -> ExplanationAnswer:
         """Why this deal, in words; with a secret key in numbers too."""
-        principal: Principal = request.scope["state"]["principal"]
-        key = acting_user(principal, user_id, anonymous_id, access.identity_mode)
+        person = _named(request, access, user_id, anonymous_id)
         async with pool.acquire() as connection:
-            logged = await _logged(connection, key, decision_id)
+            logged = await _logged(connection, person, decision_id)
             again = await replay.redraw(connection, logged)
-        return explanation.explain(logged, again, with_numbers=principal.kind == "sk")
+        return explanation.explain(logged, again, with_numbers=principal_of(request).kind == "sk")
 
     @post("/{decision_id:uuid}/replay", status_code=200, opt={"scope": "reports"})
     async def replay(
         self,
+        request: Request[Any, Any, Any],
         decision_id: FromPath[UUID],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        access: NamedDependency[SkipValidation[AccessCache]],
         user_id: FromQuery[str | None] = None,
         anonymous_id: FromQuery[str | None] = None,
     ) -> ReplayAnswer:
         """Draws the decision again from what was logged and tells whether it comes out the same."""
-        if (user_id is None) == (anonymous_id is None):
-            raise ApiError(400, "invalid_field", "Name either user_id or anonymous_id.")
-        key = people.PersonKey(people.USER, user_id) if user_id else people.PersonKey(people.ANONYMOUS, anonymous_id or "")
+        person = _named(request, access, user_id, anonymous_id)
         async with pool.acquire() as connection:
-            logged = await _logged(connection, key, decision_id)
+            logged = await _logged(connection, person, decision_id)
             return replay.compare(logged, await replay.redraw(connection, logged))
 
 
-async def _logged(connection: Any, key: people.PersonKey, decision_id: UUID) -> LoggedDecision:
+def _named(
+    request: Request[Any, Any, Any], access: AccessCache, user_id: str | None, anonymous_id: str | None
+) -> PersonKey:
+    """The person a query names, or a user token. Raises ApiError 400 for an unfit id or nobody, 403 for somebody else's."""
+    for name, text in (("user_id", user_id), ("anonymous_id", anonymous_id)):
+        if text is not None:
+            fit_id(f"query:{name}", text)
+    return person_of(request, access, user_id, anonymous_id)
+
+
+async def _logged(connection: Any, key: PersonKey, decision_id: UUID) -> LoggedDecision:
     person = await people.find(connection, key)
     logged = await decisions.read(connection, person.user_id, decision_id) if person else None
     if logged is None:
