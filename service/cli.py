@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -69,7 +70,8 @@ def _supervise(settings: Settings) -> None:
     whole = supervisor.Supervisor(settings)
     supervisor.stop_on_signals(whole)
     try:
-        whole.run()
+        with _in_words():
+            whole.run()
     except supervisor.NotReadyError as error:
         click.echo(f"welltimed: {error}", err=True)
         sys.exit(1)
@@ -171,18 +173,29 @@ def _told(file: Path, report: Any) -> str:
 def _with_database(work: Callable[[str], None]) -> None:
     """Calls `work` with the address of the database that the settings name, the embedded one started if need be."""
     from service.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only here
-    from service.store.unavailable import PostgresUnavailable  # noqa: PLC0415 - only here
 
     settings = _settings()
-    try:
+    with _in_words():
         if settings.database_url is not None:
             work(settings.database_url.reveal())
             return
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         with EmbeddedPostgres(settings.data_dir / "postgres", bin_dir=settings.postgres_bin_dir) as server:
             work(server.dsn())
-    except (PostgresUnavailable, OSError) as error:
-        click.echo(f"welltimed: {error}", err=True)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What the machine or the database refuses is told in one line, and the exit code is 1."""
+    import asyncpg  # noqa: PLC0415 - a help text needs none of this
+
+    from service.store.migrate import MigrationError  # noqa: PLC0415 - as above
+    from service.store.unavailable import PostgresUnavailable  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except (PostgresUnavailable, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        click.echo(f"welltimed: {str(error) or type(error).__name__}", err=True)
         sys.exit(1)
 
 

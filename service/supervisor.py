@@ -23,6 +23,7 @@ from service.sockets import reserve
 from service.store import migrate, partitions_by_day, pool
 from service.store.access import ensure_bootstrap_key
 from service.store.embedded import EmbeddedPostgres
+from service.store.unavailable import PostgresUnavailable
 
 READY_TIMEOUT_S: Final = 180.0
 STOP_TIMEOUT_S: Final = 20.0
@@ -150,7 +151,9 @@ class Supervisor:
             base_url = f"http://127.0.0.1:{stand_in_port}"
             environment[PREFIX + "STAND_IN_PORT"] = str(stand_in_port)
             environment[PREFIX + "FCM_BASE_URL"] = base_url
-            environment[PREFIX + "FIREBASE_CREDENTIALS"] = str(_stand_in_account(self._settings.data_dir, base_url))
+            environment[PREFIX + "FIREBASE_CREDENTIALS"] = str(
+                _stand_in_account(self._settings.data_dir, base_url, stack)
+            )
         return environment
 
     def _wait_until_ready(self, url: str) -> bool:
@@ -169,10 +172,17 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
             if self._postgres is not None and not self._postgres.is_alive():
-                _LOG.warning("PostgreSQL ended and is started again")
-                self._postgres.start()
+                self._restart(self._postgres)
             for child in self._children:
                 child.keep_alive()
+
+    @staticmethod
+    def _restart(postgres: EmbeddedPostgres) -> None:
+        _LOG.warning("PostgreSQL ended and is started again")
+        try:
+            postgres.start()
+        except PostgresUnavailable as error:
+            _LOG.error("PostgreSQL does not start; it is tried again", reason=str(error))
 
     def _stop_children(self) -> None:
         for child in self._children:
@@ -181,11 +191,13 @@ class Supervisor:
             child.wait(STOP_TIMEOUT_S)
 
 
-def _stand_in_account(data_dir: Path, base_url: str) -> Path:
-    """A throw-away service account for the stand-in, new at every start, readable by us alone."""
+def _stand_in_account(data_dir: Path, base_url: str, stack: ExitStack) -> Path:
+    """A throw-away service account for our stand-in, new at every start, readable by us alone, gone when `stack` ends."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / "stand-in-account.json"
+    # Another supervisor on the same data has a stand-in and an account of its own.
+    path = data_dir / f"stand-in-account-{os.getpid()}.json"
     path.unlink(missing_ok=True)
+    stack.callback(path.unlink, missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(make_service_account(base_url)))
     return path
