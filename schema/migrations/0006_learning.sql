@@ -9,6 +9,8 @@ create table learner_partitions (
     last_seq bigint not null,
     population bytea not null -- packed counts of the people of this partition (bandits.population)
 );
+-- Doubles do not compress: external storage spares the attempt.
+alter table learner_partitions alter column population set storage external;
 insert into learner_partitions (partition, last_seq, population) select p, 0, ''::bytea from generate_series(0, 63) p;
 
 -- Sums over the exposures of one cohort (the same six hours); closed cohorts are merged into cohort -1.

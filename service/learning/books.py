@@ -37,9 +37,6 @@ class Books:
         """Adds what a pass counted, in memory and in the database; its partitions have been advanced in this transaction."""
         for partition, counted in changes.populations.items():
             self.populations[partition].add(counted)
-        if changes.populations:
-            packed = {partition: self.populations[partition].pack() for partition in changes.populations}
-            await partitions.put_populations(connection, packed)
         for key, sums in changes.sums.items():
             self.sums.setdefault(key, Sums(DIMS)).add(sums)
         touched = {partition for partition, _ in changes.sums}
@@ -49,10 +46,9 @@ class Books:
         for key in closed:
             self.sums.setdefault((key[0], CLOSED), Sums(DIMS)).add(self.sums.pop(key))
         changed = (changes.sums.keys() | {(partition, CLOSED) for partition, _ in closed}) - set(closed)
-        if changed:
-            await partitions.put_sums(connection, {key: self.sums[key].pack() for key in sorted(changed)})
-        if closed:
-            await partitions.drop_sums(connection, closed)
+        if changes.populations or changed:
+            people = {partition: self.populations[partition].pack() for partition in changes.populations}
+            await partitions.put(connection, people, {key: self.sums[key].pack() for key in sorted(changed)}, closed)
 
 
 async def load(connection: Any) -> Books:

@@ -1,6 +1,6 @@
 """What the learner has counted, partition by partition: how far it came, the people's counts, and the sums by cohort."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 _LOAD: Final = "select partition, revision, last_seq, population from learner_partitions order by partition"
@@ -17,19 +17,19 @@ _ADVANCE: Final = """
       from locked where p.partition = locked.partition
     returning p.partition
 """
-_PUT_POPULATIONS: Final = """
-    update learner_partitions p set population = n.population
-      from unnest($1::smallint[], $2::bytea[]) as n(partition, population) where p.partition = n.partition
-"""
 _LOAD_SUMS: Final = "select partition, cohort, sums from learner_sums order by partition, cohort"
-_PUT_SUMS: Final = """
+# One round trip: a pass is small, and waits for each.
+_PUT: Final = """
+    with people as (
+        update learner_partitions p set population = n.population
+          from unnest($1::smallint[], $2::bytea[]) as n(partition, population) where p.partition = n.partition
+    ), closed as (
+        delete from learner_sums s using unnest($3::smallint[], $4::integer[]) as n(partition, cohort)
+         where s.partition = n.partition and s.cohort = n.cohort
+    )
     insert into learner_sums (partition, cohort, sums)
-    select partition, cohort, sums from unnest($1::smallint[], $2::integer[], $3::bytea[]) as n(partition, cohort, sums)
+    select partition, cohort, sums from unnest($5::smallint[], $6::integer[], $7::bytea[]) as n(partition, cohort, sums)
     on conflict (partition, cohort) do update set sums = excluded.sums
-"""
-_DROP_SUMS: Final = """
-    delete from learner_sums s using unnest($1::smallint[], $2::integer[]) as n(partition, cohort)
-     where s.partition = n.partition and s.cohort = n.cohort
 """
 
 
@@ -64,22 +64,28 @@ async def advance(connection: Any, moves: Mapping[int, Place]) -> bool:
     return len(rows) == len(moves)
 
 
-async def put_populations(connection: Any, populations: Mapping[int, bytes]) -> None:
-    """Replaces the packed populations of partitions that the caller has advanced."""
-    await connection.execute(_PUT_POPULATIONS, list(populations), list(populations.values()))
-
-
 async def load_sums(connection: Any) -> dict[tuple[int, int], bytes]:
     """Packed sums by (partition, cohort), in order."""
     return {(row[0], row[1]): row[2] for row in await connection.fetch(_LOAD_SUMS)}
 
 
-async def put_sums(connection: Any, sums: Mapping[tuple[int, int], bytes]) -> None:
-    """Replaces packed sums by (partition, cohort), of partitions that the caller has advanced."""
-    await connection.execute(_PUT_SUMS, [key[0] for key in sums], [key[1] for key in sums], list(sums.values()))
+async def put(
+    connection: Any,
+    populations: Mapping[int, bytes],
+    sums: Mapping[tuple[int, int], bytes],
+    closed: Collection[tuple[int, int]] = (),
+) -> None:
+    """Replaces packed populations and sums by (partition, cohort), and removes cohorts, of partitions that the caller has advanced.
 
-
-async def drop_sums(connection: Any, keys: Iterable[tuple[int, int]]) -> None:
-    """Removes cohorts that were merged into another."""
-    dropped = list(keys)
-    await connection.execute(_DROP_SUMS, [key[0] for key in dropped], [key[1] for key in dropped])
+    No cohort may be both replaced and removed.
+    """
+    await connection.execute(
+        _PUT,
+        list(populations),
+        list(populations.values()),
+        [key[0] for key in closed],
+        [key[1] for key in closed],
+        [key[0] for key in sums],
+        [key[1] for key in sums],
+        list(sums.values()),
+    )

@@ -122,7 +122,7 @@ async def test_unfit_sums_are_refused_and_the_last_snapshot_stays(pool: asyncpg.
     assert await one.publish(START)
     before = refused()
     async with pool.acquire() as connection:
-        await partitions.put_sums(connection, {(3, -1): bad(value).pack()})
+        await partitions.put(connection, {}, {(3, -1): bad(value).pack()})
     assert not await one.publish(START + HOUR)
     assert refused() == before + 1
     last = await snapshots.latest(pool)
@@ -133,14 +133,14 @@ async def test_unfit_sums_are_refused_and_the_last_snapshot_stays(pool: asyncpg.
 @pytest.mark.parametrize("population", [b"short", np.full(200, np.nan).tobytes()], ids=["damaged", "nan"])
 async def test_an_unfit_population_is_refused(pool: asyncpg.Pool, population: bytes) -> None:
     async with pool.acquire() as connection:
-        await partitions.put_populations(connection, {5: population})
+        await partitions.put(connection, {5: population}, {})
     assert not await Composer(pool).publish(START)
     assert await snapshots.latest(pool) is None
 
 
 async def test_sums_of_another_size_are_refused(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
-        await partitions.put_sums(connection, {(3, -1): Sums(features.DIMS + 1).pack()})
+        await partitions.put(connection, {}, {(3, -1): Sums(features.DIMS + 1).pack()})
     assert not await Composer(pool).publish(START)
 
 
