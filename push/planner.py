@@ -186,17 +186,19 @@ class Planner:
         while following is not None and plan_at(following) <= now:
             occurrence = following
             if not is_over(campaign, occurrence, now):
-                made = await self._plan(connection, campaign, occurrence, now)
-                if made is None:
-                    return planned
+                made, is_done = await self._plan(connection, campaign, occurrence, now)
                 planned += made
+                if not is_done:
+                    break
             following = next_occurrence(campaign, occurrence)
             at = plan_at(following) if following else None
             await campaigns.planned(connection, campaign.id, occurrence, following, at)
         return planned
 
-    async def _plan(self, connection: Any, campaign: StoredCampaign, occurrence: datetime, now: datetime) -> int | None:
-        """The number of new rows; None when the campaign was paused or ended meanwhile."""
+    async def _plan(
+        self, connection: Any, campaign: StoredCampaign, occurrence: datetime, now: datetime
+    ) -> tuple[int, bool]:
+        """The number of new rows; not done when the campaign was paused or ended meanwhile."""
         planned = 0
         after = await campaigns.begin_occurrence(connection, campaign.id, occurrence)
         while after is not None:
@@ -205,8 +207,8 @@ class Planner:
             through = people[-1].user_id if people else after
             async with connection.transaction():
                 if not await campaigns.hold_active(connection, campaign.id):
-                    return None
+                    return planned, False
                 planned += await outbox.plan(connection, campaign, occurrence, rows)
                 await campaigns.planned_through(connection, campaign.id, occurrence, through)
             after = through if len(people) == BLOCK_PEOPLE else None
-        return planned
+        return planned, True

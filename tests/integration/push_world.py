@@ -48,12 +48,16 @@ async def offer(pool: Any, name: str = "coffee", **changes: Any) -> int:
     deal = Offer(offer_id=name, creative=Creative(title=name.title(), body="Today"), tags=[name], **changes)
     async with pool.acquire() as connection:
         await offers.put_all(connection, [deal], NOW)
-    return await pool.fetchval("select offer_id from offers where external_id = $1", name)
+    return int(await pool.fetchval("select offer_id from offers where external_id = $1", name))
 
 
 def a_campaign(name: str = "lunch", **changes: Any) -> StoredCampaign:
     """A campaign of one week from STARTS_AT."""
-    body = {"campaign_id": name, "starts_at": STARTS_AT, "ends_at": STARTS_AT + timedelta(weeks=1)} | changes
+    body: dict[str, Any] = {
+        "campaign_id": name,
+        "starts_at": STARTS_AT,
+        "ends_at": STARTS_AT + timedelta(weeks=1),
+    } | changes
     return StoredCampaign(id=uuid7(NOW, stable_entropy(name.encode())), status="active", campaign=Campaign(**body))
 
 

@@ -1,0 +1,116 @@
+"""Campaigns over HTTP: made, refused, listed by pages, paused, resumed, ended."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from schema.campaign import StoredCampaign
+from schema.ids import instant_of
+from tests.integration.serving import NOW, Api, serving
+
+LUNCH = {"campaign_id": "lunch", "starts_at": "2099-03-02T00:00:00", "ends_at": "2099-03-09T00:00:00"}
+COFFEE = {"offer_id": "coffee", "creative": {"title": "Coffee"}, "tags": ["coffee"]}
+FRIDAY = {"offer_id": "friday", "creative": {"title": "Happy Friday"}, "tags": ["mood"], "is_redeemable": False}
+
+
+@pytest.fixture
+async def api(database: str) -> AsyncIterator[Api]:
+    async with serving(database, seed="s") as served:
+        offers = await served.key("sk", "offers")
+        for offer in (COFFEE, FRIDAY):
+            assert (await served.post("/v1/offers", json=offer, headers=offers)).status_code == 201
+        served.headers.update(await served.key("sk", "campaigns", "offers"))
+        yield served
+
+
+async def wrong(api: Api, **changes: Any) -> list[str]:
+    """The pointers of what a campaign is refused for."""
+    answer = await api.post("/v1/campaigns", json=LUNCH | changes)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    return [error["pointer"] for error in answer.json()["errors"]]
+
+
+async def test_the_life_of_a_campaign(api: Api) -> None:
+    made = await api.post("/v1/campaigns", json=LUNCH | {"offers": ["coffee", "friday"]})
+    assert made.status_code == 201, made.text
+    body = made.json()
+    assert (body["status"], body["campaign"]["campaign_id"], body["campaign"]["ttl_s"]) == ("active", "lunch", 21600)
+    assert (await api.get("/v1/campaigns/lunch")).json() == body
+    again = await api.post("/v1/campaigns", json=LUNCH)
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    for verb, status in (
+        ("pause", "paused"),
+        ("pause", "paused"),
+        ("resume", "active"),
+        ("end", "ended"),
+        ("end", "ended"),
+    ):
+        turned = await api.post(f"/v1/campaigns/lunch/{verb}")
+        assert (turned.status_code, turned.json()["status"]) == (200, status)
+    resumed = await api.post("/v1/campaigns/lunch/resume")
+    assert (resumed.status_code, resumed.json()["code"]) == (409, "conflict")
+    for missing in (await api.get("/v1/campaigns/dinner"), await api.post("/v1/campaigns/nul%00/pause")):
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+
+
+async def test_the_first_occurrence_waits_for_the_planner(api: Api) -> None:
+    await api.post("/v1/campaigns", json=LUNCH)
+    row = await api.resources.pool.fetchrow("select * from campaigns")
+    assert row["next_occurrence_at"].isoformat() == "2099-03-02T00:00:00+00:00"
+    assert row["plan_at"].isoformat() == "2099-03-01T09:00:00+00:00"
+    assert instant_of(row["campaign_id"]) > NOW
+
+
+async def test_a_message_without_value_is_refused(api: Api) -> None:
+    refused = await api.post("/v1/campaigns", json=LUNCH | {"offers": ["friday"]})
+    assert (refused.status_code, refused.json()["code"]) == (422, "no_redeemable_offer")
+    assert refused.json()["errors"][0]["pointer"] == "/offers"
+    assert "without value must not be sent" in refused.json()["detail"]
+    for change in (
+        {"paused": True},
+        {"ends_at": "2099-02-27T00:00:00Z"},
+        {"starts_at": "2099-03-10T00:00:00Z"},
+        {"channels": ["in_app"]},
+    ):
+        assert (await api.put("/v1/offers/coffee", json=COFFEE | change)).status_code == 200
+        for offers in ([], ["coffee"]):
+            answer = await api.post("/v1/campaigns", json=LUNCH | {"offers": offers})
+            assert (answer.status_code, answer.json()["code"]) == (422, "no_redeemable_offer"), change
+    assert (await api.put("/v1/offers/coffee", json=COFFEE)).status_code == 200
+    assert (await api.post("/v1/campaigns", json=LUNCH)).status_code == 201
+
+
+async def test_what_is_wrong_is_named(api: Api) -> None:
+    assert await wrong(api, ends_at=LUNCH["starts_at"]) == ["/ends_at"]
+    assert await wrong(api, starts_at="2020-01-01T00:00:00", ends_at="2020-01-08T00:00:00") == ["/ends_at"]
+    assert await wrong(api, ends_at="9999-12-31T23:59:59") == ["/starts_at"]
+    assert await wrong(api, default_time_zone="Mars/Olympus", offers=["coffee", "x", "y"]) == [
+        "/default_time_zone",
+        "/offers/1",
+        "/offers/2",
+    ]
+    assert await wrong(api, starts_at="2099-03-02T00:00:00Z") == ["/starts_at"]
+    assert await wrong(api, hours=[168]) == ["/hours/0"]
+    assert await wrong(api, extra=1) == ["/extra"]
+    assert (await api.get("/v1/campaigns?cursor=%25")).status_code == 400
+
+
+async def test_pages(api: Api) -> None:
+    for name in ("c", "a", "b"):
+        assert (await api.post("/v1/campaigns", json=LUNCH | {"campaign_id": name})).status_code == 201
+    first = (await api.get("/v1/campaigns?limit=2")).json()
+    assert [one["campaign"]["campaign_id"] for one in first["data"]] == ["a", "b"]
+    last = (await api.get(f"/v1/campaigns?limit=2&cursor={first['next_cursor']}")).json()
+    assert ([one["campaign"]["campaign_id"] for one in last["data"]], last["has_more"]) == (["c"], False)
+    assert last["next_cursor"] is None
+
+
+async def test_the_same_request_again_makes_one_campaign(api: Api) -> None:
+    key = {"Idempotency-Key": "k1"}
+    made = [await api.post("/v1/campaigns", json=LUNCH, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    assert made[0].content == made[1].content
+    other = await api.post("/v1/campaigns", json=LUNCH | {"ttl_s": 60}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert set(made[0].json()) == set(StoredCampaign.__struct_fields__)

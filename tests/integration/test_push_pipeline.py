@@ -1,0 +1,122 @@
+"""Push by the real decisions: snapshot, catalogue and masks, from the planner to the phone, and what one hour of it costs."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from push.dispatcher import Dispatcher
+from push.due import DueDrawer
+from push.fcm import FcmChannel
+from push.outbox import State
+from push.planner import Planner
+from service.learning.composer import Composer
+from service.learning.learner import Learner
+from service.planning.exposure_journal import EventLogJournal
+from service.planning.moments import LearnedMoments
+from service.planning.push_decider import PipelineDecider
+from service.store.catalogue import CatalogueCache
+from service.store.current_snapshot import SnapshotCache
+from service.store.pool import open_pool
+from tests.contract.stand_in_server import StandInServer
+from tests.integration import push_world
+from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, states
+
+BEFORE = NOW - timedelta(hours=24)
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    async with await open_pool(database, 4) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def snapshot(pool: asyncpg.Pool) -> SnapshotCache:
+    assert await Composer(pool).publish(BEFORE)
+    cache = SnapshotCache(pool)
+    await cache.refresh()
+    return cache
+
+
+class Machine:
+    """Everything from planning to sending, as the worker composes it."""
+
+    def __init__(self, pool: asyncpg.Pool, snapshot: SnapshotCache, channel: Any) -> None:
+        self.planner = Planner(pool, LearnedMoments(snapshot), SEED)
+        self.drawer = DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot), SEED)
+        self.dispatcher = Dispatcher(pool, channel, EventLogJournal())
+
+
+async def test_a_week_of_pushes(pool: asyncpg.Pool, snapshot: SnapshotCache) -> None:
+    await push_world.people(pool, 200)
+    coffee, bread = await push_world.offer(pool, "coffee"), await push_world.offer(pool, "bread")
+    await push_world.offer(pool, "happy-friday", is_redeemable=False)
+    await push_world.campaign(pool, holdout_share=0.2, control_share=0.1)
+    await pool.execute("update users set vetoed_offer_ids = array[$1::int] where user_id <= 20", coffee)
+    with StandInServer() as server:
+        channel = FcmChannel(server.account, base_url=server.url)
+        await channel.open()
+        machine = Machine(pool, snapshot, channel)
+        assert await machine.planner.plan_due(BEFORE) == 200
+        for hour in range(168 + 24):
+            server.now = BEFORE + hour * HOUR
+            await machine.drawer.draw_due(server.now)
+            await machine.dispatcher.dispatch(server.now)
+        await channel.close()
+        found = await states(pool)
+        assert found[State.ACCEPTED] + found[State.NO_SEND] == 200
+        assert 15 <= found[State.NO_SEND] <= 70
+        assert server.app.inbox.count == found[State.ACCEPTED]
+    drawn = await pool.fetch(
+        "select o.user_id, o.offer_id, o.send_at, o.outcome, d.in_holdout, d.offer_ids, d.propensities, d.send_probability"
+        " from outbox o join decisions d using (user_id, decision_id)"
+    )
+    assert len(drawn) == 200
+    assert {row["offer_id"] for row in drawn} == {coffee, bread, None}
+    assert all(row["offer_ids"] == [bread] for row in drawn if row["user_id"] <= 20)
+    assert all((row["outcome"] == "holdout") == row["in_holdout"] for row in drawn)
+    assert all(0.0 < row["propensities"][0] <= 1.0 for row in drawn)
+    learner = Learner(pool, CatalogueCache())
+    await learner.catch_up(NOW + timedelta(days=8))
+    assert await pool.fetchval("select count(*) from exposures where exposed_at is not null") == found[State.ACCEPTED]
+
+
+async def test_without_a_snapshot_nothing_is_planned_or_drawn(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 1)
+    await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), [1])
+    machine = Machine(pool, SnapshotCache(pool), None)
+    with pytest.raises(RuntimeError, match="no snapshot"):
+        await machine.planner.plan_due(BEFORE)
+    with pytest.raises(RuntimeError, match="no snapshot"):
+        await machine.drawer.draw_due(NOW)
+    assert await states(pool) == {State.PLANNED: 1}
+
+
+async def test_an_hour_costs_little(pool: asyncpg.Pool, snapshot: SnapshotCache) -> None:
+    await push_world.people(pool, 120)
+    for number in range(100):
+        await push_world.offer(pool, f"deal-{number}")
+    stored = await push_world.campaign(pool, holdout_share=0.0, ends_at=STARTS_AT + timedelta(weeks=9))
+    for hour in range(40):
+        await push_world.planned(pool, stored, [3 * hour + 1, 3 * hour + 2, 3 * hour + 3], NOW + hour * HOUR)
+    with StandInServer() as server:
+        channel = FcmChannel(server.account, base_url=server.url)
+        await channel.open()
+        machine = Machine(pool, snapshot, channel)
+        busy: list[float] = []
+        idle: list[float] = []
+        for half_hour in range(80):
+            now = NOW + half_hour * HOUR / 2
+            began = time.perf_counter()
+            await machine.drawer.draw_due(now)
+            taken = await machine.dispatcher.dispatch(now)
+            (busy if taken else idle).append(time.perf_counter() - began)
+        await channel.close()
+    assert (await states(pool))[State.ACCEPTED] >= 110
+    assert sorted(busy)[20] < 0.1
+    assert sorted(idle)[20] < 0.02

@@ -1,0 +1,157 @@
+"""Planning against PostgreSQL: the audience, restarts in the middle, several planners, pauses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from bandits.rhythm import Rhythm
+from push import audience, campaigns, planner
+from push.outbox import State
+from push.planner import Planner
+from schema.campaign import Audience
+from schema.ids import partition_of
+from service.store.pool import open_pool
+from tests.integration import push_world
+from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, states
+
+BEFORE = NOW - timedelta(hours=20)
+WEEK = timedelta(weeks=1)
+
+
+class FirstAllowed:
+    """Draws the first hour of the week that is allowed."""
+
+    def draw(
+        self, rhythms: Sequence[bytes], allowed: Sequence[Sequence[bool]], uniforms: Sequence[float]
+    ) -> list[tuple[int, float]]:
+        return [(list(hours).index(True), 1.0) for hours in allowed]
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    async with await open_pool(database, 6) as pool:
+        yield pool
+
+
+def a_planner(pool: asyncpg.Pool) -> Planner:
+    return Planner(pool, FirstAllowed(), SEED)
+
+
+async def rows(pool: asyncpg.Pool) -> list[Any]:
+    return await pool.fetch(  # type: ignore[no-any-return] # asyncpg is untyped
+        "select user_id, bucket, occurrence_at, send_at, outbox_id from outbox order by user_id, occurrence_at"
+    )
+
+
+async def test_everyone_reachable_is_planned_once(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 12, zone=None)
+    await pool.execute("update users set has_push_consent = false where user_id = 1")
+    await pool.execute("update users set opted_out_at = created_at where user_id = 2")
+    await pool.execute("update users set merged_into = 12 where user_id = 3")
+    await pool.execute("delete from devices where user_id = 4")
+    await pool.execute("update devices set is_push_enabled = false where user_id = 5")
+    await pool.execute("update devices set last_seen_at = last_seen_at - interval '271 days' where user_id = 6")
+    await pool.execute("update devices set time_zone = 'Asia/Kolkata' where user_id = 7")
+    await push_world.campaign(pool)
+    assert await a_planner(pool).plan_due(planner.plan_at(STARTS_AT) - timedelta(seconds=1)) == 0
+    assert await a_planner(pool).plan_due(BEFORE) == 6
+    assert await a_planner(pool).plan_due(BEFORE) == 0
+    found = await rows(pool)
+    assert [row["user_id"] for row in found] == list(range(7, 13))
+    assert all(row["bucket"] == partition_of(row["user_id"]) for row in found)
+    hours = [row["send_at"] - NOW.replace(hour=0) for row in found]
+    assert timedelta() <= hours[0] + 5.5 * HOUR <= timedelta(minutes=5)
+    assert all(timedelta() <= late <= timedelta(minutes=5) for late in hours[1:])
+
+
+async def test_the_active_are_those_who_came_or_whose_phone_reported_itself(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 4)
+    await pool.execute("update devices set last_seen_at = $1 where user_id > 1", NOW - timedelta(days=40))
+    for user_id, age_days in ((2, 5), (3, 31)):
+        rhythm = Rhythm()
+        rhythm.visited(3, (NOW - timedelta(days=age_days)).timestamp())
+        await pool.execute("insert into user_state values ($1, '', $2, $3)", user_id, rhythm.pack(), NOW)
+    await pool.execute("insert into user_state values (4, '', '', $1)", NOW)
+    found = await audience.block(pool, Audience(active_within_days=30), NOW, 0, 10)
+    assert [person.user_id for person in found] == [1, 2]
+    assert len(await audience.block(pool, Audience(), NOW, 0, 10)) == 4
+
+
+async def test_planning_goes_on_where_it_stopped(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "BLOCK_PEOPLE", 4)
+    await push_world.people(pool, 10)
+    stored = await push_world.campaign(pool)
+
+    class Dies(FirstAllowed):
+        calls = 0
+
+        def draw(self, *given: Any) -> Any:
+            self.calls += 1
+            if self.calls == 3:
+                raise RuntimeError("killed")
+            return super().draw(*given)
+
+    with pytest.raises(RuntimeError, match="killed"):
+        await Planner(pool, Dies(), SEED).plan_due(BEFORE)
+    before = await rows(pool)
+    assert len(before) == 8
+    assert await campaigns.begin_occurrence(pool, stored.id, STARTS_AT) == 8
+    assert await a_planner(pool).plan_due(BEFORE) == 2
+    assert (await rows(pool))[:8] == before
+    assert await campaigns.begin_occurrence(pool, stored.id, STARTS_AT) is None
+
+
+async def test_planners_at_once_do_no_harm(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "BLOCK_PEOPLE", 20)
+    await push_world.people(pool, 300)
+    for name in ("a", "b", "c"):
+        await push_world.campaign(pool, name, recurrence="weekly", ends_at=STARTS_AT + 3 * WEEK)
+    planned = await asyncio.gather(*(a_planner(pool).plan_due(BEFORE) for _ in range(4)))
+    assert sum(planned) == 900
+    assert await pool.fetchval("select count(*) from occurrences where is_planned") == 3
+    waiting = await pool.fetch("select distinct next_occurrence_at, plan_at from campaigns")
+    assert [row[0].replace(tzinfo=None) for row in waiting] == [STARTS_AT + WEEK]
+
+
+async def test_weeks_follow_each_other_and_those_missed_in_a_pause_are_passed_over(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 2)
+    await push_world.campaign(pool, recurrence="weekly", ends_at=STARTS_AT + 5 * WEEK)
+    assert await a_planner(pool).plan_due(BEFORE) == 2
+    async with pool.acquire() as connection:
+        await campaigns.set_status(connection, "lunch", "paused", NOW)
+        assert await a_planner(pool).plan_due(BEFORE + 3 * WEEK) == 0
+        await campaigns.set_status(connection, "lunch", "active", NOW)
+    assert await a_planner(pool).plan_due(BEFORE + 3 * WEEK + 24 * HOUR) == 2
+    weeks = {(row["occurrence_at"].replace(tzinfo=None) - STARTS_AT) // WEEK for row in await rows(pool)}
+    assert weeks == {0, 3}
+    assert await a_planner(pool).plan_due(BEFORE + 9 * WEEK) == 0
+    assert await pool.fetchval("select next_occurrence_at is null and plan_at is null from campaigns")
+
+
+async def test_a_campaign_that_ends_while_it_is_planned_leaves_nothing_to_send(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "BLOCK_PEOPLE", 4)
+    await push_world.people(pool, 10)
+    await push_world.campaign(pool)
+    loop = asyncio.get_running_loop()
+
+    async def end() -> None:
+        async with pool.acquire() as connection:
+            await campaigns.set_status(connection, "lunch", "ended", NOW)
+
+    class Ends(FirstAllowed):
+        calls = 0
+
+        def draw(self, *given: Any) -> Any:
+            self.calls += 1
+            if self.calls == 2:
+                asyncio.run_coroutine_threadsafe(end(), loop).result(5)
+            return super().draw(*given)
+
+    assert await Planner(pool, Ends(), SEED).plan_due(BEFORE) == 4
+    assert await states(pool) == {State.WITHDRAWN: 4}

@@ -1,0 +1,95 @@
+"""What follows from outcomes, as a function: states, waits, and what is not sent again."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from push import retry
+from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
+from push.claim import ReadyRow
+from push.outbox import Key, State
+from push.settlement import Place, Result, settlement
+from tests.integration.push_world import NOW
+
+CAMPAIGN = UUID(int=1)
+SECOND = timedelta(seconds=1)
+
+
+def row(
+    user_id: int = 1, attempts: int = 1, campaign: UUID = CAMPAIGN, life: timedelta = timedelta(hours=6)
+) -> ReadyRow:
+    return ReadyRow(
+        Key(user_id, campaign, NOW),
+        UUID(int=user_id),
+        NOW + life,
+        UUID(int=9),
+        7,
+        {},
+        f"a{user_id}",
+        "token",
+        1,
+        attempts,
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Accepted("m"), State.ACCEPTED),
+        (Unregistered(), State.FAILED),
+        (Rejected("X", "y", is_payload_fault=False), State.FAILED),
+        (RetryAfter(10, "message"), State.READY),
+        (RetryAfter(10, "project"), State.READY),
+        (NotProcessed("expired"), State.EXPIRED),
+        (NotProcessed("refused"), State.READY),
+        (Unknown("timeout"), State.UNKNOWN),
+    ],
+)
+def test_each_outcome_has_its_state(outcome: Outcome, state: State) -> None:
+    (settled,) = settlement([(row(), outcome)], NOW).settled
+    assert settled.state is state
+    assert (settled.retry_at is not None) == (state is State.READY)
+
+
+def test_a_wait_beyond_the_life_of_the_message_ends_it() -> None:
+    short = row(life=5 * SECOND)
+    assert settlement([(short, RetryAfter(10, "message"))], NOW).settled[0].state is State.EXPIRED
+    assert settlement([(short, RetryAfter(4, "message"))], NOW).settled[0].state is State.READY
+
+
+def test_a_message_refused_again_and_again_fails_but_a_full_quota_does_not_count() -> None:
+    tired = row(attempts=retry.ATTEMPTS_MAX)
+    assert settlement([(tired, RetryAfter(10, "message"))], NOW).settled[0].state is State.FAILED
+    assert settlement([(tired, RetryAfter(10, "project"))], NOW).settled[0].retry_at == NOW + 10 * SECOND
+
+
+def test_waits_grow_with_jitter_up_to_an_hour() -> None:
+    waits = [[retry.wait(5 * SECOND, attempts, UUID(int=n)) for n in range(200)] for attempts in (1, 3, 30)]
+    assert set(waits[0]) == {5 * SECOND}
+    assert min(waits[1]) >= 5 * SECOND
+    assert 15 * SECOND < max(waits[1]) <= 20 * SECOND
+    assert timedelta(minutes=55) < max(waits[2]) <= timedelta(hours=1)
+    assert len(set(waits[1])) > 190
+    assert retry.wait(timedelta(hours=2), 3, UUID(int=1)) == timedelta(hours=2)
+
+
+def test_the_longest_pause_of_the_project_counts_and_silence_pauses_too() -> None:
+    quota = [(row(1), Accepted("m")), (row(2), RetryAfter(3, "project")), (row(3), RetryAfter(9, "project"))]
+    assert settlement(quota, NOW).paused_until == NOW + 9 * SECOND
+    assert settlement([(row(), NotProcessed("refused"))], NOW).paused_until == NOW + retry.UNSENT
+    others: list[Outcome] = [NotProcessed("expired"), Accepted("m"), Unknown("timeout"), RetryAfter(10, "message")]
+    for some in others:
+        results: list[Result] = [(row(1), some), (row(2), NotProcessed("expired"))]
+        assert settlement(results, NOW).paused_until is None
+
+
+def test_an_invalid_address_is_dead_only_beside_an_accepted_message_of_its_campaign() -> None:
+    invalid = Rejected("INVALID_ARGUMENT", "bad token", is_payload_fault=False)
+    other = row(2, campaign=UUID(int=2))
+    assert settlement([(row(1), invalid), (other, Accepted("m"))], NOW).dead == []
+    assert settlement([(row(1), invalid), (row(2), Accepted("m"))], NOW).dead == [Place(1, "a1")]
+    fault = settlement(
+        [(row(1), Rejected("INVALID_ARGUMENT", "big", is_payload_fault=True)), (row(2), Accepted("m"))], NOW
+    )
+    assert (fault.dead, fault.foreign, fault.faulty) == ([], [], {CAMPAIGN: "INVALID_ARGUMENT: big"})
