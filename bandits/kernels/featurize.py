@@ -156,7 +156,7 @@ def featurize(
         out: (offers, DIMS), in the order of features.NAMES.
     """
     used = np.int64(header[0].entries)
-    index = _tag_index(entries, used, tag_shares.shape[0])
+    index = _tag_index(entries, used, in_basket.shape[0])
     elapsed_s = now_s - header[0].as_of_s
     bought_left = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
     interest_left = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
