@@ -21,8 +21,10 @@ from schema.snapshot import HEADS
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-WINDOW_S: Final = 72 * 3600.0
-"""Attribution window: a reward later than this after the exposure is not the offer's."""
+WINDOWS_S: Final = (6 * 3600.0, 72 * 3600.0)
+"""Attribution window of each head (schema.snapshot.HEADS): a reward later than this after the exposure is not the offer's."""
+
+WINDOW_S: Final = max(WINDOWS_S)
 
 COHORT_S: Final = 6 * 3600.0
 """Exposures of the same six hours share sums, and so an age."""
@@ -83,7 +85,7 @@ class Sums:
     def add_reward(self, head: int, phi: F32, exposed_at_s: float, age_s: float, value: float) -> None:
         """Counts a reward of the exposure, age_s after it; the caller has checked the window."""
         weight = decay_weight(exposed_at_s)
-        self.response[head] += weight * value * phi
+        self.response[head] += weight * value * phi.astype(np.float64)
         self.arrivals[head, int(np.searchsorted(AGE_EDGES_S, min(age_s, WINDOW_S)))] += weight
 
     def add(self, other: "Sums") -> None:
@@ -135,19 +137,20 @@ class Posterior(NamedTuple):
     exposures: float
 
 
-def arrived_shares(arrivals: F64) -> F64:
-    """F_h at the end of each age bucket, (buckets,), from decayed counts of rewards by age in closed windows."""
-    widths = np.diff((0.0, *AGE_EDGES_S))
-    counts = arrivals + ARRIVALS_PRIOR * widths / WINDOW_S
+def arrived_shares(arrivals: F64, window_s: float) -> F64:
+    """F_h at the end of each age bucket, (buckets,), from decayed counts of rewards by age in closed windows of window_s."""
+    widths = np.diff(np.minimum((0.0, *AGE_EDGES_S), window_s))
+    counts = arrivals + ARRIVALS_PRIOR * widths / window_s
     shares: F64 = np.cumsum(counts) / counts.sum()
     return shares
 
 
 def maturity(cohort: int, arrived: F64, now_s: float) -> float:
-    """F_h at the mean age of the cohort's exposures, linear between the edges of the buckets."""
+    """F_h at the mean age of the cohort's exposures (of those so far, while it fills), linear between the edges of the buckets."""
     if cohort == CLOSED:
         return 1.0
-    age_s = now_s - (cohort + 0.5) * COHORT_S
+    begin_s = cohort * COHORT_S
+    age_s = max(now_s - begin_s - COHORT_S / 2, (now_s - begin_s) / 2)
     return float(np.interp(age_s, (0.0, *AGE_EDGES_S), (0.0, *arrived)))
 
 
@@ -165,7 +168,7 @@ def _head(head: int, cohorts: Mapping[int, Sums], prior: Prior, now_s: float) ->
     closed = cohorts.get(CLOSED)
     now_weight = decay_weight(now_s)
     arrivals = closed.arrivals[head] / now_weight if closed is not None else np.zeros(len(AGE_EDGES_S))
-    arrived = arrived_shares(arrivals)
+    arrived = arrived_shares(arrivals, WINDOWS_S[head])
     outer, response, exposures = np.zeros(dims * (dims + 1) // 2), np.zeros(dims), 0.0
     for cohort in sorted(cohorts):  # a fixed order, so that the same sums give the same bits
         sums, share = cohorts[cohort], maturity(cohort, arrived, now_s)

@@ -228,5 +228,20 @@ def kernel(*, offers: int, dims: int, as_json: bool) -> None:
     click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
 
 
+@main.command()
+@click.option("--households", type=int, default=500, show_default=True, help="1 to 2469.")
+@click.option(
+    "--weeks", type=int, default=20, show_default=True, help="Weeks of decisions, 1 to 42, after ten of history."
+)
+@click.option("--salt", default="0", show_default=True, help="Chooses the households and seeds everything.")
+@click.option("--headless", is_flag=True, help="End when done; no report page.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def demo(*, households: int, weeks: int, salt: str, headless: bool, as_json: bool) -> None:
+    """The whole loop on a year of real grocery data."""
+    from service.demo import run  # noqa: PLC0415 - its data frames are for nobody else
+
+    sys.exit(run.demo(run.Options(households, weeks, salt, is_headless=headless, is_json=as_json)))
+
+
 if __name__ == "__main__":
     main()

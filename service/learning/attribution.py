@@ -10,17 +10,11 @@ from typing import Final
 from uuid import UUID
 
 from bandits.features import DIMS
-from bandits.posterior import CLOSED, WINDOW_S, Sums, cohort_of, is_closed
+from bandits.posterior import CLOSED, WINDOW_S, WINDOWS_S, Sums, cohort_of, is_closed
 from schema.log import LogEntry
 from service.learning.facts import Fact
 from service.store.decision_features import Drawn
 from service.store.exposures import Exposure, ExposureKey
-
-OPEN_WINDOW_S: Final = 6 * 3600.0
-"""A message opened later than this after it was shown was not opened because of its moment."""
-
-WINDOWS_S: Final = (OPEN_WINDOW_S, WINDOW_S)
-"""By head of schema.snapshot.HEADS."""
 
 CLOCK_SKEW_S: Final = 300.0
 """An answer may seem to come this long before its exposure: a phone is quicker than FCM's word to us, and its clock is its own."""

@@ -18,7 +18,6 @@ from schema.event import EventType
 from schema.ids import partition_of
 from schema.log import LogEntry
 from service.learning import learner as learning
-from service.learning.attribution import OPEN_WINDOW_S
 from service.learning.learner import Learner
 from service.store import event_log, partitions
 from service.store import pool as pools
@@ -239,8 +238,8 @@ async def test_a_pass_that_fails_leaves_nothing_behind(pool: asyncpg.Pool, monke
 @pytest.mark.parametrize(
     ("kind", "after_s", "counts"),
     [
-        (EventType.OPENED, OPEN_WINDOW_S, True),
-        (EventType.OPENED, OPEN_WINDOW_S + 1, False),
+        (EventType.OPENED, posterior.WINDOWS_S[0], True),
+        (EventType.OPENED, posterior.WINDOWS_S[0] + 1, False),
         (EventType.REDEEMED, posterior.WINDOW_S, True),
         (EventType.REDEEMED, posterior.WINDOW_S + 1, False),
         (EventType.REDEEMED, -300.0, True),

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandits.features import DIMS
-from bandits.posterior import CLOSED, WINDOW_S, Sums, cohort_of, is_closed
+from bandits.posterior import CLOSED, WINDOW_S, WINDOWS_S, Sums, cohort_of, is_closed
 from schema.event import EventType
 from schema.ids import partition_of, stable_entropy, uuid7
 from schema.log import LogEntry
-from service.learning.attribution import OPEN_WINDOW_S
 from service.learning.facts import Fact, Known
 from service.learning.fold import fold
 from service.store.catalogue import CatalogueCache
@@ -77,7 +76,7 @@ def expected(told: Sequence[Told]) -> dict[int, Sums]:
         cohort = CLOSED if is_closed(cohort_of(at_s), NOW.timestamp()) else cohort_of(at_s)
         sums, phi = cohorts.setdefault(cohort, Sums(DIMS)), phi_of(user_id, decision)[slot]
         sums.add_exposure(phi, at_s)
-        for head, (kind, window_s) in enumerate(((EventType.OPENED, OPEN_WINDOW_S), (EventType.REDEEMED, WINDOW_S))):
+        for head, (kind, window_s) in enumerate(((EventType.OPENED, WINDOWS_S[0]), (EventType.REDEEMED, WINDOW_S))):
             ages_s = [60.0 * (one[4] - minutes) for one in told if one[:4] == (user_id, decision, slot, kind)]
             within = [age_s for age_s in ages_s if 0 <= age_s <= window_s]
             if within:

@@ -88,11 +88,17 @@ def test_cohorts_and_their_end() -> None:
 
 
 def test_the_share_of_rewards_that_arrived_is_learned_from_closed_windows() -> None:
-    assert posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)))[-1] == 1.0
-    np.testing.assert_allclose(posterior.arrived_shares(np.zeros(len(AGE_EDGES_S))), np.array(AGE_EDGES_S) / WINDOW_S)
+    assert posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S)[-1] == 1.0
+    np.testing.assert_allclose(
+        posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S), np.array(AGE_EDGES_S) / WINDOW_S
+    )
+    open_s = posterior.WINDOWS_S[0]
+    np.testing.assert_allclose(
+        posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)), open_s), np.minimum(np.array(AGE_EDGES_S) / open_s, 1.0)
+    )
     early = np.zeros(len(AGE_EDGES_S))
     early[0] = 1e6
-    assert posterior.arrived_shares(early)[0] > 0.999
+    assert posterior.arrived_shares(early, WINDOW_S)[0] > 0.999
 
 
 @pytest.mark.parametrize("age_hours", [3, 9, 15, 27, 39, 51, 63, 75])
