@@ -1,9 +1,11 @@
 """Claim, send, settle: bounded on every side, and at most once, since a claim is committed before the first byte leaves."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from push import addresses, campaigns, outbox
@@ -13,6 +15,8 @@ from push.decider import Journal, Sent
 from push.settlement import Settlement, settlement
 
 BATCH_ROWS: Final = 500
+SETTLE_AGAIN_AFTER_S: Final = (0.2, 1.0, 5.0)
+"""Together well within the lease: later the rows would be unknown."""
 
 _LOG: Final = structlog.get_logger(area="dispatcher")
 
@@ -56,8 +60,19 @@ class Dispatcher:
         self.paused_until = after.paused_until
         if after.paused_until is not None:
             _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
+        await self._settle_surely(after, now)
+
+    async def _settle_surely(self, after: Settlement, now: datetime) -> None:
+        """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
+        for wait_s in SETTLE_AGAIN_AFTER_S:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    return await self._settle(connection, after, now)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                _LOG.warning("settling is tried again", error=type(error).__name__, rows=len(after.settled))
+                await asyncio.sleep(wait_s)
         async with self._pool.acquire() as connection, connection.transaction():
-            await self._settle(connection, after, now)
+            return await self._settle(connection, after, now)
 
     async def _settle(self, connection: Any, after: Settlement, now: datetime) -> None:
         for name in await campaigns.pause(connection, after.faulty):

@@ -191,6 +191,24 @@ async def test_an_answer_after_the_lease_changes_nothing_and_is_not_told(
     assert await exposures(pool) == []
 
 
+async def test_what_the_database_did_not_take_at_once_is_settled_and_told_once(
+    pool: asyncpg.Pool, server: StandInServer, channel: FcmChannel
+) -> None:
+    class Fails(EventLogJournal):
+        calls = 0
+
+        async def accepted(self, connection: Any, sent: Any, now: datetime) -> None:
+            await super().accepted(connection, sent, now)
+            self.calls += 1
+            if self.calls == 1:
+                await connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    await world(pool, 3)
+    assert await Dispatcher(pool, channel, Fails()).dispatch(NOW) == 3
+    assert await states(pool) == {State.ACCEPTED: 3}
+    assert len(await exposures(pool)) == server.app.posts == 3
+
+
 async def test_only_the_holder_of_the_last_claim_settles(pool: asyncpg.Pool) -> None:
     await world(pool, 1)
     (row,) = (await claim.claim(pool, NOW, 10, NOW)).rows

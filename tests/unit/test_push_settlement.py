@@ -75,7 +75,11 @@ def test_waits_grow_with_jitter_up_to_an_hour() -> None:
 
 
 def test_the_longest_pause_of_the_project_counts_and_silence_pauses_too() -> None:
-    quota = [(row(1), Accepted("m")), (row(2), RetryAfter(3, "project")), (row(3), RetryAfter(9, "project"))]
+    quota: list[Result] = [
+        (row(1), Accepted("m")),
+        (row(2), RetryAfter(3, "project")),
+        (row(3), RetryAfter(9, "project")),
+    ]
     assert settlement(quota, NOW).paused_until == NOW + 9 * SECOND
     assert settlement([(row(), NotProcessed("refused"))], NOW).paused_until == NOW + retry.UNSENT
     others: list[Outcome] = [NotProcessed("expired"), Accepted("m"), Unknown("timeout"), RetryAfter(10, "message")]
