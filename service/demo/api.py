@@ -19,7 +19,7 @@ _KID: Final = "demo"
 _TOKEN_LIFE: Final = timedelta(days=7)
 
 
-class ApiRefused(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class ApiRefused(Exception):
     """The server answered with an error, which the message tells."""
 
 

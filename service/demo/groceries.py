@@ -18,7 +18,7 @@ _TRANSACTIONS: Final = ("household_id", "basket_id", "product_id", "transaction_
 _WEEK_H: Final = 168
 
 
-class GroceriesMissing(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class GroceriesMissing(Exception):
     """The package with the data is not installed."""
 
 

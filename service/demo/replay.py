@@ -1,6 +1,7 @@
 """The replay: hour by hour what really happened goes in over HTTP, and phones answer what comes out as the baskets dictate.
 
-The past of an hour is reported at its last second, before the clock strikes: so a push that is drawn at the hour knows it.
+Tills and phones report an hour when it is over, after the clock has struck and the pushes of the new hour have left: these
+do not know it yet. That keeps one barrier an hour, and it is a disadvantage of the engine alone.
 """
 
 import heapq
@@ -85,11 +86,11 @@ class Replay:
         """Replays hour after hour until the last window has closed; `tick` after each."""
         self._board.phase = "replaying"
         for hour_s in range(self._begin_s(), self._end_s(), HOUR_S):
-            self._tell_the_past(hour_s)
             self._api.move_clock(hour_s, wait=True)
             self._board.now_s = hour_s
             for message in self._api.new_messages():
                 self._receive(message)
+            self._tell_the_past(hour_s)
             tick()
 
     def _begin_s(self) -> int:
@@ -103,12 +104,9 @@ class Replay:
         answers = []
         while self._answers and self._answers[0].at_s < hour_s:
             answers.append(heapq.heappop(self._answers))
-        if end == self._reported and not answers:
-            return
-        self._api.move_clock(hour_s - 1, wait=False)
         events = [self._purchase(place) for place in range(self._reported, end)]
         events += [self._redemption(one) for one in answers if one.type == "redeemed"]
-        self._report(events, hour_s - 1)
+        self._report(events, hour_s)
         self._reported = end
         for one in answers:
             if one.type == "opened":

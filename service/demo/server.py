@@ -23,7 +23,7 @@ _KEPT: Final = frozenset({"POSTGRES_BIN_DIR", "LOG_LEVEL"})
 """The only settings of the surroundings that count: a demo must never touch a real database or a real Firebase project."""
 
 
-class ServerFailed(Exception):  # noqa: N818 - reads as a state at the place where it is caught
+class ServerFailed(Exception):
     """The server ended or did not become ready; the message ends with its last words."""
 
 
