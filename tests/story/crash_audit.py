@@ -1,0 +1,172 @@
+"""After the crashes: the ledger of the clients against the database, and everything learned against a recount of the log."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+
+from bandits import population, posterior, tastes
+from bandits.features import DIMS
+from bandits.population import Population
+from bandits.posterior import Sums
+from push.outbox import State
+from schema.event import CODES, EventType
+from schema.ids import PARTITIONS, partition_of
+from schema.log import DECODER, LogEntry
+from service.learning.facts import EXPOSING
+from service.store.events import key_of
+from tests.story.crash_load import Ledger
+
+ALMOST: Final = 1e-9
+"""Sums of the same float64 numbers in another order."""
+ALMOST_F32: Final = 2e-3
+"""float32 counts that fade by half in weeks, while a test lasts a minute."""
+
+
+async def settled(connection: Any) -> bool:
+    """Whether the learner has counted the whole log and no push that is due waits."""
+    behind = await connection.fetchval(
+        "select count(*) from event_log_heads h join learner_partitions p using (partition) where h.seq <> p.last_seq"
+    )
+    waiting = await connection.fetchval("select count(*) from outbox where state in (0, 1) and send_at <= now()")
+    return bool(behind == 0 and waiting == 0)
+
+
+async def assert_nothing_lost(connection: Any, ledger: Ledger) -> None:
+    """Every acknowledged event, answer and decision is there, each exactly once; what was never acknowledged may be there too."""
+    external = dict(await connection.fetch("select user_id, external_id from users"))
+    rows = await connection.fetch("select user_id, event_key from event_keys")
+    keys = Counter((external[row[0]], row[1]) for row in rows)
+    missing = [name for name, user_id in ledger.events.items() if (user_id, key_of(name)) not in keys]
+    assert missing == []
+    assert max(keys.values()) == 1
+    # A key and its event are one transaction, so as many of the one as of the other.
+    assert await connection.fetchval("select count(*) from events") == len(rows)
+
+    answers = Counter(
+        (str(row[0]), row[1], row[2])
+        for row in await connection.fetch("select decision_id, slot, type from events where decision_id is not null")
+    )
+    assert [key for key in ledger.feedback if not answers[key[0], key[1], CODES[key[2]]]] == []
+
+    decided = {
+        str(row["decision_id"]): (external[row["user_id"]], row["offers"])
+        for row in await connection.fetch(
+            """select d.decision_id, d.user_id, array(select o.external_id from unnest(d.offer_ids) with ordinality as s(id, n)
+                       join offers o on o.offer_id = s.id where d.action = 1 order by n) as offers
+                 from decisions d"""
+        )
+    }
+    assert {name: decided.get(name) for name in ledger.decisions} == dict(ledger.decisions)
+
+    vetoed = defaultdict[str, set[str]](set)
+    for row in await connection.fetch(
+        "select u.external_id, o.external_id from users u join offers o on o.offer_id = any(u.vetoed_offer_ids)"
+    ):
+        vetoed[row[0]].add(row[1])
+    assert all(offers <= vetoed[user_id] for user_id, offers in ledger.vetoes.items())
+
+
+async def read_log(connection: Any) -> list[LogEntry]:
+    """The whole log, which is the events and the accepted pushes, each once."""
+    bodies = await connection.fetch("select body from event_log order by partition, seq")
+    entries: list[LogEntry] = [entry for (body,) in bodies for entry in DECODER.decode(body)]
+    assert max(Counter(entry.event_id for entry in entries).values()) == 1
+    reported = {entry.event_id for entry in entries if entry.type != EventType.ACCEPTED}
+    assert reported == {row[0] for row in await connection.fetch("select event_id from events")}
+    accepted = Counter(entry.decision_id for entry in entries if entry.type == EventType.ACCEPTED)
+    settled_rows = await connection.fetch("select decision_id from outbox where state = $1", State.ACCEPTED)
+    assert accepted == Counter(row[0] for row in settled_rows)
+    return entries
+
+
+async def assert_counted_once(connection: Any, log: list[LogEntry]) -> None:
+    """What the learner keeps is what a recount of the log gives."""
+    await _assert_populations(connection, log)
+    await _assert_tastes(connection, log)
+    await _assert_sums(connection, log)
+
+
+async def _assert_populations(connection: Any, log: list[LogEntry]) -> None:
+    wanted = {partition: Population() for partition in range(PARTITIONS)}
+    for entry in log:
+        if entry.type == EventType.PURCHASE:
+            counts = wanted[partition_of(entry.user_id)]
+            counts.bought(entry.tag_ids, entry.local_hour, entry.occurred_at.timestamp())
+    for partition, packed in await connection.fetch("select partition, population from learner_partitions"):
+        found = population.unpack(packed)
+        np.testing.assert_allclose(found.baskets, wanted[partition].baskets, rtol=ALMOST)
+        np.testing.assert_allclose(found.tags, wanted[partition].tags, rtol=ALMOST)
+
+
+async def _assert_tastes(connection: Any, log: list[LogEntry]) -> None:
+    baskets: Counter[int] = Counter()
+    tags: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for entry in log:
+        if entry.type == EventType.PURCHASE:
+            baskets[entry.user_id] += 1
+            tags[entry.user_id].update(entry.tag_ids)
+    assert baskets
+    found = {row[0]: tastes.unpack(row[1]) for row in await connection.fetch("select user_id, tastes from user_state")}
+    for user_id, count in baskets.items():
+        state = found[user_id]
+        np.testing.assert_allclose(float(state.header["baskets"][0]), count, rtol=ALMOST_F32)
+        bought = {int(entry["tag_id"]): float(entry["bought"]) for entry in state.entries if entry["bought"] > 0}
+        assert bought.keys() == tags[user_id].keys()
+        for tag_id, times in tags[user_id].items():
+            np.testing.assert_allclose(bought[tag_id], times, rtol=ALMOST_F32)
+
+
+async def _assert_sums(connection: Any, log: list[LogEntry]) -> None:
+    """Each exposure once, each head's first answer once; the counts are exact, the sums almost."""
+    shown = {(entry.decision_id, entry.slot) for entry in log if entry.type in EXPOSING}
+    answered = [
+        {(entry.decision_id, entry.slot) for entry in log if entry.type == kind} & shown
+        for kind in (EventType.OPENED, EventType.REDEEMED)
+    ]
+    rows = await connection.fetch(
+        """select e.decision_id, e.slot, e.exposed_at, e.opened_at, e.redeemed_at, d.phi
+             from exposures e join decisions d using (user_id, decision_id) where e.exposed_at is not null"""
+    )
+    assert Counter((row[0], row[1]) for row in rows) == Counter(shown)
+    for head, at in enumerate(("opened_at", "redeemed_at")):
+        assert {(row[0], row[1]) for row in rows if row[at] is not None} == answered[head]
+
+    wanted = Sums(DIMS)
+    for row in rows:
+        phi, exposed_s = phi_of(row["phi"])[row["slot"]], row["exposed_at"].timestamp()
+        wanted.add_exposure(phi, exposed_s)
+        for head, at in enumerate((row["opened_at"], row["redeemed_at"])):
+            if at is not None:
+                wanted.add_reward(head, phi, exposed_s, max(at.timestamp() - exposed_s, 0.0), 1.0)
+    found = await sums_of(connection)
+    assert found.totals[1] == len(shown)
+    for name in Sums.__slots__:
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=ALMOST, atol=1e-6, err_msg=name)
+
+
+async def sums_of(connection: Any) -> Sums:
+    """What the learner has counted of exposures, over all partitions and cohorts."""
+    total = Sums(DIMS)
+    for (packed,) in await connection.fetch("select sums from learner_sums order by partition, cohort"):
+        total.add(posterior.unpack(packed, DIMS))
+    return total
+
+
+def phi_of(logged: bytes) -> np.ndarray:
+    """(slots, features) float32 as a decision logs them."""
+    return np.frombuffer(logged, "<f4").reshape(-1, DIMS)
+
+
+async def assert_pushed_at_most_once(connection: Any, inbox: list[Mapping[str, Any]]) -> Counter[State]:
+    """By the record of the stand-in; how many rows stand where."""
+    received = Counter(UUID(message["tag"]) for message in inbox)
+    assert max(received.values(), default=0) <= 1, "somebody got a push twice"
+    states = {row[0]: State(row[1]) for row in await connection.fetch("select outbox_id, state from outbox")}
+    accepted = {row_id for row_id, state in states.items() if state is State.ACCEPTED}
+    assert accepted <= received.keys()
+    # Of a push whose answer was lost nobody knows: it is never sent again.
+    assert {states[row_id] for row_id in received} <= {State.ACCEPTED, State.SENDING, State.UNKNOWN}
+    return Counter(states.values())
