@@ -42,7 +42,7 @@ def popular(world: World) -> Pushes:
 def usual(world: World) -> Pushes:
     """The household's own most frequent category so far, at its own best hour so far.
 
-    What is equal for the household, as everything is for one without a past, is decided by the population.
+    What is equal for the household, as everything is for one without a past, is decided by the population up to that week.
     """
     chosen = none_sent(world)
     begins_s = world.instants_s[:-1, 0]

@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -75,16 +75,17 @@ def _start(data_dir: DataDir, seed: str, key: str, words: IO[bytes]) -> subproce
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=words,
-        env=_environment(key),
+        env=environment(key, os.environ),
         pass_fds=(data_dir.lock,),
         start_new_session=True,  # Ctrl-C is for the driver, which then ends the server in order
     )
 
 
-def _environment(key: str) -> dict[str, str]:
+def environment(key: str, surroundings: Mapping[str, str]) -> dict[str, str]:
+    """What the server gets of its surroundings: no setting but those of _KEPT, and ours."""
     kept = {
         name: text
-        for name, text in os.environ.items()
+        for name, text in surroundings.items()
         if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in _KEPT
     }
     ours = {f"{PREFIX}BOOTSTRAP_KEY": key, f"{PREFIX}STAND_IN_PORT": "0"}
