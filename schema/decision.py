@@ -12,7 +12,9 @@ from schema.base import Incoming, Kept
 from schema.event import Text
 from schema.offer import Creative, OfferKey
 
-SLOTS_MAX: Final = 20
+SLOTS_MAX: Final = 16
+"""With this many slots and everything else at its extreme a logged decision is just below 4 KiB."""
+
 LIFE_OF_A_DECISION_S: Final = 15 * 60
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -81,6 +82,13 @@ def basket_tag_ids(catalogue: Catalogue, context: Context) -> list[int]:
     relevant = of_catalogue(catalogue).is_relevant_tag
     named = {catalogue.tag_id_by_name.get(tag.strip().lower(), -1) for tag in context.basket_tags}
     return sorted(tag_id for tag_id in named if 0 <= tag_id < len(relevant) and relevant[tag_id])
+
+
+def kept(context: Context) -> Context:
+    """What is logged of a context as it came: basket and clock enter the draw as tag ids and hour, and those are logged."""
+    if not context.basket_tags and context.local_time is None:
+        return context
+    return msgspec.structs.replace(context, basket_tags=[], local_time=None)
 
 
 def local_hour_of(time_zone: str | None, context: Context, now: datetime) -> int:

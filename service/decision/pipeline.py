@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -92,7 +91,7 @@ def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetim
     context = ask.context
     return DecisionInputs(
         rules=ask.rules,
-        context=msgspec.structs.replace(context, basket_tags=[]) if context.basket_tags else context,
+        context=inputs.kept(context),
         local_hour=inputs.local_hour_of(person.time_zone, context, now),
         may_personalise=person.has_personalization_consent,
         basket_tag_ids=inputs.basket_tag_ids(catalogue, context) if person.has_personalization_consent else [],

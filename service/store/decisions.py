@@ -1,6 +1,6 @@
 """The decision log: written before an answer leaves, read to explain and to replay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -66,8 +66,9 @@ async def insert(connection: Any, rows: Sequence[LoggedDecision]) -> None:
 async def read(connection: Any, user_id: int, decision_id: UUID) -> LoggedDecision | None:
     """A logged decision of this user; None when there is none, or it is another's."""
     row = await connection.fetchrow(_READ, user_id, decision_id)
-    if row is None:
-        return None
-    values = dict(row)
-    values["request"] = msgspec.convert(values["request"], DecisionInputs)
-    return LoggedDecision(**values)
+    return None if row is None else of_row(row)
+
+
+def of_row(row: Mapping[str, Any]) -> LoggedDecision:
+    """A whole row of the table."""
+    return LoggedDecision(**{**row, "request": msgspec.convert(row["request"], DecisionInputs)})

@@ -208,7 +208,7 @@ async def test_a_purged_snapshot_ends_replays_in_words(api: Api) -> None:
         ({"user_id": ""}, 400, "/user_id"),
         ({"user_id": "a\0b"}, 400, ""),
         ({"user_id": "x", "slots": 0}, 400, "/slots"),
-        ({"user_id": "x", "slots": 21}, 400, "/slots"),
+        ({"user_id": "x", "slots": 17}, 400, "/slots"),
         ({"user_id": "x", "channel": "push"}, 400, "/channel"),
         ({"user_id": "x", "context": {"distance_m": -1}}, 400, "/context/distance_m"),
         ({"user_id": "x", "context": {"weather": "wet"}}, 400, "/context/weather"),
