@@ -68,7 +68,7 @@ class Dispatcher:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
                     return await self._settle(connection, after, now)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 _LOG.warning("settling is tried again", error=type(error).__name__, rows=len(after.settled))
                 await asyncio.sleep(wait_s)
         async with self._pool.acquire() as connection, connection.transaction():

@@ -19,6 +19,7 @@ _UNREACHABLE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its connection was cut at an unlucky moment
 )
 
 

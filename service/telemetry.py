@@ -35,6 +35,9 @@ TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["
 def configure(level: str) -> None:
     """One JSON line an event on standard error; bodies, tokens and headers never are fields of it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("asyncpg").setLevel(
+        logging.ERROR
+    )  # it shows a traceback for every try to reach a server that is down
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -26,7 +26,7 @@ from service.settings import Settings
 from service.store import partitions_by_day, virtual_clock
 from service.store.catalogue import CatalogueCache
 from service.store.current_snapshot import SnapshotCache
-from service.store.pool import open_pool
+from service.store.pool import LOST, open_pool
 
 DISPATCH_EVERY_S: Final = 0.5
 PUBLISH_EVERY_S: Final = 0.25
@@ -116,7 +116,7 @@ class Worker:
             pause_s = seconds
             try:
                 await work(await clock.now())
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            except LOST as error:
                 _LOG.warning("work will be tried again", work=work.__name__, error=type(error).__name__)
                 pause_s = RETRY_S
             with contextlib.suppress(TimeoutError):

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import asyncpg
-
 from schema.ids import partition_of
 from service.clock import Clock
 from service.learning import books
@@ -18,6 +16,7 @@ from service.learning.gather import gather
 from service.store import event_log, exposures, user_state
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.event_log import LogBatch
+from service.store.pool import LOST
 from service.telemetry import FOLDED, logger
 
 BATCHES_MAX: Final = 32
@@ -117,7 +116,7 @@ class Learner:
         while not stop.is_set():
             try:
                 await self._follow(clock, stop)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except LOST as error:
                 _LOG.warning("the learner starts again", error=type(error).__name__)
                 await _pause(stop, WAKE_S)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 
 from push.schedule import Schedule, Tick
+from service.store.pool import LOST
 from service.telemetry import logger
 
 LOCK: Final = 0x7469636B73
@@ -36,7 +37,7 @@ class Leader:
         self._schedule.start()
         try:
             while not stop.is_set():
-                with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                with contextlib.suppress(*LOST):
                     await self._stand(stop)
                 await _wait(stop, BEAT_S)
         finally:

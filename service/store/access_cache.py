@@ -4,12 +4,11 @@ import asyncio
 import time
 from typing import Any, Final
 
-import asyncpg
-
 from schema.access import IdentityMode, IdentitySettings
 from service.errors import ApiError
 from service.store import access
 from service.store.access import ActiveKey, digest_of
+from service.store.pool import LOST
 from service.store.user_tokens import UserTokens
 from service.telemetry import logger
 
@@ -89,7 +88,7 @@ class AccessCache:
         self._tried_at = time.monotonic()
         try:
             await self._read()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except LOST as error:
             self._due_at = time.monotonic() + REFRESH_S
             _LOG.warning("keys cannot be read", error=type(error).__qualname__)
 

@@ -9,6 +9,7 @@ import asyncpg
 from bandits.policies.model import DamagedSnapshotError, Model, from_snapshot
 from service import telemetry
 from service.store import snapshots
+from service.store.pool import LOST
 
 CHANNEL: Final = "snapshot"
 POLL_S: Final = 1.0
@@ -44,7 +45,7 @@ class SnapshotCache:
     async def watch(self, dsn: str) -> None:
         """Keeps `current` fresh until cancelled: at once when told of a new snapshot, at the latest every POLL_S."""
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*LOST):
                 connection = await asyncpg.connect(dsn)
                 try:
                     await connection.add_listener(CHANNEL, lambda *_: self._wake.set())

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL: one pool a process, JSON by msgspec, time in UTC."""
 
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -8,6 +8,9 @@ import msgspec
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder()
 _JSONB_VERSION = b"\x01"
+
+LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""All that asyncpg raises when the server refuses or goes away; the internal one when its farewell comes between two statements."""
 
 
 async def prepare(connection: Any) -> None:
