@@ -10,18 +10,20 @@ from schema.log import DECODER, ENCODER, LogEntry
 
 CHANNEL: Final = "event_log"
 
-_ADVANCE: Final = """
+# One statement, one round trip: the heads are locked in the order of the partitions, so that writers cannot deadlock.
+_APPEND: Final = """
     with locked as (
         select partition from event_log_heads where partition = any($1::smallint[]) order by partition for update
+    ), advanced as (
+        update event_log_heads h set seq = h.seq + 1 from locked where h.partition = locked.partition
+        returning h.partition, h.seq
+    ), appended as (
+        insert into event_log (partition, seq, body, appended_at)
+        select a.partition, a.seq, b.body, $3
+          from advanced a join unnest($1::smallint[], $2::bytea[]) as b(partition, body) using (partition)
     )
-    update event_log_heads h set seq = h.seq + 1 from locked where h.partition = locked.partition
-    returning h.partition, h.seq
+    select pg_notify('event_log', '')
 """
-_INSERT: Final = """
-    insert into event_log (partition, seq, body, appended_at)
-    select p, s, b, $4 from unnest($1::smallint[], $2::bigint[], $3::bytea[]) as t(p, s, b)
-"""
-_NOTIFY: Final = "select pg_notify('event_log', '')"
 _READ: Final = """
     select l.partition, l.seq, l.body
       from unnest($1::smallint[], $2::bigint[]) as o(partition, seq)
@@ -53,10 +55,7 @@ async def append(connection: Any, entries: Sequence[LogEntry], now: datetime) ->
     parts: defaultdict[int, list[LogEntry]] = defaultdict(list)
     for entry in entries:
         parts[partition_of(entry.user_id)].append(entry)
-    heads = await connection.fetch(_ADVANCE, sorted(parts))
-    bodies = [ENCODER.encode(parts[head["partition"]]) for head in heads]
-    await connection.execute(_INSERT, [h["partition"] for h in heads], [h["seq"] for h in heads], bodies, now)
-    await connection.execute(_NOTIFY)
+    await connection.execute(_APPEND, list(parts), [ENCODER.encode(part) for part in parts.values()], now)
 
 
 async def read(connection: Any, offsets: Mapping[int, int], batches_max: int) -> list[LogBatch]:

@@ -14,6 +14,7 @@ LOST_NOTICE_S: Final = 0.5
 CHANNEL: Final = "virtual_clock"
 SETTLED_CHANNEL: Final = "virtual_clock_settled"
 
+# A virtual instant need not survive a crash of the machine: its commits do not wait for the disk.
 _NOW: Final = "select now_at from virtual_clock"
 _READ: Final = "select now_at, settled_at from virtual_clock"
 _START: Final = """
@@ -21,11 +22,11 @@ _START: Final = """
 """
 _ADVANCE: Final = """
     with moved as (update virtual_clock set now_at = $1 where now_at <= $1 returning now_at)
-    select pg_notify('virtual_clock', ''), now_at from moved
+    select pg_notify('virtual_clock', ''), now_at, set_config('synchronous_commit', 'off', true) from moved
 """
 _SETTLE: Final = """
     with done as (update virtual_clock set settled_at = $1 where settled_at < $1 returning 1)
-    select pg_notify('virtual_clock_settled', '') from done
+    select pg_notify('virtual_clock_settled', ''), set_config('synchronous_commit', 'off', true) from done
 """
 
 
