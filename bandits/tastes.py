@@ -1,7 +1,7 @@
 """The tastes of one person: kept as bytes in PostgreSQL, unpacked to be taught or to be looked at."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,17 +53,39 @@ def unpack(data: bytes) -> Tastes:
         UnknownStateError: another version, or a length that does not fit the header.
     """
     tastes = Tastes()
+    if data:
+        state = view(data)
+        tastes.header = state.header.copy()
+        tastes.entries[: len(state.entries)] = state.entries
+    return tastes
+
+
+class View(NamedTuple):
+    """A packed state to be looked at, not written to: header (1,), entries (header.entries,)."""
+
+    header: npt.NDArray[np.void]
+    entries: npt.NDArray[np.void]
+
+
+_NOBODY: Final = View(Tastes().header, np.zeros(0, kernels.ENTRY))
+
+
+def view(data: bytes) -> View:
+    """As `unpack`, without a copy: a decision needs no more.
+
+    Raises:
+        UnknownStateError: another version, or a length that does not fit the header.
+    """
     if not data:
-        return tastes
+        return _NOBODY
     size = kernels.HEADER.itemsize
     if len(data) < size:
         raise UnknownStateError(f"a state of {len(data)} bytes is shorter than its header")
-    tastes.header = np.frombuffer(data, kernels.HEADER, 1).copy()
-    count = int(tastes.header["entries"][0])
-    if int(tastes.header["version"][0]) != VERSION or len(data) != size + count * kernels.ENTRY.itemsize:
-        raise UnknownStateError(f"version {int(tastes.header['version'][0])} with {count} entries in {len(data)} bytes")
-    tastes.entries[:count] = np.frombuffer(data, kernels.ENTRY, count, size)
-    return tastes
+    header = np.frombuffer(data, kernels.HEADER, 1)
+    version, count, *_ = header.item()
+    if version != VERSION or count > kernels.CAPACITY or len(data) != size + count * kernels.ENTRY.itemsize:
+        raise UnknownStateError(f"version {version} with {count} entries in {len(data)} bytes")
+    return View(header, np.frombuffer(data, kernels.ENTRY, count, size))
 
 
 def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_]) -> bytes:

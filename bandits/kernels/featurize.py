@@ -15,6 +15,9 @@ from bandits.kernels.tastes import (
     shown_at,
 )
 
+header_in: Final = header_array.copy(readonly=True)
+entries_in: Final = entry_array.copy(readonly=True)
+
 SHARE_PSEUDO_BASKETS: Final = 2.0
 """A person's share of baskets with a tag is shrunk to the population's as if this many baskets had been the population's."""
 
@@ -123,7 +126,7 @@ def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
 
 
 @kernel(
-    void(header_array, entry_array, offer_tags, flags, f32_in, f32_in, flags, f64, f64, f64, boolean, f32_out_2d),
+    void(header_in, entries_in, offer_tags, flags, f32_in, f32_in, flags, f64, f64, f64, boolean, f32_out_2d),
 )
 def featurize(
     header: np.ndarray,

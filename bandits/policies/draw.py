@@ -101,7 +101,7 @@ def _predict(model: Model, phi: F32) -> F32:
 
 
 def _draw(value: F64, deviation: F64, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> _Slots:
-    slots = min(terms.slots, int(mask.sum()))
+    slots = min(terms.slots, int(np.count_nonzero(mask)))
     chosen, propensities, pmf = np.empty(slots, np.int64), np.empty(slots), np.empty((slots, len(value)))
     slate.draw_slate(value, deviation, mask, slots, terms.floor, key, chosen, propensities, pmf)
     return _Slots(chosen, propensities, pmf[0])

@@ -71,12 +71,11 @@ def _habit(logged: LoggedDecision, again: Replayed, index: int) -> str | None:
     """The habit that speaks for the offer; None when it may not be used, or when too little is known to call it one."""
     if not (logged.request.may_personalise and inputs.of_catalogue(again.catalogue).may_be_personal[index]):
         return None
-    state = tastes.unpack(logged.tastes)
+    state = tastes.view(logged.tastes)
     since_s = logged.request.decided_at.timestamp() - float(state.header["as_of_s"][0])
     left = half_life_factor(since_s, BOUGHT_HALF_LIFE_S)
     baskets = float(state.header["baskets"][0])
-    entries = state.entries[: int(state.header["entries"][0])]
-    bought = dict(zip(entries["tag_id"].tolist(), entries["bought"].tolist(), strict=True))
+    bought = dict(zip(state.entries["tag_id"].tolist(), state.entries["bought"].tolist(), strict=True))
     tag_ids = again.catalogue.offers[index].tag_ids
     favourite = max(tag_ids, key=lambda tag_id: bought.get(tag_id, 0.0))
     times = bought.get(favourite, 0.0)

@@ -53,7 +53,7 @@ def phi_of(
         UnknownStateError: `packed` cannot be read.
     """
     known = of_catalogue(catalogue)
-    state = tastes.unpack(packed)
+    state = tastes.view(packed)
     context, hour = given.context, given.local_hour
     phi = np.empty((len(catalogue.ids), features.DIMS), np.float32)
     in_basket = np.zeros(len(known.is_relevant_tag), np.bool_)

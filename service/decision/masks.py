@@ -30,7 +30,8 @@ def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: dateti
     mask = on_offer(catalogue, ask.channel, now) & (catalogue.min_age <= age(person.birth_date, now))
     if ask.candidates is not None:
         mask &= _among(catalogue, ask.candidates)
-    mask[removed_by_person(catalogue, person, ask, now)] = False
+    if removed := removed_by_person(catalogue, person, ask, now):
+        mask[removed] = False
     if catalogue.store_bound:
         mask &= open_in(catalogue, ask.context.store_id)
     return mask, () if mask.any() else ("no_eligible_offer",)

@@ -76,7 +76,7 @@ async def decide(
             await asyncio.sleep(0)
             breath = perf_counter() + BREATH_S
         step = _Step(ask, person, catalogue, now)
-        if step.mask.any():
+        if not step.reasons:
             _draw_for(step, catalogue, model, now)
         answer = _answer(step, catalogue, model, now)
         decided.append(answer)
