@@ -1,0 +1,89 @@
+"""Batches without timers: what comes while one is served is the next, and one bad question fails alone."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from service.batching import Batcher, Limits
+from service.errors import ApiError
+
+
+class Doubler:
+    """Answers 2 n; fails for whole batches that hold 13, waits for the gate."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception = ValueError("thirteen")
+
+    async def serve(self, questions: Sequence[int]) -> list[int]:
+        self.batches.append(list(questions))
+        await self.gate.wait()
+        if 13 in questions:
+            raise self.error
+        return [2 * question for question in questions]
+
+
+async def started(doubler: Doubler, waiting_max: int = 100, batch_max: int = 4) -> Batcher[int, int]:
+    batcher: Batcher[int, int] = Batcher("numbers", doubler.serve, Limits(waiting_max, batch_max))
+    batcher.open()
+    await asyncio.sleep(0)
+    return batcher
+
+
+async def test_what_comes_meanwhile_is_the_next_batch() -> None:
+    doubler = Doubler()
+    batcher = await started(doubler)
+    assert await asyncio.gather(*(batcher.submit(n) for n in range(6))) == [0, 2, 4, 6, 8, 10]
+    assert doubler.batches == [[0, 1, 2, 3], [4, 5]]
+    assert await batcher.submit(7) == 14
+    await batcher.close()
+
+
+async def test_one_bad_question_fails_alone() -> None:
+    batcher = await started(Doubler())
+    answers = await asyncio.gather(*(batcher.submit(n) for n in (1, 13, 2, 3)), return_exceptions=True)
+    assert [answers[0], *answers[2:]] == [2, 4, 6]
+    assert isinstance(answers[1], ValueError)
+    assert await batcher.submit(4) == 8
+    await batcher.close()
+
+
+async def test_without_a_database_nobody_is_tried_again() -> None:
+    doubler = Doubler()
+    doubler.error = ConnectionResetError()
+    batcher = await started(doubler)
+    answers = await asyncio.gather(*(batcher.submit(n) for n in (1, 13, 2)), return_exceptions=True)
+    assert [(one.status, one.code) for one in answers if isinstance(one, ApiError)] == [(503, "unavailable")] * 3
+    assert len({id(one) for one in answers}) == 3
+    assert doubler.batches == [[1, 13, 2]]
+    await batcher.close()
+
+
+async def test_a_full_queue_refuses_and_a_cancelled_question_is_served() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    batcher = await started(doubler, waiting_max=3)
+    tasks = [asyncio.create_task(batcher.submit(n)) for n in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(ApiError, match="Too many numbers wait") as refused:
+        await batcher.submit(3)
+    assert (refused.value.status, refused.value.code, refused.value.retry_after_s) == (503, "overloaded", 1)
+    tasks[1].cancel()
+    doubler.gate.set()
+    assert await asyncio.gather(tasks[0], tasks[2]) == [0, 4]
+    assert doubler.batches == [[0, 1, 2]]
+    await batcher.close()
+
+
+async def test_closing_answers_what_was_taken() -> None:
+    doubler = Doubler()
+    batcher = await started(doubler, batch_max=1)
+    tasks = [asyncio.create_task(batcher.submit(n)) for n in range(3)]
+    await asyncio.sleep(0)
+    await batcher.close()
+    assert [task.result() for task in tasks] == [0, 2, 4]
+    with pytest.raises(ApiError, match="stopping"):
+        await batcher.submit(1)

@@ -1,0 +1,130 @@
+"""Why this deal, in words that are true: of habits only where there are some, and never of sensitive offers."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.decision import pipeline, replay
+from service.decision.explanation import explain
+from service.store.decisions import LoggedDecision
+from tests import deciding
+from tests.deciding import NOW, ask, catalogue, offer, person, shopper
+
+SHOP = catalogue(
+    offer("milk", ["milk"], price_minor=200, discount_type="percent", discount_percent=25),
+    offer("toast", ["bread", "bakery"]),
+    offer("remedy", ["remedy"], is_sensitive=True),
+    offer("beer", ["beer"], min_age=18),
+)
+MODEL = deciding.model(6)
+MILK, BREAD, BAKERY, REMEDY, BEER = range(1, 6)
+
+
+class Memory:
+    """Keeps the rows that would go into PostgreSQL."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+
+    async def executemany(self, _query: str, rows: list[Any]) -> None:
+        self.rows += rows
+
+
+async def log(**given: Any) -> LoggedDecision:
+    who = {name: given.pop(name) for name in list(given) if name in person()._fields}
+    memory = Memory()
+    await pipeline.decide(memory, [(ask(**given), person(**who))], SHOP, MODEL, NOW)
+    return LoggedDecision(*memory.rows[0])
+
+
+def told(logged: LoggedDecision) -> Any:
+    again = replay.draw_again(logged, SHOP, MODEL)
+    assert replay.compare(logged, again).identical
+    return explain(logged, again, with_numbers=False)
+
+
+def only(place: int) -> dict[str, Any]:
+    return {"candidates": (101 + place,)}
+
+
+HABIT = "You buy"
+
+
+async def test_habits_are_told_with_their_share() -> None:
+    said = told(await log(tastes=shopper(4, MILK), **only(0)))
+    assert said.headline == "Milk"
+    assert said.because == ["You buy milk: it is in about 100 % of your baskets.", "It is cheaper than usual."]
+    assert any("purchases" in line for line in said.data_used)
+
+
+async def test_only_what_was_bought_is_named() -> None:
+    said = told(await log(tastes=shopper(4, BAKERY), **only(1)))
+    assert said.because == ["You buy bakery: it is in about 100 % of your baskets."]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"tastes": shopper(2, MILK)},
+        {"tastes": shopper(3, BEER)},
+        {"tastes": shopper(3, MILK, at=NOW - timedelta(days=84))},
+        {"tastes": shopper(9, MILK), "has_personalization_consent": False},
+        {"tastes": shopper(9, MILK), "control_share": 1.0},
+    ],
+)
+async def test_without_a_known_habit_none_is_claimed(given: dict[str, Any]) -> None:
+    said = told(await log(**given, **only(0)))
+    assert not any(HABIT in line for line in said.because)
+
+
+@pytest.mark.parametrize(("place", "tag"), [(2, REMEDY), (3, BEER)])
+async def test_of_sensitive_offers_no_habit_is_told(place: int, tag: int) -> None:
+    said = told(await log(tastes=shopper(9, tag), birth_date=NOW.date() - timedelta(days=9999), **only(place)))
+    assert not any(HABIT in line for line in said.because)
+
+
+@pytest.mark.parametrize(
+    ("offer_id", "words"),
+    [(101, "It is popular with other people."), (103, "It is one of the deals that hold for you now.")],
+)
+async def test_popular_is_what_is_popular(offer_id: int, words: str) -> None:
+    logged = await log()
+    again = replay.draw_again(logged, SHOP, MODEL)
+    drawn = msgspec.structs.replace(logged, offer_ids=[offer_id])
+    assert explain(drawn, again, with_numbers=False).because[0] == words
+
+
+async def test_a_rare_draw_is_owned_to() -> None:
+    logged = await log()
+    again = replay.draw_again(logged, SHOP, MODEL)
+    rare = msgspec.structs.replace(logged, propensities=[0.001])
+    assert any("not our first guess" in line for line in explain(rare, again, with_numbers=False).because)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"holdout_share": 1.0}, "You belong to the small group"),
+        ({"candidates": ()}, "There was no deal you could use."),
+        ({"muted_until": NOW + timedelta(hours=1)}, "You asked to be left alone"),
+    ],
+)
+async def test_silence_has_its_reason(given: dict[str, Any], words: str) -> None:
+    said = told(await log(**given))
+    assert said.headline == "No deal this time"
+    assert len(said.because) == 1
+    assert said.because[0].startswith(words)
+
+
+async def test_numbers_are_complete() -> None:
+    logged = await log(tastes=shopper(4, MILK))
+    numbers = explain(logged, replay.draw_again(logged, SHOP, MODEL), with_numbers=True).numbers
+    assert numbers is not None
+    assert sum(one["propensity"] for one in numbers["candidates"]) == pytest.approx(1)
+    assert numbers["eligible"] == 3
+    assert numbers["offers"] == 4
+    assert numbers["chosen"][0]["propensity"] == logged.propensities[0]
+    assert numbers["snapshot_version"] == MODEL.version
