@@ -14,7 +14,7 @@ from loadtest.alarm import Alarm
 from loadtest.wire import Connection
 
 OK: Final = 200
-DRAIN_S: Final = 5.0
+DRAIN_S: Final = 2.0
 """How long answers are waited for after the last request; what has not come by then has failed."""
 
 F64 = npt.NDArray[np.float64]

@@ -1,6 +1,7 @@
 """One run: ours and the references take turns in short rounds on the same machine, so that its noise meets them all."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ OPEN_CONNECTIONS_MAX: Final = 64
 LOAD_SHARE: Final = 0.5
 """The open loop runs at this share of what the slower of ours and the reference can do."""
 WARM_S: Final = 0.4
+LEFT_SHARE_MIN: Final = 0.4
+"""Turns shorter than this share of what was planned say nothing."""
 SETTLE_S: Final = 2.0
 """After the import the learner folds everybody's past; it is left alone for that long."""
 
@@ -28,10 +31,22 @@ _UNITS: Final = _DECISIONS + _ECHO + _INSERTS + 2 * _LATENCY + _EVENTS + _BATCHE
 
 
 class Plan(NamedTuple):
-    """How often everything takes its turn, and for how long."""
+    """How often everything takes its turn, how long that may take in all, and when it must be over, start included."""
 
     rounds: int
-    unit_s: float
+    measure_s: float
+    over_after_s: float
+
+    def unit_s(self, spent_s: float) -> float:
+        """The unit of a turn, in seconds, when the start took spent_s: a slow start shortens the turns.
+
+        Raises:
+            TooSlowError: too little is left.
+        """
+        left_s = min(self.measure_s, self.over_after_s - spent_s)
+        if left_s < self.measure_s * LEFT_SHARE_MIN:
+            raise TooSlowError(f"start and import took {spent_s:.0f} s: too little time is left to measure")
+        return left_s / (self.rounds * _UNITS)
 
 
 class Measured(NamedTuple):
@@ -47,8 +62,19 @@ class Measured(NamedTuple):
     insert_latencies: list[Latency]
 
 
+class TooSlowError(Exception):
+    """The machine is too busy to measure anything in the time given."""
+
+
 class LostError(Exception):
     """The server answered for more than it wrote."""
+
+
+class _Turns(NamedTuple):
+    """A plan once the start is over."""
+
+    rounds: int
+    unit_s: float
 
 
 class _Bench(NamedTuple):
@@ -62,19 +88,16 @@ class _Bench(NamedTuple):
     events: Iterator[bytes]
 
 
-def plan_of(seconds: float, rounds: int) -> Plan:
-    """A plan that measures for `seconds` in all; start, set-up and stop come on top."""
-    return Plan(rounds, seconds / (rounds * _UNITS))
-
-
 async def run(plan: Plan, said: Callable[[str], None]) -> Measured:
     """Starts everything, measures, and stops and removes everything; `said` is told how far it is.
 
     Raises:
         NotServedError: the server did not start.
         NotSetUpError: it refused the offers or the past of the people.
+        TooSlowError: too little time was left.
         LostError: it answered for more than it wrote.
     """
+    started = time.monotonic()
     async with AsyncExitStack() as stack:
         said("starting the server")
         served = await stack.enter_async_context(server.serving())
@@ -94,7 +117,7 @@ async def run(plan: Plan, said: Callable[[str], None]) -> Measured:
             decisions=workload.decisions(caller),
             events=workload.event_batches(caller, datetime.now(UTC)),
         )
-        return await _measure(bench, plan, said)
+        return await _measure(bench, _Turns(plan.rounds, plan.unit_s(time.monotonic() - started)), said)
 
 
 async def _look_at_answers(caller: Caller) -> int:
@@ -108,7 +131,7 @@ async def _look_at_answers(caller: Caller) -> int:
     return int(median(sizes))
 
 
-async def _measure(bench: _Bench, plan: Plan, said: Callable[[str], None]) -> Measured:
+async def _measure(bench: _Bench, plan: _Turns, said: Callable[[str], None]) -> Measured:
     measured = Measured([], [], [], [], [], 0.0, [], [])
     for number in range(plan.rounds):
         said(f"round {number + 1} of {plan.rounds}: what each can do")
@@ -132,7 +155,7 @@ async def _in_turn(turns: list[Turn], number: int) -> None:
         await turn()
 
 
-def _throughput_turns(bench: _Bench, plan: Plan, measured: Measured) -> list[Turn]:
+def _throughput_turns(bench: _Bench, plan: _Turns, measured: Measured) -> list[Turn]:
     def closed(target: Target, requests: Iterator[bytes], units: int, into: list[Throughput]) -> Turn:
         async def turn() -> None:
             seconds = max(units * plan.unit_s - WARM_S, WARM_S)
@@ -152,7 +175,7 @@ def _throughput_turns(bench: _Bench, plan: Plan, measured: Measured) -> list[Tur
     ]
 
 
-def _latency_turns(bench: _Bench, plan: Plan, measured: Measured, number: int) -> list[Turn]:
+def _latency_turns(bench: _Bench, plan: _Turns, measured: Measured, number: int) -> list[Turn]:
     schedule = arrivals(measured.rate_per_s, _LATENCY * plan.unit_s, workload.SEED + number)
 
     def opened(target: Target, into: list[Latency]) -> Turn:

@@ -9,7 +9,7 @@ import pytest
 
 from loadtest import report, table
 from loadtest.drive import Latency, Throughput
-from loadtest.measure import Measured, plan_of
+from loadtest.measure import Measured, Plan, TooSlowError
 from loadtest.report import Budget
 
 
@@ -103,6 +103,9 @@ def test_a_mistyped_budget_is_refused(tmp_path: Path) -> None:
         report.read_budgets(file)
 
 
-def test_a_plan_takes_as_long_as_asked() -> None:
-    plan = plan_of(66.0, 3)
-    assert plan.rounds * plan.unit_s * 22 == pytest.approx(66.0)
+def test_a_slow_start_shortens_the_turns_and_a_very_slow_one_ends_the_run() -> None:
+    plan = Plan(rounds=3, measure_s=60.0, over_after_s=90.0)
+    assert plan.unit_s(10.0) == plan.unit_s(30.0)
+    assert plan.unit_s(60.0) == pytest.approx(plan.unit_s(30.0) / 2)
+    with pytest.raises(TooSlowError):
+        plan.unit_s(70.0)
