@@ -26,11 +26,11 @@ ALMOST_F32: Final = 2e-3
 
 
 async def settled(connection: Any) -> bool:
-    """Whether the learner has counted the whole log and no push that is due waits."""
+    """Whether the learner has counted the whole log and no push waits; one that is on its way may still be."""
     behind = await connection.fetchval(
         "select count(*) from event_log_heads h join learner_partitions p using (partition) where h.seq <> p.last_seq"
     )
-    waiting = await connection.fetchval("select count(*) from outbox where state in (0, 1) and send_at <= now()")
+    waiting = await connection.fetchval("select count(*) from outbox where state in (0, 1)")
     return bool(behind == 0 and waiting == 0)
 
 
@@ -69,24 +69,27 @@ async def assert_nothing_lost(connection: Any, ledger: Ledger) -> None:
     assert all(offers <= vetoed[user_id] for user_id, offers in ledger.vetoes.items())
 
 
-async def read_log(connection: Any) -> list[LogEntry]:
-    """The whole log, which is the events and the accepted pushes, each once."""
-    bodies = await connection.fetch("select body from event_log order by partition, seq")
-    entries: list[LogEntry] = [entry for (body,) in bodies for entry in DECODER.decode(body)]
-    assert max(Counter(entry.event_id for entry in entries).values()) == 1
-    reported = {entry.event_id for entry in entries if entry.type != EventType.ACCEPTED}
+async def assert_counted_once(connection: Any) -> None:
+    """The log is the events and the accepted pushes, each once; what is learned is a recount of what the learner has read of it."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        rows = await connection.fetch(
+            "select l.body, l.seq <= p.last_seq from event_log l join learner_partitions p using (partition)"
+        )
+        batches: list[tuple[list[LogEntry], bool]] = [(DECODER.decode(body), is_read) for body, is_read in rows]
+        await _assert_is_whole(connection, [entry for entries, _ in batches for entry in entries])
+        read = [entry for entries, is_read in batches if is_read for entry in entries]
+        await _assert_populations(connection, read)
+        await _assert_tastes(connection, read)
+        await _assert_sums(connection, read)
+
+
+async def _assert_is_whole(connection: Any, log: list[LogEntry]) -> None:
+    assert max(Counter(entry.event_id for entry in log).values()) == 1
+    reported = {entry.event_id for entry in log if entry.type != EventType.ACCEPTED}
     assert reported == {row[0] for row in await connection.fetch("select event_id from events")}
-    accepted = Counter(entry.decision_id for entry in entries if entry.type == EventType.ACCEPTED)
+    accepted = Counter(entry.decision_id for entry in log if entry.type == EventType.ACCEPTED)
     settled_rows = await connection.fetch("select decision_id from outbox where state = $1", State.ACCEPTED)
     assert accepted == Counter(row[0] for row in settled_rows)
-    return entries
-
-
-async def assert_counted_once(connection: Any, log: list[LogEntry]) -> None:
-    """What the learner keeps is what a recount of the log gives."""
-    await _assert_populations(connection, log)
-    await _assert_tastes(connection, log)
-    await _assert_sums(connection, log)
 
 
 async def _assert_populations(connection: Any, log: list[LogEntry]) -> None:
@@ -160,13 +163,17 @@ def phi_of(logged: bytes) -> np.ndarray:
     return np.frombuffer(logged, "<f4").reshape(-1, DIMS)
 
 
-async def assert_pushed_at_most_once(connection: Any, inbox: list[Mapping[str, Any]]) -> Counter[State]:
-    """By the record of the stand-in; how many rows stand where."""
+async def states_of_pushes(connection: Any) -> dict[UUID, State]:
+    """Where each row of the outbox stands."""
+    return {row[0]: State(row[1]) for row in await connection.fetch("select outbox_id, state from outbox")}
+
+
+def assert_pushed_at_most_once(
+    inbox: list[Mapping[str, Any]], before: dict[UUID, State], after: dict[UUID, State]
+) -> None:
+    """By the record of the stand-in, read after the states `before` and before the states `after`."""
     received = Counter(UUID(message["tag"]) for message in inbox)
     assert max(received.values(), default=0) <= 1, "somebody got a push twice"
-    states = {row[0]: State(row[1]) for row in await connection.fetch("select outbox_id, state from outbox")}
-    accepted = {row_id for row_id, state in states.items() if state is State.ACCEPTED}
-    assert accepted <= received.keys()
+    assert {row_id for row_id, state in before.items() if state is State.ACCEPTED} <= received.keys()
     # Of a push whose answer was lost nobody knows: it is never sent again.
-    assert {states[row_id] for row_id in received} <= {State.ACCEPTED, State.SENDING, State.UNKNOWN}
-    return Counter(states.values())
+    assert {after[row_id] for row_id in received} <= {State.ACCEPTED, State.SENDING, State.UNKNOWN}
