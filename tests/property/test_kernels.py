@@ -24,7 +24,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @quick
-@given(st.floats(-40, 40))
+@given(st.floats(-37, 37))  # beyond it a double has fewer digits
 def test_normal_is_scipy_s(x: float) -> None:
     assert cdf(x) == pytest.approx(ndtr(x), rel=1e-12, abs=0)
     assert pdf(x) == pytest.approx(math.exp(-x * x / 2) / math.sqrt(2 * math.pi), rel=1e-12, abs=0)
