@@ -126,6 +126,8 @@ class Learner:
         def wake(*_: object) -> None:
             woken.set()
 
+        # A crash of PostgreSQL may have undone our last pass (see _QUICKLY), and another learner made it since, to the same revision.
+        self._books = None
         async with self._pool.acquire() as listening:
             await listening.add_listener(event_log.CHANNEL, wake)
             try:
