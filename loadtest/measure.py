@@ -1,6 +1,7 @@
 """One run: ours and the references take turns in short rounds on the same machine, so that its noise meets them all."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -50,7 +51,10 @@ class Plan(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What was seen, a value for each round; latencies at `rate_per_s` arrivals a second."""
+    """What was seen, a value for each round; latencies at `rate_per_s` arrivals a second.
+
+    `load_before` is the machine's load average before anything of ours was started: what others were doing.
+    """
 
     decisions: list[Throughput]
     echo: list[Throughput]
@@ -60,6 +64,7 @@ class Measured(NamedTuple):
     rate_per_s: float
     decision_latencies: list[Latency]
     insert_latencies: list[Latency]
+    load_before: float
 
 
 class TooSlowError(Exception):
@@ -97,7 +102,7 @@ async def run(plan: Plan, said: Callable[[str], None]) -> Measured:
         TooSlowError: too little time was left.
         LostError: it answered for more than it wrote.
     """
-    started = time.monotonic()
+    started, load_before = time.monotonic(), os.getloadavg()[0]
     async with AsyncExitStack() as stack:
         said("starting the server")
         served = await stack.enter_async_context(server.serving())
@@ -117,7 +122,8 @@ async def run(plan: Plan, said: Callable[[str], None]) -> Measured:
             decisions=workload.decisions(caller),
             events=workload.event_batches(caller, datetime.now(UTC)),
         )
-        return await _measure(bench, _Turns(plan.rounds, plan.unit_s(time.monotonic() - started)), said)
+        turns = _Turns(plan.rounds, plan.unit_s(time.monotonic() - started))
+        return (await _measure(bench, turns, said))._replace(load_before=load_before)
 
 
 async def _look_at_answers(caller: Caller) -> int:
@@ -132,7 +138,7 @@ async def _look_at_answers(caller: Caller) -> int:
 
 
 async def _measure(bench: _Bench, plan: _Turns, said: Callable[[str], None]) -> Measured:
-    measured = Measured([], [], [], [], [], 0.0, [], [])
+    measured = Measured([], [], [], [], [], 0.0, [], [], 0.0)
     for number in range(plan.rounds):
         said(f"round {number + 1} of {plan.rounds}: what each can do")
         await _in_turn(_throughput_turns(bench, plan, measured), number)

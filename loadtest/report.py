@@ -51,12 +51,12 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
-    """How far to trust it: best ÷ worst round of each figure, our generator's own cost, and who else was there."""
+    """How far to trust it: best ÷ worst round of each figure, our generator's own cost, and what others did before the run."""
 
     spread: dict[str, float]
     generator_cpu_us: float
     late_p99_ms: float
-    load_average: float
+    load_before: float
     cores: int
 
 
@@ -158,7 +158,7 @@ def _noise(measured: Measured) -> Noise:
         },
         generator_cpu_us=_median(measured.echo, lambda each: each.generator_cpu_us),
         late_p99_ms=median(each.late_ms(0.99) for each in measured.decision_latencies),
-        load_average=os.getloadavg()[0],
+        load_before=measured.load_before,
         cores=os.cpu_count() or 1,
     )
 

@@ -36,7 +36,7 @@ def as_text(report: Report) -> str:
     lines = [f"{name:<50}{_cell(ours)}{_cell(other)}{_cell(ratio)}" for name, ours, other, ratio in rows]
     spread = ", ".join(f"{name} {value:.2f}" for name, value in noise.spread.items())
     late = f"generator: {noise.generator_cpu_us:.1f} µs a request, p99 {noise.late_p99_ms:.2f} ms late"
-    around = f"{noise.cores} cores, load {noise.load_average:.1f}; failed {report.failed_share:.4%}"
+    around = f"{noise.cores} cores, load {noise.load_before:.1f} before the run; failed {report.failed_share:.4%}"
     verdict = f"outside the budget: {', '.join(report.missed)}" if report.missed else "within all budgets"
     lines += ["", f"best ÷ worst round: {spread}", f"{late}; {around}", verdict]
     return "\n".join(lines)

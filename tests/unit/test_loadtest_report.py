@@ -32,6 +32,7 @@ def measured() -> Measured:
         rate_per_s=500.0,
         decision_latencies=[latency(6), latency(30), latency(6)],
         insert_latencies=[latency(3), latency(15), latency(3)],
+        load_before=0.5,
     )
 
 
