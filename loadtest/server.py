@@ -19,6 +19,7 @@ from loadtest import processes
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 12.0
+REMOVE_TRIES_MAX: Final = 10
 LOG_TAIL_CHARACTERS: Final = 2_000
 _PREFIX: Final = "WELLTIMED_"
 _ROLE: Final = "welltimed"
@@ -53,7 +54,16 @@ async def serving() -> AsyncIterator[Served]:
         async with _process(data_dir) as (process, key):
             yield await _ready(process, key, data_dir)
     finally:
-        shutil.rmtree(data_dir, ignore_errors=True)
+        await _remove(data_dir)
+
+
+async def _remove(data_dir: Path) -> None:
+    """A process that is still on its way out may make a file anew while its directory is being removed."""
+    for _ in range(REMOVE_TRIES_MAX):
+        await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
+        if not await asyncio.to_thread(data_dir.exists):
+            return
+        await asyncio.sleep(0.2)
 
 
 def _new_dir() -> Path:
