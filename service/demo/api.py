@@ -5,22 +5,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import httpx
 import jwt
 import msgspec
 
 from schema.campaign import Campaign
 from schema.event import EVENTS_MAX, BatchAnswer
+from service.demo.connection import ApiRefused, Connection
 
 SETTLE_WAIT_S: Final = 120.0
-_TIMEOUT_S: Final = 150.0
 _INBOX_LIMIT: Final = 10_000
 _KID: Final = "demo"
 _TOKEN_LIFE: Final = timedelta(days=7)
-
-
-class ApiRefused(Exception):
-    """The server answered with an error, which the message tells."""
 
 
 class TillEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,8 +80,8 @@ class Api:
     """One connection to each side; calls go one after the other, so that a run can be repeated."""
 
     def __init__(self, url: str, stand_in_url: str, secret_key: str) -> None:
-        self._server = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
-        self._stand_in = httpx.Client(base_url=stand_in_url, timeout=_TIMEOUT_S)
+        self._server = Connection(url)
+        self._stand_in = Connection(stand_in_url)
         self._operator = {"authorization": f"Bearer {secret_key}", "content-type": "application/json"}
         self._phone: dict[str, str] = {}
         self._signing_secret = secret_key
@@ -101,35 +96,35 @@ class Api:
     def move_clock(self, now_s: int, *, wait: bool) -> None:
         """Moves the virtual clock; with `wait` until all that is due by then is done."""
         body = {"now": instant(now_s), "wait_s": SETTLE_WAIT_S if wait else 0.0}
-        self._send("POST", "/v1/clock", self._operator, _encode(body))
+        self._server.call("POST", "/v1/clock", self._operator, _encode(body))
 
     def let_phones_in(self) -> None:
         """Makes a publishable key, and says whose user tokens count."""
-        made = self._send("POST", "/v1/keys", self._operator, b'{"kind":"pk","scopes":[]}')
+        made = self._server.call("POST", "/v1/keys", self._operator, b'{"kind":"pk","scopes":[]}')
         self._phone = {"authorization": f"Bearer {_CREATED.decode(made).secret}", "content-type": "application/json"}
         signer = {"kid": _KID, "alg": "HS256", "secret": self._signing_secret}
-        self._send("PUT", "/v1/identity", self._operator, _encode({"mode": "required", "keys": [signer]}))
+        self._server.call("PUT", "/v1/identity", self._operator, _encode({"mode": "required", "keys": [signer]}))
 
     def upload_offers(self, table: bytes) -> None:
         """Uploads a CSV file of offers."""
         headers = {**self._operator, "content-type": "text/csv"}
-        self._send("POST", "/v1/offers/imports", headers, table)
+        self._server.call("POST", "/v1/offers/imports", headers, table)
 
     def create_campaign(self, campaign: Campaign) -> None:
         """Creates a campaign."""
-        self._send("POST", "/v1/campaigns", self._operator, _encode(campaign))
+        self._server.call("POST", "/v1/campaigns", self._operator, _encode(campaign))
 
     def register_phone(self, user_id: str, device_id: str, address: str, time_zone: str) -> None:
         """Registers a person's phone, as its app does."""
         device = {"user_id": user_id, "token": address, "platform": "android", "time_zone": time_zone}
-        self._send("PUT", f"/v1/devices/{device_id}", self._as(user_id), _encode(device))
+        self._server.call("PUT", f"/v1/devices/{device_id}", self._as(user_id), _encode(device))
 
     def report(self, events: Sequence[TillEvent], sent_at_s: int) -> int:
         """Reports events in their order, as many batches as are needed; the number accepted. Raises ApiRefused for any other answer."""
         for begin in range(0, len(events), EVENTS_MAX):
             part = events[begin : begin + EVENTS_MAX]
             body = _encode({"sent_at": instant(sent_at_s), "batch": part})
-            answer = _BATCH.decode(self._send("POST", "/v1/events", self._operator, body))
+            answer = _BATCH.decode(self._server.call("POST", "/v1/events", self._operator, body))
             if answer.accepted != len(part):
                 raise ApiRefused(f"{len(part)} events were sent and not all accepted: {answer}")
         return len(events)
@@ -137,21 +132,19 @@ class Api:
     def open_push(self, user_id: str, decision_id: UUID, occurred_at_s: int) -> None:
         """Says that a person has opened a push, as their app does."""
         body = _encode({"type": "opened", "occurred_at": instant(occurred_at_s)})
-        self._send("POST", f"/v1/decisions/{decision_id}/feedback", self._as(user_id), body)
+        self._server.call("POST", f"/v1/decisions/{decision_id}/feedback", self._as(user_id), body)
 
     def explain(self, user_id: str, decision_id: UUID) -> Explained:
         """Why this person got this deal."""
         path = f"/v1/decisions/{decision_id}/explanation"
-        return _EXPLAINED.decode(self._send("GET", path, self._as(user_id)))
+        return _EXPLAINED.decode(self._server.call("GET", path, self._as(user_id)))
 
     def new_messages(self) -> list[Received]:
         """What the phones have received since it was last asked."""
         found: list[Received] = []
         while True:
-            params = {"after": self._read_through, "limit": _INBOX_LIMIT}
-            answer = self._stand_in.get("/inbox", params=params)
-            answer.raise_for_status()
-            inbox = _INBOX.decode(answer.content)
+            path = f"/inbox?after={self._read_through}&limit={_INBOX_LIMIT}"
+            inbox = _INBOX.decode(self._stand_in.call("GET", path, {}))
             self._read_through = inbox.next
             found += inbox.messages
             if len(inbox.messages) < _INBOX_LIMIT:
@@ -164,12 +157,6 @@ class Api:
             token = jwt.encode(claims, self._signing_secret, algorithm="HS256", headers={"kid": _KID})
             self._tokens[user_id] = token
         return {**self._phone, "x-user-token": token}
-
-    def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
-        answer = self._server.request(method, path, headers=headers, content=body)
-        if not answer.is_success:
-            raise ApiRefused(f"{method} {path} answered {answer.status_code}: {answer.text[:1000]}")
-        return answer.content
 
 
 def instant(at_s: int) -> str:

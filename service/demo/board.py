@@ -52,8 +52,8 @@ class Board:
         self._began = time.monotonic()
 
     def elapsed_s(self) -> float:
-        """Real seconds since the run began."""
-        return time.monotonic() - self._began
+        """Real seconds since the run began, until it was done."""
+        return self.results.traffic.seconds if self.results else time.monotonic() - self._began
 
     def week(self) -> int:
         """The decision week that is being replayed; negative in the history."""

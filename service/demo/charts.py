@@ -65,16 +65,17 @@ def _grid(plot: _Plot) -> str:
 
 
 def funnel(steps: Sequence[tuple[str, int]]) -> str:
-    """A bar for each step with its count, and its share of the step before."""
-    most = max((count for _, count in steps), default=0) or 1
+    """A bar for each step with its count, and its share of the first: a push need not be opened to be redeemed."""
+    whole = steps[0][1] or 1
+    most = max(count for _, count in steps) or 1
     parts = []
     for place, (name, count) in enumerate(steps):
         y = 8 + 34 * place
-        before = steps[place - 1][1] if place else 0
-        share = f" ({count / before:.1%} of {steps[place - 1][0]})" if before else ""
+        width = 520 * count / most
+        share = f" ({count / whole:.1%} of {steps[0][0]})" if place else ""
         parts.append(f'<text class="strong" x="0" y="{y + 16}">{escape(name)}</text>')
-        parts.append(f'<rect class="fill" x="90" y="{y}" width="{max(520 * count / most, 1):.1f}" height="22" rx="3"/>')
-        parts.append(f'<text x="{98 + 520 * count / most:.1f}" y="{y + 16}">{count:,}{escape(share)}</text>')
+        parts.append(f'<rect class="fill" x="124" y="{y}" width="{max(width, 1):.1f}" height="22" rx="3"/>')
+        parts.append(f'<text x="{132 + width:.1f}" y="{y + 16}">{count:,}{escape(share)}</text>')
     return _svg(900, 34 * len(steps) + 10, "How many pushes reached each step", parts)
 
 

@@ -69,7 +69,13 @@ def _facts(board: Board, week: int) -> str:
 
 def _steps(board: Board) -> list[tuple[str, int]]:
     rates = board.rates()
-    return [("accepted", board.accepted), ("opened", rates.opened), ("redeemed", rates.redeemed)]
+    begun = min(max(board.week() + 1, 0), board.world.weeks)
+    return [
+        ("household-weeks", begun * board.world.households),
+        ("accepted", board.accepted),
+        ("opened", rates.opened),
+        ("redeemed", rates.redeemed),
+    ]
 
 
 def _policies(results: Results) -> str:

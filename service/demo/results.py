@@ -44,7 +44,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """What went over HTTP: events the API accepted, decisions it drew, messages the phones received, and how long it all took."""
+    """What went over HTTP: events the API accepted, decisions that reached a phone, messages the phones received, and how long it took."""
 
     events: int
     decisions: int

@@ -5,16 +5,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
-import httpx
 import xxhash
 from rich.console import Console
 
 from service.demo import data_dir, groceries, progress, references, report, results, scoring, server, world
-from service.demo.api import Api, ApiRefused
+from service.demo.api import Api
 from service.demo.board import Board, ExplainedPush
+from service.demo.connection import ApiRefused
 from service.demo.groceries import GroceriesMissing
 from service.demo.local_week import WEEKS_MAX
 from service.demo.replay import Replay
@@ -23,7 +23,7 @@ from service.demo.server import ServerFailed
 
 HOUSEHOLDS_MAX: Final = 2469
 
-_FAILURES: Final = (ApiRefused, GroceriesMissing, OSError, ServerFailed, httpx.HTTPError)
+_FAILURES: Final = (ApiRefused, GroceriesMissing, OSError, ServerFailed)
 
 
 class Options(NamedTuple):
@@ -68,7 +68,8 @@ def _demo(options: Options) -> None:
         _tell(board.results, options)
         if not options.is_headless:
             _say(f"The API goes on at {running.addresses.url}; Ctrl-C ends it.")
-            threading.Event().wait()
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
 
 
 def _replay(replay: Replay, board: Board) -> None:

@@ -10,11 +10,11 @@ POLICY_TITLES: Final = (
     "pushes",
     "no-sends",
     "opened",
+    "/push",
+    "/hh-week",
     "redeemed",
-    "opened / push",
-    "redeemed / push",
-    "opened / hh-week",
-    "redeemed / hh-week",
+    "/push",
+    "/hh-week",
 )
 COMPARISON_TITLES: Final = ("engine against", "redemptions a household-week", "opens a household-week")
 _NOTHING: Final = "none"
@@ -32,14 +32,16 @@ def comparison(span: Span) -> list[list[str]]:
 
 
 def _cells(policy: Policy) -> list[str]:
-    counts = (policy.pushes, policy.no_sends, policy.opened, policy.redeemed)
-    shares = (
-        policy.opened_per_push,
-        policy.redeemed_per_push,
-        policy.opened_per_household_week,
-        policy.redeemed_per_household_week,
-    )
-    return [*(f"{count:,}" for count in counts), *(_share(share, 2) for share in shares)]
+    return [
+        f"{policy.pushes:,}",
+        f"{policy.no_sends:,}",
+        f"{policy.opened:,}",
+        _share(policy.opened_per_push, 2),
+        _share(policy.opened_per_household_week, 2),
+        f"{policy.redeemed:,}",
+        _share(policy.redeemed_per_push, 2),
+        _share(policy.redeemed_per_household_week, 2),
+    ]
 
 
 def _share(share: float | None, digits: int) -> str:
