@@ -26,7 +26,7 @@ class Rhythm:
 
     def visited(self, hour: int, at_s: float) -> None:
         """A visit in the local hour of the week `hour` (0 to 167) at at_s, in seconds since 1970; counts once a trip."""
-        is_same_trip = self.last_s <= at_s <= self.last_s + TRIP_GAP_S
+        is_same_trip = self.last_s > 0.0 and abs(at_s - self.last_s) <= TRIP_GAP_S
         self.last_s = max(self.last_s, at_s)
         if is_same_trip:
             return

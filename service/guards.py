@@ -34,15 +34,14 @@ class Principal(NamedTuple):
     kind: KeyKind
     scopes: frozenset[str]
     user_external_id: str | None
+    identity_mode: IdentityMode
 
     def may(self, scope: str) -> bool:
         """Whether this is a secret key with `scope`, which admin implies."""
         return self.kind == "sk" and (scope in self.scopes or "admin" in self.scopes)
 
 
-def acting_user(
-    principal: Principal, user_id: str | None, anonymous_id: str | None, identity_mode: IdentityMode
-) -> PersonKey:
+def acting_user(principal: Principal, user_id: str | None, anonymous_id: str | None) -> PersonKey:
     """The person a call acts for: whom the body names, as far as the key may speak for them.
 
     A secret key speaks for anyone. A publishable key speaks, in mode `required`, for its token's user or for an
@@ -53,11 +52,11 @@ def acting_user(
     if (
         principal.kind == "pk"
         and token_user is not None
-        and (identity_mode == "optional" or user_id is anonymous_id is None)
+        and (principal.identity_mode == "optional" or user_id is anonymous_id is None)
     ):
         return PersonKey(0, token_user)
     if user_id is not None:
-        if principal.kind == "pk" and identity_mode == "required" and user_id != token_user:
+        if principal.kind == "pk" and principal.identity_mode == "required" and user_id != token_user:
             raise ApiError(
                 403, "forbidden", "A publishable key acts for a user_id only with that user's token in X-User-Token."
             )
@@ -79,12 +78,12 @@ async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str,
     if key.kind == "pk":
         if scope != SDK:
             raise ApiError(403, "forbidden", "A publishable key may not do this; use a secret key on your server.")
-        return Principal(key.key_id, key.kind, key.scopes, _user_of(access, headers))
+        return Principal(key.key_id, key.kind, key.scopes, _user_of(access, headers), access.identity_mode)
     if b"origin" in headers:
         raise ApiError(
             403, "forbidden", "A secret key must not be used in a browser; revoke it if it was shipped in one."
         )
-    principal = Principal(key.key_id, key.kind, key.scopes, None)
+    principal = Principal(key.key_id, key.kind, key.scopes, None, access.identity_mode)
     needed = (sk_scope or "admin") if scope == SDK else scope
     if not principal.may(needed):
         raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")

@@ -12,6 +12,7 @@ from service.clock import Clock, SystemClock
 from service.decision.batcher import DecisionBatcher
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
+from service.ingest.intake import Intake
 from service.routes.health import Check
 from service.settings import Settings
 from service.store import migrate
@@ -31,6 +32,7 @@ class Resources:
     access: AccessCache
     offer_ids: OfferIds
     ingest: EventBuffer
+    intake: Intake
     catalogue: CatalogueCache
     snapshot: SnapshotCache
     decisions: DecisionBatcher
@@ -59,6 +61,7 @@ class Resources:
             self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, writer.write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)
+            self.intake = Intake(self.clock, self.offer_ids, self.ingest)
             self.catalogue = CatalogueCache()
             self.snapshot = SnapshotCache(self.pool)
             watching = asyncio.create_task(self.snapshot.watch(self._dsn), name="snapshot-watch")

@@ -8,7 +8,6 @@ from service import guards
 from service.errors import ApiError, invalid_field
 from service.guards import Principal
 from service.store import zones
-from service.store.access_cache import AccessCache
 from service.store.people import USER, PersonKey
 
 _ID_CHARACTERS_MAX: Final = 128
@@ -19,16 +18,14 @@ def principal_of(request: Request[Any, Any, Any]) -> Principal:
     return request.scope["state"]["principal"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
 
 
-def person_of(
-    request: Request[Any, Any, Any], access: AccessCache, user_id: str | None, anonymous_id: str | None = None
-) -> PersonKey:
+def person_of(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None = None) -> PersonKey:
     """The person a call acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
-    return guards.acting_user(principal_of(request), user_id, anonymous_id, access.identity_mode)
+    return guards.acting_user(principal_of(request), user_id, anonymous_id)
 
 
-def owner_of(request: Request[Any, Any, Any], access: AccessCache, user_id: str) -> PersonKey:
+def owner_of(request: Request[Any, Any, Any], user_id: str) -> PersonKey:
     """The user a path names. Raises ApiError 400 for an unfit id, 403 when it is somebody else's."""
-    person = person_of(request, access, fit_id("path:user_id", user_id))
+    person = person_of(request, fit_id("path:user_id", user_id))
     if person != PersonKey(USER, user_id):
         raise ApiError(403, "forbidden", "The user token speaks for another user.")
     return person

@@ -23,7 +23,6 @@ from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
 from service.routes.caller import fit_id, person_of, principal_of
 from service.store import decisions, people
-from service.store.access_cache import AccessCache
 from service.store.decisions import LoggedDecision
 from service.store.people import PersonKey
 
@@ -43,10 +42,9 @@ class DecisionController(Controller):
         request: Request[Any, Any, Any],
         data: JSONBody[DecisionRequest],
         decisions: NamedDependency[SkipValidation[DecisionBatcher]],
-        access: NamedDependency[SkipValidation[AccessCache]],
     ) -> DecisionAnswer:
         """Decides and logs; the answer leaves when the decision is durable."""
-        person = person_of(request, access, data.user_id, data.anonymous_id)
+        person = person_of(request, data.user_id, data.anonymous_id)
         return answer_of(await decisions.submit(person, data), with_propensities=principal_of(request).kind == "sk")
 
     @get("/{decision_id:uuid}/explanation", status_code=200)
@@ -55,12 +53,11 @@ class DecisionController(Controller):
         request: Request[Any, Any, Any],
         decision_id: FromPath[UUID],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
-        access: NamedDependency[SkipValidation[AccessCache]],
         user_id: FromQuery[str | None] = None,
         anonymous_id: FromQuery[str | None] = None,
     ) -> ExplanationAnswer:
         """Why this deal, in words; with a secret key in numbers too."""
-        person = _named(request, access, user_id, anonymous_id)
+        person = _named(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
             logged = await _logged(connection, person, decision_id)
             again = await replay.redraw(connection, logged)
@@ -72,25 +69,22 @@ class DecisionController(Controller):
         request: Request[Any, Any, Any],
         decision_id: FromPath[UUID],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
-        access: NamedDependency[SkipValidation[AccessCache]],
         user_id: FromQuery[str | None] = None,
         anonymous_id: FromQuery[str | None] = None,
     ) -> ReplayAnswer:
         """Draws the decision again from what was logged and tells whether it comes out the same."""
-        person = _named(request, access, user_id, anonymous_id)
+        person = _named(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
             logged = await _logged(connection, person, decision_id)
             return replay.compare(logged, await replay.redraw(connection, logged))
 
 
-def _named(
-    request: Request[Any, Any, Any], access: AccessCache, user_id: str | None, anonymous_id: str | None
-) -> PersonKey:
+def _named(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> PersonKey:
     """The person a query names, or a user token. Raises ApiError 400 for an unfit id or nobody, 403 for somebody else's."""
     for name, text in (("user_id", user_id), ("anonymous_id", anonymous_id)):
         if text is not None:
             fit_id(f"query:{name}", text)
-    return person_of(request, access, user_id, anonymous_id)
+    return person_of(request, user_id, anonymous_id)
 
 
 async def _logged(connection: Any, key: PersonKey, decision_id: UUID) -> LoggedDecision:

@@ -12,7 +12,6 @@ from service.clock import Clock
 from service.errors import ApiError
 from service.routes.caller import check_zone, fit_id, person_of
 from service.store import devices
-from service.store.access_cache import AccessCache
 
 
 class DeviceController(Controller):
@@ -30,11 +29,10 @@ class DeviceController(Controller):
         data: JSONBody[Device],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
     ) -> Acknowledgement:
         """Registers a device with its push token, which is taken from whoever had it before."""
         check_zone(data.time_zone)
-        person = person_of(request, access, data.user_id)
+        person = person_of(request, data.user_id)
         async with pool.acquire() as connection:
             watermark = await devices.put(
                 connection, person, fit_id("path:device_id", device_id), data, await clock.now()
@@ -48,12 +46,11 @@ class DeviceController(Controller):
         device_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
         user_id: FromQuery[str | None] = None,
     ) -> None:
         """Forgets a device; with a user token user_id need not be named."""
         named = None if user_id is None else fit_id("query:user_id", user_id)
-        person = person_of(request, access, named)
+        person = person_of(request, named)
         async with pool.acquire() as connection:
             if not await devices.delete(connection, person, fit_id("path:device_id", device_id), await clock.now()):
                 raise ApiError(404, "not_found", "This user has no such device.")

@@ -7,24 +7,20 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from schema.event import BATCH_BYTES_MAX, BatchAnswer
-from service.clock import Clock
-from service.ingest import intake
-from service.ingest.buffer import EventBuffer
+from service.ingest.intake import Intake
 from service.ingest.judge import Caller
 from service.routes.caller import person_of, principal_of
-from service.store.access_cache import AccessCache
-from service.store.offer_ids import OfferIds
 
 _OPT: Final = {"scope": "sdk", "sk_scope": "ingest", "body_bytes_max": BATCH_BYTES_MAX}
 
 
-def caller_of(request: Request[Any, Any, Any], access: AccessCache) -> Caller:
+def caller_of(request: Request[Any, Any, Any]) -> Caller:
     """What the key of a request allows with events."""
     principal = principal_of(request)
     return Caller(
         is_secret=principal.kind == "sk",
         may_backfill=principal.may("ingest"),
-        acts_as=lambda user_id, anonymous_id: person_of(request, access, user_id, anonymous_id),
+        acts_as=lambda user_id, anonymous_id: person_of(request, user_id, anonymous_id),
     )
 
 
@@ -37,12 +33,7 @@ class EventController(Controller):
 
     @post(status_code=200)
     async def take(
-        self,
-        request: Request[Any, Any, Any],
-        clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
-        offer_ids: NamedDependency[SkipValidation[OfferIds]],
-        ingest: NamedDependency[SkipValidation[EventBuffer]],
+        self, request: Request[Any, Any, Any], intake: NamedDependency[SkipValidation[Intake]]
     ) -> BatchAnswer:
         """Judges every event by itself, writes the good ones, and answers after the commit.
 
@@ -50,5 +41,4 @@ class EventController(Controller):
         event_id within seven days is a duplicate. When sent_at is more than 30 s off our clock, the same difference is
         added to each occurred_at. Events older than 7 days are refused (400 days for a secret key), and those of the future.
         """
-        body = await request.body()
-        return await intake.take(body, caller_of(request, access), await clock.now(), offer_ids, ingest)
+        return await intake.take(await request.body(), caller_of(request))

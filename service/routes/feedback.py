@@ -14,7 +14,6 @@ from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
 from service.routes.caller import person_of, principal_of
 from service.store import feedback
-from service.store.access_cache import AccessCache
 from service.store.feedback import Answered, NoSuchDecision, NoSuchSlot
 
 
@@ -33,7 +32,6 @@ class FeedbackController(Controller):
         data: JSONBody[Feedback],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
     ) -> Response[FeedbackAnswer]:
         """Applies an answer before it returns: a thumbs_down is for ever, a not_now holds 14 days, opted_out ends push.
 
@@ -42,7 +40,7 @@ class FeedbackController(Controller):
         kind = CODES[data.type]
         if kind is EventType.REDEEMED and principal_of(request).kind != "sk":
             raise ApiError(403, "forbidden", "A redemption is told by the till, with a secret key.")
-        person = person_of(request, access, data.user_id, data.anonymous_id)
+        person = person_of(request, data.user_id, data.anonymous_id)
         now = await clock.now()
         answered = Answered(decision_id, data.slot, kind, data.occurred_at, now)
 

@@ -18,7 +18,7 @@ from service.routes.acting import act_once
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class _Refused(Exception):  # noqa: N818 - undoes the transaction, and never leaves this module
+class _Refused(Exception):
     def __init__(self, report: ImportReport) -> None:
         self.report = report
 

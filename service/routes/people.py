@@ -16,7 +16,6 @@ from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
 from service.routes.caller import check_zone, owner_of, person_of
 from service.store import identify, preferences
-from service.store.access_cache import AccessCache
 from service.store.identify import Profile, TraitsTooLarge
 from service.store.merge import MergeState
 from service.store.offer_ids import OfferIds
@@ -42,7 +41,6 @@ class IdentifyController(Controller):
         data: JSONBody[Identify],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
         merge_state: NamedDependency[SkipValidation[MergeState]],
     ) -> Response[Acknowledgement]:
         """Merges traits key by key. With both ids all that is known of the anonymous one becomes the user's:
@@ -50,7 +48,7 @@ class IdentifyController(Controller):
         history, devices, thumbs-downs and snoozes united, and of opt-outs, mutes and consent the stricter.
         """
         check_zone(data.time_zone)
-        person = person_of(request, access, data.user_id, data.anonymous_id)
+        person = person_of(request, data.user_id, data.anonymous_id)
         known = person.external_id if person.kind == USER else None
         profile = Profile(data.time_zone, data.locale, data.birth_date, data.traits)
         now = await clock.now()
@@ -81,10 +79,9 @@ class UserController(Controller):
         user_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
     ) -> Preferences:
         """Offers never to be shown, offers not to be shown now, and silence."""
-        found = await preferences.read(pool, owner_of(request, access, user_id), await clock.now())
+        found = await preferences.read(pool, owner_of(request, user_id), await clock.now())
         return _known(found)
 
     @patch("/preferences", status_code=200)
@@ -95,11 +92,10 @@ class UserController(Controller):
         data: JSONBody[PreferencesPatch],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
         offer_ids: NamedDependency[SkipValidation[OfferIds]],
     ) -> Preferences:
         """Adds or undoes vetoes, ends snoozes, mutes until an instant; counts in the very next decision."""
-        key = owner_of(request, access, user_id)
+        key = owner_of(request, user_id)
         is_mute_named = data.muted_until is not msgspec.UNSET
         wishes = Wishes(
             add_vetoes=await _ids(offer_ids, data.add_vetoes, "/add_vetoes"),
@@ -117,10 +113,9 @@ class UserController(Controller):
         request: Request[Any, Any, Any],
         user_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
-        access: NamedDependency[SkipValidation[AccessCache]],
     ) -> Consent:
         """What the person allows."""
-        return _known(await preferences.read_consent(pool, owner_of(request, access, user_id)))
+        return _known(await preferences.read_consent(pool, owner_of(request, user_id)))
 
     @patch("/consent", status_code=200)
     async def change_consent(
@@ -130,10 +125,9 @@ class UserController(Controller):
         data: JSONBody[ConsentPatch],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
-        access: NamedDependency[SkipValidation[AccessCache]],
     ) -> Consent:
         """Gives or withdraws consent; push given anew ends an opt-out."""
-        key = owner_of(request, access, user_id)
+        key = owner_of(request, user_id)
         async with pool.acquire() as connection:
             return await preferences.change_consent(
                 connection, key, push=data.push, personalization=data.personalization, now=await clock.now()

@@ -134,7 +134,7 @@ class H2Server:
     async def wait_for(self, body: bytes, count: int = 1) -> None:
         """Until `count` whole bodies that begin so have come."""
         async with asyncio.timeout(5):
-            while sum(seen.startswith(body) for seen in self.seen.bodies) < count:  # noqa: ASYNC110  a test may look twice
+            while sum(seen.startswith(body) for seen in self.seen.bodies) < count:
                 await asyncio.sleep(0.01)
 
     async def __aexit__(

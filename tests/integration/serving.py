@@ -54,7 +54,7 @@ async def serving(dsn: str, *routes: ControllerRouterHandler, **settings: Any) -
         config = uvicorn.Config(app, log_config=None, lifespan="on", loop="asyncio", http="httptools", ws="none")
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not running.done():  # noqa: ASYNC110 - uvicorn has no event for it
+        while not server.started and not running.done():
             await asyncio.sleep(0.005)
         try:
             async with Api(app, resources, listener.getsockname()[1]) as api:

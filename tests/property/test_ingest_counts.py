@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schema.event import BatchAnswer
-from service.ingest import intake, writer
+from service.ingest import writer
 from service.ingest.buffer import EventBuffer
+from service.ingest.intake import Intake
 from service.ingest.judge import Caller
 from service.store.offer_ids import OfferIds
 from service.store.people import ANONYMOUS, USER, PersonKey
@@ -59,6 +60,11 @@ def body_of(events: list[Any], run: int) -> bytes:
     return msgspec.json.encode({"sent_at": NOW, "batch": named})
 
 
+class _Stopped:
+    async def now(self) -> datetime:
+        return NOW
+
+
 async def state(pool: asyncpg.Pool) -> list[Any]:
     tables = ("users", "identities", "events", "event_keys", "event_log", "tags")
     return [
@@ -71,10 +77,10 @@ def test_every_event_is_counted_once_and_resending_is_harmless(database: str) ->
     with asyncio.Runner() as runner:
         pool = runner.run(open_pool(database, 2))
         buffer = EventBuffer(pool, 20_000, writer.write)
-        offers = OfferIds(pool)
+        intake = Intake(_Stopped(), OfferIds(pool), buffer)
 
         async def take(body: bytes) -> BatchAnswer:
-            return await intake.take(body, CALLER, NOW, offers, buffer)
+            return await intake.take(body, CALLER)
 
         async def send_twice(body: bytes, sent: int) -> None:
             first = await take(body)

@@ -10,8 +10,8 @@ from service.guards import Principal, acting_user, refuse_open_routes
 from service.store.people import PersonKey
 
 
-def principal(kind: KeyKind, token_user: str | None = None) -> Principal:
-    return Principal(uuid.UUID(int=1), kind, frozenset({"ingest"} if kind == "sk" else ()), token_user)
+def principal(kind: KeyKind, mode: IdentityMode, token_user: str | None = None) -> Principal:
+    return Principal(uuid.UUID(int=1), kind, frozenset({"ingest"} if kind == "sk" else ()), token_user, mode)
 
 
 ANN, BOB, DEVICE = PersonKey(0, "ann"), PersonKey(0, "bob"), PersonKey(1, "device")
@@ -19,9 +19,9 @@ ANN, BOB, DEVICE = PersonKey(0, "ann"), PersonKey(0, "bob"), PersonKey(1, "devic
 
 @pytest.mark.parametrize("mode", ["disabled", "optional", "required"])
 def test_a_secret_key_acts_for_anyone(mode: IdentityMode) -> None:
-    assert acting_user(principal("sk"), "ann", None, mode) == ANN
-    assert acting_user(principal("sk"), "ann", "device", mode) == ANN
-    assert acting_user(principal("sk"), None, "device", mode) == DEVICE
+    assert acting_user(principal("sk", mode), "ann", None) == ANN
+    assert acting_user(principal("sk", mode), "ann", "device") == ANN
+    assert acting_user(principal("sk", mode), None, "device") == DEVICE
 
 
 @pytest.mark.parametrize(
@@ -46,27 +46,27 @@ def test_a_secret_key_acts_for_anyone(mode: IdentityMode) -> None:
 def test_a_publishable_key_acts_as_far_as_the_mode_lets_it(
     mode: IdentityMode, token_user: str | None, user_id: str | None, anonymous_id: str | None, person: PersonKey | None
 ) -> None:
-    caller = principal("pk", token_user)
+    caller = principal("pk", mode, token_user)
     if person is not None:
-        assert acting_user(caller, user_id, anonymous_id, mode) == person
+        assert acting_user(caller, user_id, anonymous_id) == person
         return
     with pytest.raises(ApiError) as caught:
-        acting_user(caller, user_id, anonymous_id, mode)
+        acting_user(caller, user_id, anonymous_id)
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
 
 
 def test_nobody_named_is_a_mistake_of_the_body() -> None:
     with pytest.raises(ApiError) as caught:
-        acting_user(principal("sk"), None, None, "required")
+        acting_user(principal("sk", "required"), None, None)
     assert caught.value.status == 400
 
 
 def test_admin_implies_every_scope_and_a_publishable_key_has_none() -> None:
-    admin = principal("sk")._replace(scopes=frozenset({"admin"}))
+    admin = principal("sk", "required")._replace(scopes=frozenset({"admin"}))
     assert admin.may("ingest")
     assert admin.may("reports")
-    assert not principal("sk").may("reports")
-    assert not principal("pk")._replace(scopes=frozenset({"admin"})).may("ingest")
+    assert not principal("sk", "required").may("reports")
+    assert not principal("pk", "required")._replace(scopes=frozenset({"admin"})).may("ingest")
 
 
 @pytest.mark.parametrize("opt", [{}, {"scope": "anyone"}, {"scope": None}, {"scope": "sdk", "sk_scope": "public"}])

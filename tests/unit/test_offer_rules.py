@@ -93,7 +93,7 @@ def test_other_deep_links_are_refused(link: str) -> None:
 
 
 def test_all_errors_are_told_at_once_and_rules_across_bad_fields_are_passed_over() -> None:
-    bad = found(starts_at=datetime(2026, 1, 2), ends_at=DAY, offer_id="ä", min_age=-1)  # noqa: DTZ001 - the missing zone is the case
+    bad = found(starts_at=datetime(2026, 1, 2), ends_at=DAY, offer_id="ä", min_age=-1)
     assert bad == [("/offer_id", "invalid"), ("/starts_at", "offset_missing"), ("/min_age", "out_of_range")]
 
 
