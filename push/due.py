@@ -15,12 +15,13 @@ from schema.campaign import StoredCampaign
 BATCH_ROWS: Final = 500
 _CAMPAIGNS_MAX: Final = 1_000
 
-# What a crash could undo is drawn again. Nothing has left then: the claim waits for the disk, and the log is flushed in order.
-_NEED_NOT_WAIT: Final = "set local synchronous_commit to off"
-
 
 class DueDrawer:
-    """Turns planned rows into ready ones, or into silence; a crash leaves a row either planned or drawn and logged."""
+    """Turns planned rows into ready ones, or into silence; a crash leaves a row either planned or drawn and logged.
+
+    The pool's commits need not wait for the disk: what a crash undoes is drawn again, and nothing has left then, since the claim
+    does wait and PostgreSQL's log is flushed in order.
+    """
 
     def __init__(self, pool: Any, decider: Decider, seed: bytes) -> None:
         self._pool = pool
@@ -32,15 +33,13 @@ class DueDrawer:
         """Draws all that is due; the number of rows drawn."""
         total = 0
         async with self._pool.acquire() as connection:
-            while await outbox.has_due(connection, now):
+            while True:
                 async with connection.transaction():
-                    await connection.execute(_NEED_NOT_WAIT)
                     rows = await outbox.due(connection, now, BATCH_ROWS)
                     await self._draw(connection, rows, now)
                 total += len(rows)
                 if len(rows) < BATCH_ROWS:
-                    break
-        return total
+                    return total
 
     async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime) -> None:
         settled = [_stopped(row) for row in rows if row.has_ended or row.is_late]

@@ -70,10 +70,6 @@ _PLAN: Final = """
            as t(u, o, b, s, l, e, m)
     on conflict do nothing
 """
-_HAS_DUE: Final = """
-    select exists (select 1 from outbox o join campaigns c using (campaign_id)
-                    where o.state = 0 and o.send_at <= $1 and c.status <> 'paused')
-"""
 # The person is held so that a merge cannot take the row elsewhere while the decision is logged under this id.
 _DUE: Final = """
     select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, c.status = 'ended', o.send_until <= $1
@@ -133,11 +129,6 @@ async def plan(connection: Any, campaign: StoredCampaign, occurrence: datetime, 
     columns = [list(column) for column in zip(*rows, strict=True)]
     done = await connection.execute(_PLAN, campaign.id, occurrence.replace(tzinfo=UTC), int(Channel.PUSH), *columns)
     return int(done.rpartition(" ")[2])
-
-
-async def has_due(connection: Any, now: datetime) -> bool:
-    """Whether some planned row's moment has come."""
-    return bool(await connection.fetchval(_HAS_DUE, now))
 
 
 async def due(connection: Any, now: datetime, rows_max: int) -> list[DueRow]:

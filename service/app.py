@@ -80,6 +80,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "catalogue": lambda: resources.catalogue,
         "clock": lambda: resources.clock,
         "decisions": lambda: resources.decisions,
+        "hand": lambda: resources.hand,
         "intake": lambda: resources.intake,
         "merge_state": lambda: merged_state.merged,
         "offer_ids": lambda: resources.offer_ids,

@@ -21,7 +21,7 @@ from service.store.catalogue import CatalogueCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.offer_ids import OfferIds
 from service.store.pool import open_pool
-from service.store.virtual_clock import VirtualClock
+from service.store.virtual_clock import ClockHand, VirtualClock
 
 
 class Resources:
@@ -29,6 +29,7 @@ class Resources:
 
     pool: asyncpg.Pool
     clock: Clock
+    hand: ClockHand
     access: AccessCache
     offer_ids: OfferIds
     ingest: EventBuffer
@@ -55,6 +56,10 @@ class Resources:
             self.pool = await open_pool(self._dsn, self.settings.pool_max)
             stack.push_async_callback(self.pool.close)
             self.clock = VirtualClock(self.pool) if self.settings.is_virtual_clock else SystemClock()
+            if self.settings.is_virtual_clock:
+                self.hand = ClockHand(self.pool, self._dsn)
+                await self.hand.open()
+                stack.push_async_callback(self.hand.close)
             self.access = AccessCache(self.pool)
             await self.access.load()
             self.offer_ids = OfferIds(self.pool)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from push import agenda
 from push.channel import Channel
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
@@ -39,6 +40,7 @@ class Worker:
     """Everything that happens without being asked. Any number may run; ticks run on the one that leads."""
 
     pool: asyncpg.Pool
+    quick_pool: asyncpg.Pool
 
     def __init__(self, settings: Settings, dsn: str, channel: Channel) -> None:
         self._settings = settings
@@ -56,6 +58,8 @@ class Worker:
         async with AsyncExitStack() as stack:
             self.pool = await open_pool(self._dsn, self._settings.pool_max)
             stack.push_async_callback(self.pool.close)
+            self.quick_pool = await open_pool(self._dsn, self._settings.pool_max, waits_for_disk=False)
+            stack.push_async_callback(self.quick_pool.close)
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
             self._compose()
@@ -71,10 +75,10 @@ class Worker:
         seed = self._settings.seed.encode()
         catalogue = CatalogueCache()
         self.snapshot = SnapshotCache(self.pool)
-        self.learner = Learner(self.pool, catalogue)
+        self.learner = Learner(self.quick_pool, catalogue)
         self.composer = Composer(self.pool)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
-        self.drawer = DueDrawer(self.pool, PipelineDecider(catalogue, self.snapshot), seed)
+        self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
 
     async def settle(self, now: datetime) -> None:
@@ -83,8 +87,11 @@ class Worker:
         if now.date() != self._day:
             self._day = now.date()
             await self._begin_day(now)
-        await self.planner.plan_due(now)
-        await self.push(now)
+        due = await agenda.look(self.pool, now)
+        if due.has_to_plan:
+            await self.planner.plan_due(now)
+            due = await agenda.look(self.pool, now)
+        await self._push(due, now)
 
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
@@ -108,7 +115,12 @@ class Worker:
     async def push(self, now: datetime) -> None:
         """Draws what is due and sends what is ready."""
         if self.snapshot.current is not None:
+            await self._push(await agenda.look(self.pool, now), now)
+
+    async def _push(self, due: agenda.Agenda, now: datetime) -> None:
+        if due.has_to_draw:
             await self.drawer.draw_due(now)
+        if due.has_to_draw or due.has_to_send:
             await self.dispatcher.dispatch(now)
 
     async def _every(self, seconds: float, clock: Clock, work: Callable[[datetime], Awaitable[Any]]) -> None:

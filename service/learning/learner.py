@@ -25,8 +25,6 @@ BATCHES_MAX: Final = 32
 WAKE_S: Final = 1.0
 FUTILE_PASSES_MAX: Final = 100
 
-# Losing a commit in a crash loses its place in the log too, and the pass is made again: there is no need to wait for the disk.
-_QUICKLY: Final = "set local synchronous_commit = off"
 _LOG: Final = logger("learner")
 
 
@@ -35,7 +33,10 @@ class _Overtaken(Exception):
 
 
 class Learner:
-    """Counts the log. Any number may run: of two that count the same entries one commits, the other rolls back."""
+    """Counts the log. Any number may run: of two that count the same entries one commits, the other rolls back.
+
+    The pool's commits need not wait for the disk: a commit lost in a crash loses its place in the log too, and is made again.
+    """
 
     def __init__(self, pool: Any, catalogue: CatalogueCache) -> None:
         self._pool = pool
@@ -62,7 +63,6 @@ class Learner:
         return counted
 
     async def _fold(self, connection: Any, ours: Books, batches: Sequence[LogBatch], now: datetime) -> int:
-        await connection.execute(_QUICKLY)
         people = await user_state.hold(connection, {entry.user_id for batch in batches for entry in batch.entries})
         # Of somebody who was erased nothing is learned any more.
         facts = [

@@ -28,8 +28,10 @@ class PipelineDecider:
         model = self._snapshot.current
         if model is None:
             raise RuntimeError("no snapshot has been loaded: nothing can be decided yet")
-        people = await decision_people.by_id(connection, [one.user_id for one in due])
-        catalogue = await self._catalogue.refresh(connection)
+        people, version = await decision_people.by_id(connection, [one.user_id for one in due])
+        catalogue = self._catalogue.current
+        if version != catalogue.version:
+            catalogue = await self._catalogue.refresh(connection)
         candidates = _candidates(campaign, catalogue)
         asked = [(_ask(campaign, one, candidates), people[one.user_id]) for one in due]
         return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]

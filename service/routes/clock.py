@@ -12,6 +12,7 @@ from msgspec import Meta
 from schema.base import Incoming, Kept
 from service.errors import ApiError
 from service.store import virtual_clock
+from service.store.virtual_clock import ClockHand
 
 
 class ClockMove(Incoming, frozen=True):
@@ -38,34 +39,23 @@ class ClockController(Controller):
     @get(status_code=200)
     async def show(self, pool: NamedDependency[SkipValidation[asyncpg.Pool]]) -> ClockState:
         """The virtual present; 404 before it is first set."""
-        return await _state(pool)
+        state = await virtual_clock.read(pool)
+        if state is None:
+            raise ApiError(404, "not_found", "The virtual clock has not been set.")
+        return _shown(state)
 
     @post(status_code=200)
-    async def move(self, data: JSONBody[ClockMove], pool: NamedDependency[SkipValidation[asyncpg.Pool]]) -> ClockState:
+    async def move(self, data: JSONBody[ClockMove], hand: NamedDependency[SkipValidation[ClockHand]]) -> ClockState:
         """Sets the clock, then only moves it forward, and waits for the worker; with wait_s 0 it does not wait."""
-        async with pool.acquire() as connection:
-            await virtual_clock.start(connection, data.now)
-            if not await virtual_clock.advance(connection, data.now):
-                raise ApiError(409, "conflict", "The clock cannot be moved back.")
-            if data.wait_s:
-                await _wait_until_settled(connection, data)
-            return await _state(connection)
+        try:
+            state = await hand.move(data.now, data.wait_s)
+        except TimeoutError:
+            detail = f"The worker had not done all that was due within {data.wait_s:g} s; the clock has moved."
+            raise ApiError(503, "unavailable", detail, retry_after_s=1) from None
+        if state is None:
+            raise ApiError(409, "conflict", "The clock cannot be moved back.")
+        return _shown(state)
 
 
-async def _wait_until_settled(connection: asyncpg.Connection, data: ClockMove) -> None:
-    waiter = virtual_clock.SettledWaiter(connection)
-    await waiter.open()
-    try:
-        await waiter.wait(data.now, data.wait_s)
-    except TimeoutError:
-        detail = f"The worker had not done all that was due within {data.wait_s:g} s; the clock has moved."
-        raise ApiError(503, "unavailable", detail, retry_after_s=1) from None
-    finally:
-        await connection.reset()  # ends the listening
-
-
-async def _state(connection: asyncpg.Pool | asyncpg.Connection) -> ClockState:
-    state = await virtual_clock.read(connection)
-    if state is None:
-        raise ApiError(404, "not_found", "The virtual clock has not been set.")
-    return ClockState(now=state[0], settled_at=state[1])
+def _shown(state: virtual_clock.ClockState) -> ClockState:
+    return ClockState(now=state.now_at, settled_at=state.settled_at)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from service.store.people import PersonKey
 
@@ -19,7 +19,7 @@ _BY_KEY: Final = """
       left join user_state s on s.user_id = u.user_id
 """
 _BY_ID: Final = """
-    select u.user_id, u.version,
+    select (select version from catalogue_head), u.user_id, u.version,
            coalesce(u.time_zone, (select d.time_zone from devices d
                                    where d.user_id = u.user_id and d.time_zone is not null
                                    order by d.last_seen_at desc limit 1)),
@@ -49,14 +49,17 @@ class DecisionPerson(NamedTuple):
     tastes: bytes | None
 
 
-class DecisionPeople(NamedTuple):
+K = TypeVar("K")
+
+
+class DecisionPeople(NamedTuple, Generic[K]):
     """The people of a batch, and the version the catalogue has; None when nobody was found."""
 
-    people: dict[PersonKey, DecisionPerson]
+    people: dict[K, DecisionPerson]
     catalogue_version: int | None
 
 
-async def by_key(connection: Any, keys: Collection[PersonKey]) -> DecisionPeople:
+async def by_key(connection: Any, keys: Collection[PersonKey]) -> DecisionPeople[PersonKey]:
     """The people an app names; who is not known is missing from the answer."""
     rows = await connection.fetch(_BY_KEY, [key.kind for key in keys], [key.external_id for key in keys])
     return DecisionPeople(
@@ -64,6 +67,7 @@ async def by_key(connection: Any, keys: Collection[PersonKey]) -> DecisionPeople
     )
 
 
-async def by_id(connection: Any, user_ids: Sequence[int]) -> dict[int, DecisionPerson]:
+async def by_id(connection: Any, user_ids: Sequence[int]) -> DecisionPeople[int]:
     """The people of our own ids."""
-    return {row[0]: DecisionPerson(*row) for row in await connection.fetch(_BY_ID, user_ids)}
+    rows = await connection.fetch(_BY_ID, user_ids)
+    return DecisionPeople({row[1]: DecisionPerson(*row[1:]) for row in rows}, rows[0][0] if rows else None)

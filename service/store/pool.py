@@ -28,8 +28,8 @@ async def _leave(connection: Any) -> None:
     """By default asyncpg spends a round trip a release on undoing session state, of which we make none."""
 
 
-async def open_pool(dsn: str, size_max: int) -> asyncpg.Pool:
-    """Opens a pool of at most `size_max` connections."""
+async def open_pool(dsn: str, size_max: int, *, waits_for_disk: bool = True) -> asyncpg.Pool:
+    """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash."""
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -37,5 +37,10 @@ async def open_pool(dsn: str, size_max: int) -> asyncpg.Pool:
         init=prepare,
         reset=_leave,
         command_timeout=30,
-        server_settings={"application_name": "welltimed", "timezone": "UTC", "lock_timeout": "10s"},
+        server_settings={
+            "application_name": "welltimed",
+            "timezone": "UTC",
+            "lock_timeout": "10s",
+            "synchronous_commit": "on" if waits_for_disk else "off",
+        },
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -17,17 +17,27 @@ SETTLED_CHANNEL: Final = "virtual_clock_settled"
 # A virtual instant need not survive a crash of the machine: its commits do not wait for the disk.
 _NOW: Final = "select now_at from virtual_clock"
 _READ: Final = "select now_at, settled_at from virtual_clock"
-_START: Final = """
-    insert into virtual_clock (now_at, settled_at) values ($1, $1) on conflict (singleton) do nothing
-"""
 _ADVANCE: Final = """
-    with moved as (update virtual_clock set now_at = $1 where now_at <= $1 returning now_at)
-    select pg_notify('virtual_clock', ''), now_at, set_config('synchronous_commit', 'off', true) from moved
+    with moved as (
+        insert into virtual_clock (now_at, settled_at) values ($1, $1)
+        on conflict (singleton) do update set now_at = excluded.now_at where virtual_clock.now_at <= excluded.now_at
+        returning now_at, settled_at
+    )
+    select now_at, settled_at, pg_notify('virtual_clock', ''), set_config('synchronous_commit', 'off', true) from moved
 """
 _SETTLE: Final = """
-    with done as (update virtual_clock set settled_at = $1 where settled_at < $1 returning 1)
-    select pg_notify('virtual_clock_settled', ''), set_config('synchronous_commit', 'off', true) from done
+    with done as (
+        update virtual_clock set settled_at = greatest(settled_at, $1) returning now_at
+    )
+    select now_at, pg_notify('virtual_clock_settled', ''), set_config('synchronous_commit', 'off', true) from done
 """
+
+
+class ClockState(NamedTuple):
+    """The virtual present, and the instant up to which the worker has done all there was to do."""
+
+    now_at: datetime
+    settled_at: datetime
 
 
 class VirtualClock:
@@ -44,54 +54,67 @@ class VirtualClock:
         return now  # type: ignore[no-any-return] # asyncpg is untyped
 
 
-async def start(connection: Any, at: datetime) -> None:
-    """Sets the clock unless it has been set."""
-    await connection.execute(_START, at)
+async def advance(connection: Any, to: datetime) -> ClockState | None:
+    """Sets the clock, or moves it forward and wakes the worker; None when that would move it back."""
+    row = await connection.fetchrow(_ADVANCE, to)
+    return ClockState(row[0], row[1]) if row else None
 
 
-async def advance(connection: Any, to: datetime) -> bool:
-    """Moves the clock forward and wakes the worker; False when that would move it back."""
-    return await connection.fetchrow(_ADVANCE, to) is not None
-
-
-async def read(connection: Any) -> tuple[datetime, datetime] | None:
-    """The present, and the instant up to which the worker has done all there was to do."""
+async def read(connection: Any) -> ClockState | None:
+    """The state of the clock; None before it was set."""
     row = await connection.fetchrow(_READ)
-    return (row[0], row[1]) if row else None
+    return ClockState(*row) if row else None
 
 
-async def settle(connection: Any, at: datetime) -> None:
-    """The worker says that everything due by `at` is done."""
-    await connection.execute(_SETTLE, at)
+async def settle(connection: Any, at: datetime) -> datetime:
+    """The worker says that everything due by `at` is done; the present, which may have moved on."""
+    return await connection.fetchval(_SETTLE, at)  # type: ignore[no-any-return] # asyncpg is untyped
 
 
-class SettledWaiter:
-    """Waits for the worker on a connection of its own that listens."""
+class ClockHand:
+    """Moves the clock and waits for the worker: told on a connection that listens, looking again now and then in case that is lost."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._event = asyncio.Event()
+    def __init__(self, pool: Any, dsn: str) -> None:
+        self._pool = pool
+        self._dsn = dsn
+        self._told: set[asyncio.Event] = set()
+        self._listening: asyncpg.Connection | None = None
 
     async def open(self) -> None:
         """Begins to listen."""
-        await self._connection.add_listener(SETTLED_CHANNEL, lambda *_: self._event.set())
+        self._listening = await asyncpg.connect(self._dsn)
+        await self._listening.add_listener(SETTLED_CHANNEL, self._tell)
 
-    async def wait(self, at: datetime, timeout_s: float) -> None:
-        """Returns when everything due by `at` is done.
+    async def close(self) -> None:
+        """Ends the connection."""
+        if self._listening is not None:
+            await self._listening.close()
+
+    def _tell(self, *_: Any) -> None:
+        for event in self._told:
+            event.set()
+
+    async def move(self, to: datetime, timeout_s: float) -> ClockState | None:
+        """Moves the clock and returns when everything due by then is done (with timeout_s 0 at once); None when that would move it back.
 
         Raises:
-            TimeoutError: it was not done within timeout_s.
+            TimeoutError: it was not done within timeout_s; the clock has moved.
         """
-        async with asyncio.timeout(timeout_s):
-            while True:
-                self._event.clear()
-                state = await read(self._connection)
-                if state is not None and state[1] >= at:
-                    return
-                try:
-                    await asyncio.wait_for(self._event.wait(), LOST_NOTICE_S)
-                except TimeoutError:
-                    continue
+        if not timeout_s:
+            return await advance(self._pool, to)
+        told = asyncio.Event()
+        self._told.add(told)
+        try:
+            async with asyncio.timeout(timeout_s):
+                state = await advance(self._pool, to)
+                while state is not None and state.settled_at < to:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(told.wait(), LOST_NOTICE_S)
+                    told.clear()
+                    state = await read(self._pool)
+                return state
+        finally:
+            self._told.discard(told)
 
 
 async def follow(dsn: str, do_all: Callable[[datetime], Awaitable[None]], stop: asyncio.Event) -> None:
@@ -103,10 +126,9 @@ async def follow(dsn: str, do_all: Callable[[datetime], Awaitable[None]], stop: 
         while not stop.is_set():
             moved.clear()
             state = await read(connection)
-            if state is not None and state[1] < state[0]:
-                await do_all(state[0])
-                await settle(connection, state[0])
-                continue
+            while state is not None and state.settled_at < state.now_at and not stop.is_set():
+                await do_all(state.now_at)
+                state = ClockState(await settle(connection, state.now_at), state.now_at)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), LOST_NOTICE_S)
     finally:

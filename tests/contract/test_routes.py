@@ -48,7 +48,7 @@ async def status(api: Api, operation: Operation, headers: dict[str, str]) -> int
 
 async def test_every_route_denies_by_default(database: str) -> None:
     async with serving(database, is_virtual_clock=True) as api:
-        await virtual_clock.start(api.resources.pool, NOW)
+        await virtual_clock.advance(api.resources.pool, NOW)
         pk = await api.key("pk")
         wrong_token = pk | {"X-User-Token": "not.a.token"}
         secret = {scope: await api.key("sk", scope) for scope in sorted(SECRET_SCOPES)}  # type: ignore[arg-type] # a set of str

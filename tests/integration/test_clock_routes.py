@@ -37,7 +37,7 @@ async def test_the_clock_is_set_moved_and_never_moved_back(database: str) -> Non
 async def test_it_waits_for_the_worker(database: str, connection: asyncpg.Connection) -> None:
     async with serving(database, is_virtual_clock=True) as api:
         admin = await api.key("sk", "admin")
-        await virtual_clock.start(connection, NOW)
+        await virtual_clock.advance(connection, NOW)
         late = await api.post("/v1/clock", json={"now": LATER.isoformat(), "wait_s": 0.1}, headers=admin)
         assert (late.status_code, late.json()["code"]) == (503, "unavailable")
         body = {"now": LATER.isoformat(), "wait_s": 10}

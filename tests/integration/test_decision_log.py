@@ -103,7 +103,7 @@ def fits(observed: list[int], probabilities: list[float]) -> bool:
 
 async def test_propensities_are_frequencies_and_every_decision_is_drawn_again(world: World) -> None:
     ids = [row[0] for row in await world.connection.fetch("select user_id from users")]
-    people = list((await decision_people.by_id(world.connection, ids)).values())
+    people = list((await decision_people.by_id(world.connection, ids)).people.values())
     logged = await decide(world, people, ROUNDS)
     assert len(logged) == 2 * 4 * ROUNDS == 10_000
     groups: dict[tuple[int, int], list[LoggedDecision]] = {}
@@ -153,7 +153,7 @@ def check_frequencies(world: World, logged: list[LoggedDecision], *, is_push: bo
 
 
 async def test_a_decision_is_drawn_again_after_catalogue_and_snapshot_have_moved_on(world: World) -> None:
-    people = list((await decision_people.by_id(world.connection, [1, 2, 3, 4])).values())
+    people = list((await decision_people.by_id(world.connection, [1, 2, 3, 4])).people.values())
     logged = await decide(world, people, 2)
     await offers.create(world.connection, offer("new", ["tag1", "brand-new"]), NOW)
     await offers.delete(world.connection, "deal-001")
@@ -163,7 +163,7 @@ async def test_a_decision_is_drawn_again_after_catalogue_and_snapshot_have_moved
 
 
 async def test_what_was_logged_wrongly_is_told(world: World) -> None:
-    people = list((await decision_people.by_id(world.connection, [2])).values())
+    people = list((await decision_people.by_id(world.connection, [2])).people.values())
     (push, *_) = await decide(world, people, 1)
     for change, difference in (
         ({"pmf_sha256": b"x"}, "pmf"),

@@ -80,7 +80,7 @@ def test_a_run_adds_up_and_the_same_salt_gives_the_same(place: Path) -> None:
 def test_a_run_killed_in_the_middle_starts_again_cleanly(place: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(place)}
     with subprocess.Popen(command(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
-        log = _appears(place, "server/stand-in-account.json")
+        log = _appears(place, "server/postgres")
         time.sleep(4)  # somewhere in the middle of the replay
         killed.send_signal(signal.SIGKILL)
     left = log.parent.parent
