@@ -37,6 +37,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "max_wal_size": "2GB",
         "wal_compression": "on",
         "jit": "off",
+        "autovacuum_naptime": "5s",  # a young database grows from nothing: its plans must not be those of empty tables for long
         "max_connections": "100",
         "timezone": "UTC",
         "log_timezone": "UTC",
