@@ -74,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: str = ""
     """Goes into every random bit of planning: two installations with the same people do not draw alike."""
     is_virtual_clock: bool = False
-    """Time comes from a row of the database (demo and tests only)."""
+    """Time comes from a row of the database (demo and tests only); commits then do not wait for the disk."""
 
 
 def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

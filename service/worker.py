@@ -56,7 +56,9 @@ class Worker:
     async def run(self) -> None:
         """Works until stopped."""
         async with AsyncExitStack() as stack:
-            self.pool = await open_pool(self._dsn, self._settings.pool_max)
+            self.pool = await open_pool(
+                self._dsn, self._settings.pool_max, waits_for_disk=not self._settings.is_virtual_clock
+            )
             stack.push_async_callback(self.pool.close)
             self.quick_pool = await open_pool(self._dsn, self._settings.pool_max, waits_for_disk=False)
             stack.push_async_callback(self.quick_pool.close)

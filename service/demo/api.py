@@ -77,10 +77,11 @@ _EXPLAINED: Final = msgspec.json.Decoder(Explained)
 
 
 class Api:
-    """One connection to each side; calls go one after the other, so that a run can be repeated."""
+    """A connection for the tills, one for the phones and one to the stand-in: calls on each go one after the other."""
 
     def __init__(self, url: str, stand_in_url: str, secret_key: str) -> None:
         self._server = Connection(url)
+        self._phones = Connection(url)
         self._stand_in = Connection(stand_in_url)
         self._operator = {"authorization": f"Bearer {secret_key}", "content-type": "application/json"}
         self._phone: dict[str, str] = {}
@@ -89,8 +90,9 @@ class Api:
         self._read_through = 0
 
     def close(self) -> None:
-        """Closes both connections."""
+        """Closes the connections."""
         self._server.close()
+        self._phones.close()
         self._stand_in.close()
 
     def move_clock(self, now_s: int, *, wait: bool) -> None:
@@ -117,7 +119,7 @@ class Api:
     def register_phone(self, user_id: str, device_id: str, address: str, time_zone: str) -> None:
         """Registers a person's phone, as its app does."""
         device = {"user_id": user_id, "token": address, "platform": "android", "time_zone": time_zone}
-        self._server.call("PUT", f"/v1/devices/{device_id}", self._as(user_id), _encode(device))
+        self._phones.call("PUT", f"/v1/devices/{device_id}", self._as(user_id), _encode(device))
 
     def report(self, events: Sequence[TillEvent], sent_at_s: int) -> int:
         """Reports events in their order, as many batches as are needed; the number accepted. Raises ApiRefused for any other answer."""
@@ -132,12 +134,12 @@ class Api:
     def open_push(self, user_id: str, decision_id: UUID, occurred_at_s: int) -> None:
         """Says that a person has opened a push, as their app does."""
         body = _encode({"type": "opened", "occurred_at": instant(occurred_at_s)})
-        self._server.call("POST", f"/v1/decisions/{decision_id}/feedback", self._as(user_id), body)
+        self._phones.call("POST", f"/v1/decisions/{decision_id}/feedback", self._as(user_id), body)
 
     def explain(self, user_id: str, decision_id: UUID) -> Explained:
         """Why this person got this deal."""
         path = f"/v1/decisions/{decision_id}/explanation"
-        return _EXPLAINED.decode(self._server.call("GET", path, self._as(user_id)))
+        return _EXPLAINED.decode(self._phones.call("GET", path, self._as(user_id)))
 
     def new_messages(self) -> list[Received]:
         """What the phones have received since it was last asked."""

@@ -5,7 +5,8 @@ do not know it yet. That keeps one barrier an hour, and it is a disadvantage of 
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -85,13 +86,22 @@ class Replay:
     def run(self, tick: Callable[[], None]) -> None:
         """Replays hour after hour until the last window has closed; `tick` after each."""
         self._board.phase = "replaying"
-        for hour_s in range(self._begin_s(), self._end_s(), HOUR_S):
-            self._api.move_clock(hour_s, wait=True)
-            self._board.now_s = hour_s
-            for message in self._api.new_messages():
-                self._receive(message)
-            self._tell_the_past(hour_s)
-            tick()
+        with ThreadPoolExecutor(2, thread_name_prefix="hand") as hands:
+            for hour_s in range(self._begin_s(), self._end_s(), HOUR_S):
+                self._api.move_clock(hour_s, wait=True)
+                self._board.now_s = hour_s
+                self._hour(hour_s, hands)
+                tick()
+
+    def _hour(self, hour_s: int, hands: ThreadPoolExecutor) -> None:
+        """Tills and phones report side by side, while the phones' inbox is read: the learner sorts an hour before it counts it."""
+        answers = self._due_answers(hour_s)
+        tills = hands.submit(self._api.report, self._past_events(hour_s, answers), hour_s)
+        opened = hands.submit(self._open, [one for one in answers if one.type == "opened"])
+        messages = self._api.new_messages()
+        self._board.events += tills.result() + opened.result()
+        for message in messages:
+            self._receive(message)
 
     def _begin_s(self) -> int:
         return int(self._world.instants_s[0, 0]) - _RUN_UP_S
@@ -99,19 +109,22 @@ class Replay:
     def _end_s(self) -> int:
         return int(self._world.instants_s[-1, 0]) + REDEEM_WINDOW_S + HOUR_S
 
-    def _tell_the_past(self, hour_s: int) -> None:
-        end = int(np.searchsorted(self._times_s, hour_s, "left"))
+    def _due_answers(self, hour_s: int) -> list[Answer]:
         answers = []
         while self._answers and self._answers[0].at_s < hour_s:
             answers.append(heapq.heappop(self._answers))
+        return answers
+
+    def _past_events(self, hour_s: int, answers: Sequence[Answer]) -> list[TillEvent]:
+        end = int(np.searchsorted(self._times_s, hour_s, "left"))
         events = [self._purchase(place) for place in range(self._reported, end)]
-        events += [self._redemption(one) for one in answers if one.type == "redeemed"]
-        self._report(events, hour_s)
         self._reported = end
+        return events + [self._redemption(one) for one in answers if one.type == "redeemed"]
+
+    def _open(self, answers: Sequence[Answer]) -> int:
         for one in answers:
-            if one.type == "opened":
-                self._api.open_push(self._users[one.household], one.decision_id, one.at_s)
-                self._board.events += 1
+            self._api.open_push(self._users[one.household], one.decision_id, one.at_s)
+        return len(answers)
 
     def _report(self, events: list[TillEvent], now_s: int) -> None:
         if events:

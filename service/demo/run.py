@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,7 @@ from service.demo.groceries import GroceriesMissing
 from service.demo.local_week import WEEKS_MAX
 from service.demo.replay import Replay
 from service.demo.results import Results, Traffic
-from service.demo.server import ServerFailed
+from service.demo.server import Server, ServerFailed
 
 HOUSEHOLDS_MAX: Final = 2469
 
@@ -57,19 +58,31 @@ def demo(options: Options) -> int:
 
 def _demo(options: Options) -> None:
     seed = xxhash.xxh3_64_intdigest(options.salt.encode())
+    with ThreadPoolExecutor(1) as aside, data_dir.fresh() as place:
+        laid_out = aside.submit(_board, options, seed)  # while the server starts
+        with server.running(place, options.salt) as running:
+            board = laid_out.result()
+            with _report(board, options):
+                _run(board, running, options, seed)
+
+
+def _run(board: Board, running: Server, options: Options, seed: int) -> None:
+    with closing(Api(running.addresses.url, running.addresses.stand_in_url, running.key)) as api:
+        _replay(Replay(board.world, api, board), board)
+        board.explained = explained(board, api)
+    board.results = _results(board, seed)
+    _tell(board.results, options)
+    if not options.is_headless:
+        _say(f"The API goes on at {running.addresses.url}; Ctrl-C ends it.")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def _board(options: Options, seed: int) -> Board:
+    """The world, and what the reference policies do in it."""
     chosen = world.of_year(groceries.load(), options.households, options.weeks, options.salt)
     pushes = references.choose_all(chosen, seed)
-    board = Board(chosen, {name: scoring.judge(chosen, one) for name, one in pushes.items()})
-    with _report(board, options), data_dir.fresh() as place, server.running(place, options.salt) as running:
-        with closing(Api(running.addresses.url, running.addresses.stand_in_url, running.key)) as api:
-            _replay(Replay(chosen, api, board), board)
-            board.explained = explained(board, api)
-        board.results = _results(board, seed)
-        _tell(board.results, options)
-        if not options.is_headless:
-            _say(f"The API goes on at {running.addresses.url}; Ctrl-C ends it.")
-            with suppress(KeyboardInterrupt):
-                threading.Event().wait()
+    return Board(chosen, {name: scoring.judge(chosen, one) for name, one in pushes.items()})
 
 
 def _replay(replay: Replay, board: Board) -> None:
