@@ -1,12 +1,13 @@
 """The outbox: planned -> ready (drawn) -> sending (leased, committed before the first byte) -> one of the final states."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from schema.campaign import StoredCampaign
+from schema.campaign import CampaignOutcomes, StoredCampaign
 from schema.decision import Channel
 
 
@@ -113,6 +114,10 @@ _EXPIRE_READY: Final = """
          = (late.user_id, late.campaign_id, late.occurrence_at, late.channel)
 """
 _EXPIRE_MAX: Final = 10_000
+_OUTCOMES: Final = """
+    select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions
+      from outbox where campaign_id = $1 group by 1, 2 order by 1, 2
+"""
 _OPEN: Final = """
     select (select count(*) from outbox o join campaigns c using (campaign_id)
              where o.state = 0 and o.send_at <= $1 and c.status <> 'paused')
@@ -129,6 +134,20 @@ async def plan(connection: Any, campaign: StoredCampaign, occurrence: datetime, 
     columns = [list(column) for column in zip(*rows, strict=True)]
     done = await connection.execute(_PLAN, campaign.id, occurrence.replace(tzinfo=UTC), int(Channel.PUSH), *columns)
     return int(done.rpartition(" ")[2])
+
+
+async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
+    """How the pushes of a campaign stand. Reads all its rows: a report, not for the hot path."""
+    states = dict.fromkeys((state.name.lower() for state in State), 0)
+    reasons: Counter[str] = Counter()
+    decisions = 0
+    for row in await connection.fetch(_OUTCOMES, campaign_id):
+        state = State(row["state"])
+        states[state.name.lower()] += row["pushes"]
+        decisions += row["decisions"]
+        if row["outcome"] is not None and state is not State.ACCEPTED:
+            reasons[row["outcome"]] += row["pushes"]
+    return CampaignOutcomes(states=states, decisions=decisions, reasons=dict(reasons))
 
 
 async def due(connection: Any, now: datetime, rows_max: int) -> list[DueRow]:

@@ -55,6 +55,17 @@ class Campaign(Incoming, frozen=True):
     channel: Literal["push"] = "push"
 
 
+class CampaignOutcomes(Kept, frozen=True):
+    """How the pushes of a campaign stand: rows by state, decisions made, and why rows ended without being accepted.
+
+    `accepted` means by FCM; whether a phone shows a message is not known. `reasons` counts the outcomes of the other final states.
+    """
+
+    states: dict[str, int]
+    decisions: int
+    reasons: dict[str, int]
+
+
 class StoredCampaign(Kept, frozen=True):
     """A campaign with our own ids."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import jwt
 import msgspec
 
-from schema.campaign import Campaign
+from schema.campaign import Campaign, CampaignOutcomes
 from schema.event import EVENTS_MAX, BatchAnswer
 from service.demo.connection import ApiRefused, Connection
 
@@ -73,6 +73,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _BATCH: Final = msgspec.json.Decoder(BatchAnswer)
 _INBOX: Final = msgspec.json.Decoder(Inbox)
 _CREATED: Final = msgspec.json.Decoder(_Created)
+_OUTCOMES: Final = msgspec.json.Decoder(CampaignOutcomes)
 _EXPLAINED: Final = msgspec.json.Decoder(Explained)
 
 
@@ -115,6 +116,11 @@ class Api:
     def create_campaign(self, campaign: Campaign) -> None:
         """Creates a campaign."""
         self._server.call("POST", "/v1/campaigns", self._operator, _encode(campaign))
+
+    def outcomes(self, campaign_id: str) -> CampaignOutcomes:
+        """How the pushes of a campaign stand."""
+        path = f"/v1/campaigns/{campaign_id}/outcomes"
+        return _OUTCOMES.decode(self._server.call("GET", path, self._operator))
 
     def register_phone(self, user_id: str, device_id: str, address: str, time_zone: str) -> None:
         """Registers a person's phone, as its app does."""

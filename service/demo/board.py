@@ -47,6 +47,7 @@ class Board:
         self.now_s = 0
         self.events = 0
         self.accepted = 0
+        self.decisions = 0
         self.explained: list[ExplainedPush] = []
         self.results: Results | None = None
         self._began = time.monotonic()

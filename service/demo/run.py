@@ -18,7 +18,7 @@ from service.demo.board import Board, ExplainedPush
 from service.demo.connection import ApiRefused
 from service.demo.groceries import GroceriesMissing
 from service.demo.local_week import WEEKS_MAX
-from service.demo.replay import Replay
+from service.demo.replay import CAMPAIGN, Replay
 from service.demo.results import Results, Traffic
 from service.demo.server import Server, ServerFailed
 
@@ -70,6 +70,7 @@ def _run(board: Board, running: Server, options: Options, seed: int) -> None:
     with closing(Api(running.addresses.url, running.addresses.stand_in_url, running.key)) as api:
         _replay(Replay(board.world, api, board), board)
         board.explained = explained(board, api)
+        board.decisions = api.outcomes(CAMPAIGN).decisions
     board.results = _results(board, seed)
     _tell(board.results, options)
     if not options.is_headless:
@@ -95,7 +96,7 @@ def _replay(replay: Replay, board: Board) -> None:
 
 def _results(board: Board, seed: int) -> Results:
     traffic = Traffic(
-        events=board.events, decisions=len(board.decision_ids), accepted=board.accepted, seconds=board.elapsed_s()
+        events=board.events, decisions=board.decisions, accepted=board.accepted, seconds=board.elapsed_s()
     )
     scores = {"engine": scoring.judge(board.world, board.engine), **board.references}
     return results.of_run(board.world, scores, board.engine, traffic, seed)

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Final
 import asyncpg
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
-from msgspec import Meta
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push import campaigns
+from push import campaigns, outbox
 from push.planner import first_occurrence, plan_at
 from schema.base import Kept
-from schema.campaign import Campaign, StoredCampaign
+from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign
 from schema.ids import stable_entropy, uuid7
 from schema.problem import FieldError
 from service.clock import Clock
@@ -45,7 +44,7 @@ class CampaignController(Controller):
     async def show_all(
         self,
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
-        limit: FromQuery[Annotated[int, Meta(ge=1, le=1000)]] = 100,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
         cursor: FromQuery[str | None] = None,
     ) -> CampaignPage:
         """One page of all campaigns, ended ones too."""
@@ -66,6 +65,14 @@ class CampaignController(Controller):
         """One campaign."""
         async with pool.acquire() as connection:
             return await _find(connection, campaign_id)
+
+    @get("/{campaign_id:str}/outcomes", status_code=200)
+    async def outcomes(
+        self, campaign_id: FromPath[str], pool: NamedDependency[SkipValidation[asyncpg.Pool]]
+    ) -> CampaignOutcomes:
+        """How the campaign's pushes stand, and why some were not sent."""
+        async with pool.acquire() as connection:
+            return await outbox.outcomes(connection, (await _find(connection, campaign_id)).id)
 
     @post(status_code=201)
     async def create(

@@ -114,3 +114,28 @@ async def test_the_same_request_again_makes_one_campaign(api: Api) -> None:
     other = await api.post("/v1/campaigns", json=LUNCH | {"ttl_s": 60}, headers=key)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     assert set(made[0].json()) == set(StoredCampaign.__struct_fields__)
+
+
+ROWS = """
+    insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, expires_at, send_until,
+                        moment_propensity, decision_id, outcome)
+    select n, campaign_id, '2099-03-02', 1, gen_random_uuid(), 0, state, $1, $1, $1, 0.5, decision_id, outcome
+      from campaigns, (values (1, 3, gen_random_uuid(), 'projects/p/messages/1'), (2, 3, gen_random_uuid(), 'projects/p/messages/2'),
+                              (3, 8, gen_random_uuid(), 'gate'), (4, 6, gen_random_uuid(), 'vetoed'), (5, 0, null, null))
+           as t(n, state, decision_id, outcome)
+"""
+
+
+async def test_outcomes_are_counted(api: Api) -> None:
+    await api.post("/v1/campaigns", json=LUNCH)
+    await api.resources.pool.execute(ROWS, NOW)
+    found = (await api.get("/v1/campaigns/lunch/outcomes")).json()
+    assert {state: count for state, count in found["states"].items() if count} == {
+        "planned": 1,
+        "accepted": 2,
+        "withdrawn": 1,
+        "no_send": 1,
+    }
+    assert (found["decisions"], found["reasons"]) == (4, {"gate": 1, "vetoed": 1})
+    assert (await api.get("/v1/campaigns/nowhere/outcomes")).status_code == 404
+    assert (await api.get("/v1/campaigns?limit=0")).status_code == 400

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from push import campaigns, claim, outbox
+from push import agenda, campaigns, claim, outbox
 from service.store.pool import prepare
 from tests.integration import push_world
 from tests.integration.push_world import NOW, STARTS_AT
@@ -17,7 +17,7 @@ _HISTORY = """
       from generate_series(1, 30000) n
 """
 QUERIES: list[tuple[str, tuple[Any, ...]]] = [
-    (outbox._HAS_DUE, (NOW,)),
+    (agenda._LOOK, (NOW,)),
     (outbox._DUE, (NOW, 500)),
     (outbox._SWEEP, (NOW, NOW)),
     (outbox._EXPIRE_PLANNED, (NOW, 500)),
