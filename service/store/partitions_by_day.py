@@ -34,6 +34,8 @@ async def ensure(connection: Any, now: datetime, days_ahead: int = 2) -> None:
         table, day = wanted[name]
         try:
             await _create(connection, name, table, lowest_uuid7(day), lowest_uuid7(day + timedelta(days=1)))
+        except (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError):
+            continue  # another process was quicker, which "if not exists" does not see
         except (asyncpg.CheckViolationError, asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             _LOG.warning("a day stays in the default partition", partition=name, reason=type(error).__name__)
 

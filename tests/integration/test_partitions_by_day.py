@@ -1,0 +1,30 @@
+"""Day partitions: made ahead, by whoever comes first."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+
+from service.store import partitions_by_day
+from service.store.pool import open_pool
+
+NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
+COUNT = "select count(*) from pg_inherits where inhparent = 'events'::regclass"
+
+
+async def test_many_at_once_make_each_partition_once(database: str) -> None:
+    async with await open_pool(database, 6) as pool:
+
+        async def ensure(_: int) -> None:
+            async with pool.acquire() as connection:
+                await partitions_by_day.ensure(connection, NOW, days_ahead=5)
+
+        before = await pool.fetchval(COUNT)
+        await asyncio.gather(*(ensure(n) for n in range(6)))
+        assert await pool.fetchval(COUNT) == before + 6
+
+
+async def test_an_event_lands_in_its_day(connection: asyncpg.Connection) -> None:
+    await partitions_by_day.ensure(connection, NOW, days_ahead=0)
+    assert await connection.fetchval("select to_regclass('events_20260302')") is not None
+    assert await connection.fetchval("select to_regclass('events_20260303')") is None
