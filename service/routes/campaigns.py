@@ -38,7 +38,7 @@ class CampaignController(Controller):
 
     path = "/v1/campaigns"
     tags = ("campaigns",)
-    opt = {"scope": "campaigns"}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "campaigns"}
 
     @get(status_code=200)
     async def show_all(

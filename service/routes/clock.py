@@ -34,7 +34,7 @@ class ClockController(Controller):
 
     path = "/v1/clock"
     tags = ("clock",)
-    opt = {"scope": "admin"}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "admin"}
 
     @get(status_code=200)
     async def show(self, pool: NamedDependency[SkipValidation[asyncpg.Pool]]) -> ClockState:

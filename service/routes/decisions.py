@@ -34,7 +34,7 @@ class DecisionController(Controller):
 
     path = "/v1/decisions"
     tags = ("decisions",)
-    opt = {"scope": "sdk", "sk_scope": "users"}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "sdk", "sk_scope": "users"}
 
     @post(status_code=200)
     async def decide(

@@ -19,7 +19,7 @@ class DeviceController(Controller):
 
     path = "/v1/devices/{device_id:str}"
     tags = ("devices",)
-    opt = {"scope": "sdk", "sk_scope": "users"}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "sdk", "sk_scope": "users"}
 
     @put(status_code=200)
     async def register(

@@ -22,7 +22,7 @@ class FeedbackController(Controller):
 
     path = "/v1/decisions/{decision_id:uuid}/feedback"
     tags = ("decisions",)
-    opt = {"scope": "sdk", "sk_scope": "ingest"}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "sdk", "sk_scope": "ingest"}
 
     @post(status_code=200)
     async def answer(

@@ -60,7 +60,7 @@ class HealthController(Controller):
     """What balancers and Prometheus ask."""
 
     tags = ("health",)
-    opt = {"scope": "public"}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "public"}
 
     @get("/livez", status_code=200)
     async def livez(self) -> Alive:

@@ -39,7 +39,7 @@ class OfferController(Controller):
 
     path = "/v1/offers"
     tags = ("offers",)
-    opt = {"scope": "offers", "body_bytes_max": BODY_BYTES_MAX}  # noqa: RUF012 - Litestar reads it from the class
+    opt = {"scope": "offers", "body_bytes_max": BODY_BYTES_MAX}
 
     @get(status_code=200)
     async def show_all(
