@@ -11,11 +11,17 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from service.store.data_root import MARKER
 from service.store.embedded import ROLE, SUPERUSER, EmbeddedPostgres
 from service.store.migrate import migrate
 from tests.parts import ABSENT
+
+# At home Hypothesis tries new examples each time; in CI the same ones, so that a change is judged by what it changed.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 # Nothing of the shared server is worth a sync to disk; tests of crashes start a server of their own.
 UNSAFE_AND_FAST = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_wal_size": "256MB"}

@@ -26,7 +26,9 @@ def arms(draw: st.DrawFn, arms_max: int = 12) -> tuple[F64, F64, Mask]:
     sd = draw(
         st.lists(st.sampled_from([0.0, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 1.0, 1.0, 1.0]), min_size=n, max_size=n)
     )
-    mean = draw(st.lists(st.floats(-3, 3) | st.sampled_from([0.0, 0.0, 1.0, 1e-6]), min_size=n, max_size=n))
+    # Scores that differ by less than float32 can tell from zero, next to their spread, count as a tie: 1e-91 beside 1e-6 does.
+    means = st.floats(-3, 3).filter(lambda x: x == 0.0 or abs(x) > 1e-30)
+    mean = draw(st.lists(means | st.sampled_from([0.0, 0.0, 1.0, 1e-6]), min_size=n, max_size=n))
     mask = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     scale = draw(st.sampled_from([1.0, 1e-12, 1e9]))
     return np.array(mean) * scale, np.array(sd) * scale, np.array(mask)
