@@ -1,4 +1,4 @@
-"""The ids that travel through the system, as distinct types, and the UUIDv7 that orders rows by time."""
+"""The ids that travel through the system, and the UUIDv7 that orders rows by time."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, NewType
@@ -7,9 +7,6 @@ from uuid import UUID
 import xxhash
 
 UserId = NewType("UserId", int)
-OfferId = NewType("OfferId", int)
-DecisionId = NewType("DecisionId", UUID)
-OutboxId = NewType("OutboxId", UUID)
 
 PARTITIONS: Final = 64
 """Partitions of the event log and buckets of the outbox; fixed for ever, since offsets and sums are kept per partition."""

@@ -28,7 +28,6 @@ SNAPSHOTS_REFUSED: Final = Counter(
 FOLDED: Final = Counter(
     "welltimed_folded_entries", "Entries of the event log the learner has counted.", registry=REGISTRY
 )
-OUTCOMES: Final = Counter("welltimed_push_outcomes", "Outcomes of dispatch.", ["outcome"], registry=REGISTRY)
 TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["name"], registry=REGISTRY)
 
 
