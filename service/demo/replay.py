@@ -29,6 +29,8 @@ TAGS_MAX: Final = 64
 _RUN_UP_S: Final = 28 * HOUR_S
 """Import ends on the Saturday before, local time: planning is done on Sunday, with a snapshot of that day."""
 _BLOCK: Final = 500
+_REGISTERED_FOR_S: Final = 26 * 7 * 24 * HOUR_S
+"""Phones register again twice a year (a real app does it monthly): an address not heard of for 270 days counts as dead."""
 
 
 class Answer(NamedTuple):
@@ -53,6 +55,7 @@ class Replay:
         self._times_s = world.baskets.at_s[self._order]
         self._homes = world.baskets.homes()
         self._reported = 0
+        self._registered_s = 0
         self._users = [f"hh-{one}" for one in world.baskets.household_ids.tolist()]
         self._households = {f"tok-{one}": index for index, one in enumerate(world.baskets.household_ids.tolist())}
         self._deals = {deal.offer_id: index for index, deal in enumerate(world.deals)}
@@ -68,9 +71,13 @@ class Replay:
         self._api.move_clock(self._begin_s() - 1, wait=False)
         self._api.let_phones_in()
         self._api.upload_offers(deals.as_csv(self._world.deals, self._world.baskets.tag_names))
+        self._register_phones(self._begin_s())
+        self._api.create_campaign(campaign(self._world.weeks))
+
+    def _register_phones(self, now_s: int) -> None:
         for address, household in self._households.items():
             self._api.register_phone(self._users[household], DEVICE, address, ZONE)
-        self._api.create_campaign(campaign(self._world.weeks))
+        self._registered_s = now_s
 
     def import_history(self, tick: Callable[[], None]) -> None:
         """Reports every basket before the run-up; `tick` after each batch."""
@@ -90,6 +97,8 @@ class Replay:
             for hour_s in range(self._begin_s(), self._end_s(), HOUR_S):
                 self._api.move_clock(hour_s, wait=True)
                 self._board.now_s = hour_s
+                if hour_s - self._registered_s >= _REGISTERED_FOR_S:
+                    self._register_phones(hour_s)
                 self._hour(hour_s, hands)
                 tick()
 
