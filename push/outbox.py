@@ -118,13 +118,6 @@ _OUTCOMES: Final = """
     select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions
       from outbox where campaign_id = $1 group by 1, 2 order by 1, 2
 """
-_OPEN: Final = """
-    select (select count(*) from outbox o join campaigns c using (campaign_id)
-             where o.state = 0 and o.send_at <= $1 and c.status <> 'paused')
-         + (select count(*) from outbox o join campaigns c using (campaign_id)
-             where o.state = 1 and o.send_at <= $1 and c.status <> 'paused')
-         + (select count(*) from outbox where state = 2)
-"""
 
 
 async def plan(connection: Any, campaign: StoredCampaign, occurrence: datetime, rows: Sequence[Any]) -> int:
@@ -177,11 +170,6 @@ async def expire(connection: Any, now: datetime) -> None:
     """Settles what can no longer be sent, also of paused campaigns; some thousands at a call."""
     await connection.execute(_EXPIRE_PLANNED, now, _EXPIRE_MAX)
     await connection.execute(_EXPIRE_READY, now, _EXPIRE_MAX)
-
-
-async def open_count(connection: Any, now: datetime) -> int:
-    """Rows due by now that have no final state yet, and are not held back by a pause of their campaign."""
-    return int(await connection.fetchval(_OPEN, now))
 
 
 def _columns(keys: Sequence[Key]) -> tuple[list[int], list[UUID], list[datetime]]:

@@ -117,3 +117,17 @@ async def ready(pool: Any, stored: StoredCampaign, user_ids: Sequence[int], deci
     async with pool.acquire() as connection:
         await planned(connection, stored, user_ids)
     assert await DueDrawer(pool, decider, SEED).draw_due(now) == len(user_ids)
+
+
+_OPEN = """
+    select (select count(*) from outbox o join campaigns c using (campaign_id)
+             where o.state = 0 and o.send_at <= $1 and c.status <> 'paused')
+         + (select count(*) from outbox o join campaigns c using (campaign_id)
+             where o.state = 1 and o.send_at <= $1 and c.status <> 'paused')
+         + (select count(*) from outbox where state = 2)
+"""
+
+
+async def open_count(connection: Any, now: datetime) -> int:
+    """Rows due by now that have no final state yet, and are not held back by a pause of their campaign."""
+    return int(await connection.fetchval(_OPEN, now))

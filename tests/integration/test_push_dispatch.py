@@ -105,7 +105,7 @@ async def test_a_due_push_is_drawn_logged_sent_and_told(
     assert (entry.type, entry.offer_id, entry.occurred_at) == (EventType.ACCEPTED, offer_id, NOW)
     assert instant_of(entry.event_id) == NOW
     assert server.get("/inbox/ok-2")["messages"] == []
-    assert await outbox.open_count(pool, NOW) == 0
+    assert await push_world.open_count(pool, NOW) == 0
 
 
 async def test_four_dispatchers_send_each_of_two_thousand_rows_once(
@@ -165,7 +165,7 @@ async def test_a_dispatcher_killed_between_claim_and_settle_leaves_unknown_rows_
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     assert await states(pool) == {State.SENDING: 4}
-    assert await outbox.open_count(pool, NOW) == 4
+    assert await push_world.open_count(pool, NOW) == 4
     await dispatcher.sweep(NOW)
     assert await dispatcher.dispatch(LATER) == 0
     assert await states(pool) == {State.SENDING: 4}
@@ -245,7 +245,7 @@ async def test_what_was_said_between_draw_and_claim_stops_the_push(
     assert await dispatcher.dispatch(LATER) == 1
     assert await outcomes(pool) == {1: (state, reason)}
     assert server.app.posts == 0
-    assert await outbox.open_count(pool, LATER) == 0
+    assert await push_world.open_count(pool, LATER) == 0
 
 
 @pytest.mark.parametrize(
@@ -293,9 +293,9 @@ async def test_a_paused_campaign_waits_and_an_ended_one_withdraws(pool: asyncpg.
     async with pool.acquire() as connection:
         await campaigns.set_status(connection, "lunch", "paused", NOW)
         assert await dispatcher.dispatch(NOW) == 0
-        assert await outbox.open_count(connection, NOW) == 0
+        assert await push_world.open_count(connection, NOW) == 0
         await campaigns.set_status(connection, "lunch", "active", NOW)
-        assert await outbox.open_count(connection, NOW) == 2
+        assert await push_world.open_count(connection, NOW) == 2
         ended = await campaigns.set_status(connection, "lunch", "ended", NOW)
         assert ended is not None
         assert ended.id == stored.id

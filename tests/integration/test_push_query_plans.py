@@ -22,7 +22,7 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (outbox._SWEEP, (NOW, NOW)),
     (outbox._EXPIRE_PLANNED, (NOW, 500)),
     (outbox._EXPIRE_READY, (NOW, 500)),
-    (outbox._OPEN, (NOW,)),
+    (push_world._OPEN, (NOW,)),
     (claim._CLAIM, (NOW, 500, NOW)),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1)),
     (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1)),
