@@ -26,6 +26,9 @@ _BLOCK: Final = """
                          + (get_byte(s.rhythm, 3)::bigint << 24) >= extract(epoch from $2) end)
      order by u.user_id limit $4
 """
+_ZONES: Final = """
+    select time_zone from users where time_zone is not null union select time_zone from devices where time_zone is not null
+"""
 
 
 class Reachable(NamedTuple):
@@ -41,3 +44,8 @@ async def block(connection: Any, audience: Audience, now: datetime, after: int, 
     active_since = now - timedelta(days=audience.active_within_days) if audience.active_within_days else None
     rows = await connection.fetch(_BLOCK, after, active_since, now - STALE_AFTER, people_max)
     return [Reachable(row[0], row[1], row[2] or b"") for row in rows]
+
+
+async def zones(connection: Any) -> frozenset[str]:
+    """The names of all time zones that people or their devices said they are in."""
+    return frozenset(row[0] for row in await connection.fetch(_ZONES))

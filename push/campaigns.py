@@ -42,6 +42,7 @@ _BEGIN: Final = """
 _THROUGH: Final = """
     update occurrences set planned_through = greatest(planned_through, $3) where campaign_id = $1 and occurrence_at = $2
 """
+_LATER: Final = "update campaigns set plan_at = $3 where campaign_id = $1 and next_occurrence_at = $2"
 _FINISH: Final = "update occurrences set is_planned = true where campaign_id = $1 and occurrence_at = $2"
 _ADVANCE: Final = """
     update campaigns set next_occurrence_at = $3, plan_at = $4 where campaign_id = $1 and next_occurrence_at = $2
@@ -103,6 +104,11 @@ async def due(connection: Any, now: datetime) -> list[tuple[StoredCampaign, date
     """Campaigns with an occurrence to plan, and its naive local start."""
     rows = await connection.fetch(_DUE, now)
     return [(_stored(row), row["next_occurrence_at"].replace(tzinfo=None)) for row in rows]
+
+
+async def plan_later(connection: Any, campaign_id: UUID, occurrence: datetime, at: datetime) -> None:
+    """The occurrence need not be planned before `at`."""
+    await connection.execute(_LATER, campaign_id, _label(occurrence), at)
 
 
 async def hold_active(connection: Any, campaign_id: UUID) -> bool:

@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -11,16 +11,11 @@ from push import audience, campaigns, outbox
 from push.audience import Reachable
 from push.decider import Moments
 from push.local_week import HOURS, instants, to_utc
-from schema.campaign import EARLIEST_ZONE, WEEK, StoredCampaign
+from push.occurrences import due_from, is_over, next_occurrence, plan_at
+from schema.campaign import StoredCampaign
 from schema.ids import partition_of, stable_entropy, uuid7
 
 BLOCK_PEOPLE: Final = 5_000
-LEAD: Final = timedelta(hours=1)
-"""Planning is done this long before the window opens anywhere."""
-
-LATEST_ZONE: Final = timedelta(hours=12)
-"""A local time ends last in the zone 12 hours behind UTC."""
-
 LATE_MAX: Final = timedelta(hours=1)
 """How late a push may leave although its hour is over."""
 
@@ -134,32 +129,6 @@ def _spread(entropy: bytes, spread_s: int) -> int:
     return int.from_bytes(entropy[10:]) % (spread_s + 1)
 
 
-def first_occurrence(campaign: StoredCampaign, now: datetime) -> datetime | None:
-    """The naive local start of the first occurrence whose window is not over everywhere; None when all are."""
-    occurrence = campaign.campaign.starts_at
-    if campaign.campaign.recurrence == "weekly":
-        weeks_over = (now - LATEST_ZONE - campaign.campaign.starts_at.replace(tzinfo=UTC)) // WEEK
-        occurrence += max(weeks_over, 0) * WEEK
-    is_left = occurrence < campaign.campaign.ends_at and not is_over(campaign, occurrence, now)
-    return occurrence if is_left else None
-
-
-def next_occurrence(campaign: StoredCampaign, after: datetime) -> datetime | None:
-    """The naive local start of the occurrence after `after`; None when there is none left."""
-    following = after + WEEK
-    return following if campaign.campaign.recurrence == "weekly" and following < campaign.campaign.ends_at else None
-
-
-def is_over(campaign: StoredCampaign, occurrence: datetime, now: datetime) -> bool:
-    """Whether no moment of the occurrence's window lies ahead in any time zone."""
-    return min(occurrence + WEEK, campaign.campaign.ends_at).replace(tzinfo=UTC) + LATEST_ZONE <= now
-
-
-def plan_at(occurrence: datetime) -> datetime:
-    """When an occurrence has to be planned, so that it is ready where its window opens first."""
-    return occurrence.replace(tzinfo=UTC) - EARLIEST_ZONE - LEAD
-
-
 class Planner:
     """Plans whatever is due; may be stopped anywhere and run again, by anybody, also by several at once.
 
@@ -175,15 +144,23 @@ class Planner:
         """Plans all occurrences that are due; the number of rows that are new in the outbox."""
         planned = 0
         async with self._pool.acquire() as connection:
-            for campaign, occurrence in await campaigns.due(connection, now):
-                planned += await self._catch_up(connection, campaign, occurrence, now)
+            due = await campaigns.due(connection, now)
+            zones = await audience.zones(connection) if due else frozenset()
+            for campaign, occurrence in due:
+                opens_in = zones | {campaign.campaign.default_time_zone}
+                if (at := plan_at(occurrence, opens_in)) > now:
+                    await campaigns.plan_later(connection, campaign.id, occurrence, at)
+                else:
+                    planned += await self._catch_up(connection, campaign, occurrence, opens_in, now)
         return planned
 
-    async def _catch_up(self, connection: Any, campaign: StoredCampaign, occurrence: datetime, now: datetime) -> int:
+    async def _catch_up(
+        self, connection: Any, campaign: StoredCampaign, occurrence: datetime, zones: Collection[str], now: datetime
+    ) -> int:
         """Plans occurrences until the next one is not due; those that went by unplanned, as in a pause, are passed over."""
         planned = 0
         following: datetime | None = occurrence
-        while following is not None and plan_at(following) <= now:
+        while following is not None and plan_at(following, zones) <= now:
             occurrence = following
             if not is_over(campaign, occurrence, now):
                 made, is_done = await self._plan(connection, campaign, occurrence, now)
@@ -191,7 +168,8 @@ class Planner:
                 if not is_done:
                     break
             following = next_occurrence(campaign, occurrence)
-            at = plan_at(following) if following else None
+            # People from further east may join by then: the zones are looked at again.
+            at = due_from(following) if following else None
             await campaigns.planned(connection, campaign.id, occurrence, following, at)
         return planned
 

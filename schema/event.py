@@ -66,6 +66,13 @@ class Event(Incoming, frozen=True):
     properties: dict[str, Any] = {}
 
 
+class WrittenBatch(Incoming, frozen=True):
+    """What a client writes: a Batch with its events spelled out, for the OpenAPI document."""
+
+    sent_at: Instant
+    batch: Annotated[list[Event], Meta(max_length=EVENTS_MAX)]
+
+
 class EventProblem(msgspec.Struct, frozen=True, kw_only=True):
     """Why one event of a batch was rejected."""
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from push.planner import LATEST_ZONE
+from push.occurrences import LATEST_ZONE
 from schema.campaign import EARLIEST_ZONE, Campaign
 from schema.decision import Channel
 from schema.problem import FieldError

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
 from push import campaigns, outbox
-from push.planner import first_occurrence, plan_at
+from push.occurrences import due_from, first_occurrence
 from schema.base import Kept
 from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign
 from schema.ids import stable_entropy, uuid7
@@ -92,7 +92,7 @@ class CampaignController(Controller):
         async def effect(connection: Any) -> StoredCampaign:
             _check(data, await catalogue.refresh(connection), now)
             first = first_occurrence(made, now)
-            if not await campaigns.create(connection, made, now, first, plan_at(first) if first else None):
+            if not await campaigns.create(connection, made, now, first, due_from(first) if first else None):
                 raise _taken()
             return made
 

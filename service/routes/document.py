@@ -27,7 +27,7 @@ class CuredDocument(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document as JSON; routes do not change once the first request is served."""
-        self._rendered = self._rendered or _ENCODER.encode(cured(openapi_schema, _scopes(request)))
+        self._rendered = self._rendered or _ENCODER.encode(cured(openapi_schema, _options(request)))
         return self._rendered
 
 
@@ -45,31 +45,37 @@ def configuration() -> OpenAPIConfig:
     )
 
 
-def _scopes(request: Request[Any, Any, Any]) -> dict[tuple[str, str], str]:
-    """The scope of every operation by path and method."""
+def _options(request: Request[Any, Any, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The `opt` of every operation by path and method."""
     return {
-        (route.path_format, method.lower()): handler.opt["scope"]
+        (route.path_format, method.lower()): handler.opt
         for route in request.app.routes
         for handler in getattr(route, "route_handlers", [])
         for method in handler.http_methods
-        if "scope" in handler.opt
     }
 
 
-def cured(document: dict[str, Any], scopes: dict[tuple[str, str], str]) -> dict[str, Any]:
-    """A copy of the document, ready for generators; `scopes` by path and method (lower case)."""
-    (_, *_), components = msgspec.json.schema_components([Problem], ref_template=_REFERENCE)
+def cured(document: dict[str, Any], options: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+    """A copy of the document, ready for generators.
+
+    Args:
+        document: as Litestar made it.
+        options: `opt` of each operation by path and method (lower case): `scope`, and `body`, the type of a body that
+            the handler reads itself (with `content_types`, or JSON).
+    """
+    bodies = [option["body"] for option in options.values() if "body" in option]
+    _, components = msgspec.json.schema_components([Problem, *bodies], ref_template=_REFERENCE)
     fresh: dict[str, Any] = msgspec.json.decode(_ENCODER.encode(document))
     fresh["components"].setdefault("schemas", {}).update(components)
-    _cure_schema(fresh)
     for path, operations in fresh["paths"].items():
         for method, operation in operations.items():
             if isinstance(operation, dict) and "responses" in operation:
-                _cure_operation(operation, scopes.get((path, method), ""))
+                _cure_operation(operation, options.get((path, method), {}))
+    _cure_schema(fresh)
     return fresh
 
 
-def _cure_operation(operation: dict[str, Any], scope: str) -> None:
+def _cure_operation(operation: dict[str, Any], option: dict[str, Any]) -> None:
     problem = {"$ref": _REFERENCE.format(name="Problem")}
     content = {errors.MEDIA_TYPE: {"schema": problem}}
     operation["responses"].pop("400", None)
@@ -77,6 +83,11 @@ def _cure_operation(operation: dict[str, Any], scope: str) -> None:
         "description": "What is wrong, in one shape for all errors.",
         "content": content,
     }
+    if "body" in option:
+        (schema,), _ = msgspec.json.schema_components([option["body"]], ref_template=_REFERENCE)
+        kinds = option.get("content_types", ("application/json",))
+        operation["requestBody"] = {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
+    scope = option.get("scope", "public")
     if scope == "sdk":
         operation["security"] = [{"key": []}, {"key": [], "userToken": []}]
     elif scope != "public":

@@ -6,12 +6,12 @@ from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from schema.event import BATCH_BYTES_MAX, BatchAnswer
+from schema.event import BATCH_BYTES_MAX, BatchAnswer, WrittenBatch
 from service.ingest.intake import Intake
 from service.ingest.judge import Caller
 from service.routes.caller import person_of, principal_of
 
-_OPT: Final = {"scope": "sdk", "sk_scope": "ingest", "body_bytes_max": BATCH_BYTES_MAX}
+_OPT: Final = {"scope": "sdk", "sk_scope": "ingest", "body_bytes_max": BATCH_BYTES_MAX, "body": WrittenBatch}
 
 
 def caller_of(request: Request[Any, Any, Any]) -> Caller:

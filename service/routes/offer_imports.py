@@ -28,7 +28,7 @@ class OfferImportController(Controller):
 
     path = "/v1/offers/imports"
     tags = ("offers",)
-    opt = {"scope": "offers", "body_bytes_max": FILE_BYTES_MAX, "content_types": ("text/csv",)}
+    opt = {"scope": "offers", "body_bytes_max": FILE_BYTES_MAX, "content_types": ("text/csv",), "body": str}
 
     @post(status_code=200)
     async def run(

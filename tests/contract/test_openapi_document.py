@@ -46,3 +46,14 @@ async def test_the_document_is_fit_for_generators(database: str) -> None:
         assert document_of["/v1/keys", "post"]["responses"]["201"]["content"]["application/json"]["schema"][
             "$ref"
         ].endswith("/CreatedKey")
+        events = document_of["/v1/events", "post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        batch = document["components"]["schemas"][events.rpartition("/")[2]]
+        assert batch["properties"]["batch"]["items"] == {"$ref": "#/components/schemas/Event"}
+        assert batch["properties"]["batch"]["maxItems"] == 500
+        assert document_of["/v1/offers/imports", "post"]["requestBody"]["content"]["text/csv"] == {
+            "schema": {"type": "string"}
+        }
+        bodiless = {
+            path for path, method, one in named if method in ("put", "post", "patch") and "requestBody" not in one
+        }
+        assert {path.rpartition("/")[2] for path in bodiless} == {"pause", "resume", "end", "replay"}

@@ -9,7 +9,8 @@ import asyncpg
 from push import campaigns, outbox
 from push.decider import Draft, Drawn, Due
 from push.due import DueDrawer
-from push.planner import Planned, plan_at
+from push.occurrences import due_from
+from push.planner import Planned
 from schema.campaign import Campaign, StoredCampaign
 from schema.ids import partition_of, stable_entropy, uuid7
 from schema.offer import Creative, Offer
@@ -65,7 +66,7 @@ async def campaign(connection: Any, name: str = "lunch", **changes: Any) -> Stor
     """Stores a campaign."""
     made = a_campaign(name, **changes)
     first = made.campaign.starts_at
-    assert await campaigns.create(connection, made, NOW, first, plan_at(first))
+    assert await campaigns.create(connection, made, NOW, first, due_from(first))
     return made
 
 

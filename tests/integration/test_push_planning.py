@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
 from bandits.rhythm import Rhythm
-from push import audience, campaigns, planner
+from push import agenda, audience, campaigns, occurrences, planner
 from push.outbox import State
 from push.planner import Planner
 from schema.campaign import Audience
@@ -18,7 +18,7 @@ from service.store.pool import open_pool
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, states
 
-BEFORE = NOW - timedelta(hours=20)
+BEFORE = STARTS_AT.replace(tzinfo=UTC) - HOUR
 WEEK = timedelta(weeks=1)
 
 
@@ -57,8 +57,9 @@ async def test_everyone_reachable_is_planned_once(pool: asyncpg.Pool) -> None:
     await pool.execute("update devices set last_seen_at = last_seen_at - interval '271 days' where user_id = 6")
     await pool.execute("update devices set time_zone = 'Asia/Kolkata' where user_id = 7")
     await push_world.campaign(pool)
-    assert await a_planner(pool).plan_due(planner.plan_at(STARTS_AT) - timedelta(seconds=1)) == 0
-    assert await a_planner(pool).plan_due(BEFORE) == 6
+    at = occurrences.plan_at(STARTS_AT, ["Asia/Kolkata"])
+    assert await a_planner(pool).plan_due(at - timedelta(seconds=1)) == 0
+    assert await a_planner(pool).plan_due(at) == 6
     assert await a_planner(pool).plan_due(BEFORE) == 0
     found = await rows(pool)
     assert [row["user_id"] for row in found] == list(range(7, 13))
@@ -66,6 +67,18 @@ async def test_everyone_reachable_is_planned_once(pool: asyncpg.Pool) -> None:
     hours = [row["send_at"] - NOW.replace(hour=0) for row in found]
     assert timedelta() <= hours[0] + 5.5 * HOUR <= timedelta(minutes=5)
     assert all(timedelta() <= late <= timedelta(minutes=5) for late in hours[1:])
+
+
+async def test_planning_waits_for_the_hour_before_the_first_persons_monday(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 2, zone="America/Los_Angeles")
+    await pool.execute("update users set time_zone = 'America/New_York' where user_id = 2")
+    await push_world.campaign(pool, default_time_zone="America/Denver")
+    at = occurrences.plan_at(STARTS_AT, ["America/New_York"])
+    assert await a_planner(pool).plan_due(occurrences.due_from(STARTS_AT)) == 0
+    assert await pool.fetchval("select plan_at from campaigns") == at
+    assert not (await agenda.look(pool, at - timedelta(seconds=1))).has_to_plan
+    assert (await agenda.look(pool, at)).has_to_plan
+    assert await a_planner(pool).plan_due(at) == 2
 
 
 async def test_the_active_are_those_who_came_or_whose_phone_reported_itself(pool: asyncpg.Pool) -> None:

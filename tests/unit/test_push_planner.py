@@ -12,7 +12,7 @@ from bandits import send_time
 from bandits.rhythm import Rhythm
 from push.audience import Reachable
 from push.local_week import HOURS
-from push.planner import first_occurrence, is_over, next_occurrence, plan_at, plan_bucket
+from push.planner import plan_bucket
 from schema.ids import instant_of
 from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, a_campaign
 
@@ -113,25 +113,3 @@ def test_only_moments_ahead_and_inside_the_window_are_used() -> None:
     assert max(row.send_at for row in planned) < ends_at.replace(tzinfo=UTC)
     assert plan_bucket(stored, STARTS_AT, people(3), UNIFORM, SEED, NOW + 4 * HOUR) == []
     assert len(plan_bucket(stored, STARTS_AT, people(3, "America/New_York"), UNIFORM, SEED, NOW + 4 * HOUR)) == 3
-
-
-def test_occurrences_come_weekly_until_the_end() -> None:
-    weekly = a_campaign(recurrence="weekly", ends_at=STARTS_AT + 2 * WEEK + HOUR)
-    assert next_occurrence(weekly, STARTS_AT) == STARTS_AT + WEEK
-    assert next_occurrence(weekly, STARTS_AT + WEEK) == STARTS_AT + 2 * WEEK
-    assert next_occurrence(weekly, STARTS_AT + 2 * WEEK) is None
-    assert next_occurrence(a_campaign(), STARTS_AT) is None
-    begins_first = STARTS_AT.replace(tzinfo=ZoneInfo("Pacific/Kiritimati"))
-    assert plan_at(STARTS_AT) == begins_first - HOUR
-
-
-def test_a_new_campaign_does_not_plan_what_is_long_over() -> None:
-    weekly = a_campaign(recurrence="weekly", ends_at=STARTS_AT + 4 * WEEK)
-    at = STARTS_AT.replace(tzinfo=UTC)
-    assert first_occurrence(weekly, at - 9 * WEEK) == STARTS_AT
-    assert first_occurrence(weekly, at + WEEK + 11 * HOUR) == STARTS_AT
-    assert first_occurrence(weekly, at + WEEK + 12 * HOUR) == STARTS_AT + WEEK
-    assert first_occurrence(weekly, at + 5 * WEEK) is None
-    assert first_occurrence(a_campaign(), at + 8 * timedelta(days=1)) is None
-    assert not is_over(weekly, STARTS_AT, at + WEEK + 11 * HOUR)
-    assert is_over(weekly, STARTS_AT, at + WEEK + 12 * HOUR)
