@@ -11,6 +11,7 @@ import structlog
 from push import addresses, campaigns, outbox
 from push.channel import Channel, Message
 from push.claim import Claimed, ReadyRow, claim
+from push.clock import Now, goes_on
 from push.decider import Journal, Sent
 from push.settlement import Settlement, settlement
 
@@ -24,7 +25,7 @@ _LOG: Final = structlog.get_logger(area="dispatcher")
 class Dispatcher:
     """Sends what is ready. Any number may run side by side.
 
-    `paused_until` is set when the whole project must wait, and is on the clock of the `now` that `dispatch` is given.
+    `paused_until` is set when the whole project must wait, and is on the clock that `dispatch` is given.
     """
 
     def __init__(self, pool: Any, channel: Channel, journal: Journal) -> None:
@@ -33,13 +34,19 @@ class Dispatcher:
         self._journal = journal
         self.paused_until: datetime | None = None
 
-    async def dispatch(self, now: datetime) -> int:
-        """Sends all that is ready by `now`; the number of rows that were taken. What has to wait is tried at its next time."""
+    async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
+        """Sends all that is ready, batch by batch, each at its own instant; the number of rows that were taken.
+
+        What has to wait is tried at its next time. Once `stop` is set no further batch is begun.
+        """
         total = 0
-        while self.paused_until is None or now >= self.paused_until:
-            claimed = await self._claim(now)
+        while goes_on(stop):
+            at = await now()
+            if self.paused_until is not None and at < self.paused_until:
+                break
+            claimed = await self._claim(at)
             if claimed.rows:
-                await self._send(claimed.rows, now)
+                await self._send(claimed.rows, at, now)
             total += claimed.taken
             if claimed.taken < BATCH_ROWS:
                 break
@@ -54,37 +61,41 @@ class Dispatcher:
         async with self._pool.acquire() as connection:
             return await claim(connection, now, BATCH_ROWS, datetime.now(UTC))
 
-    async def _send(self, rows: Sequence[ReadyRow], now: datetime) -> None:
-        outcomes = await self._channel.send([_message(row) for row in rows], now)
-        after = settlement(list(zip(rows, outcomes, strict=True)), now)
+    async def _send(self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now) -> None:
+        outcomes = await self._channel.send([_message(row) for row in rows], sent_at)
+        # Waits run from the answer, which may come a deadline later than the sending.
+        after = settlement(list(zip(rows, outcomes, strict=True)), await now())
         self.paused_until = after.paused_until
         if after.paused_until is not None:
             _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
-        await self._settle_surely(after, now)
+        await self._settle_surely(after, sent_at)
 
-    async def _settle_surely(self, after: Settlement, now: datetime) -> None:
+    async def _settle_surely(self, after: Settlement, sent_at: datetime) -> None:
         """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
         for wait_s in SETTLE_AGAIN_AFTER_S:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    return await self._settle(connection, after, now)
+                    return await self._settle(connection, after, sent_at)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
                 _LOG.warning("settling is tried again", error=type(error).__name__, rows=len(after.settled))
                 await asyncio.sleep(wait_s)
         async with self._pool.acquire() as connection, connection.transaction():
-            return await self._settle(connection, after, now)
+            return await self._settle(connection, after, sent_at)
 
-    async def _settle(self, connection: Any, after: Settlement, now: datetime) -> None:
+    async def _settle(self, connection: Any, after: Settlement, sent_at: datetime) -> None:
         for name in await campaigns.pause(connection, after.faulty):
             _LOG.error(
                 "a campaign is paused: its message is refused", campaign=name, reasons=list(after.faulty.values())
             )
-        ours = await outbox.settle(connection, after.settled, now)
-        await addresses.forget(connection, after.dead, now)
-        await addresses.disable(connection, after.foreign, now)
-        sent = [Sent(row.key.user_id, row.decision_id, row.offer_id, now) for row in after.accepted if row.key in ours]
+        ours = await outbox.settle(connection, after.settled, sent_at)
+        await addresses.forget(connection, after.dead, sent_at)
+        await addresses.disable(connection, after.foreign, sent_at)
+        # Not the instant of the answer: a push may be opened before FCM's answer has come to us.
+        sent = [
+            Sent(row.key.user_id, row.decision_id, row.offer_id, sent_at) for row in after.accepted if row.key in ours
+        ]
         # Last, since it holds the heads of the event log until the commit.
-        await self._journal.accepted(connection, sent, now)
+        await self._journal.accepted(connection, sent, sent_at)
 
 
 def _message(row: ReadyRow) -> Message:

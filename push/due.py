@@ -1,5 +1,6 @@
 """Pushes whose moment has come: offer and gate are drawn now, in batches, under the masks of this instant."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from push import campaigns, outbox
+from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
 from push.outbox import DrawnRow, DueRow, State
 from push.planner import entropy_of
@@ -29,17 +31,22 @@ class DueDrawer:
         self._seed = seed + b"offer"
         self._known: dict[UUID, StoredCampaign] = {}
 
-    async def draw_due(self, now: datetime) -> int:
-        """Draws all that is due; the number of rows drawn."""
+    async def draw_due(self, now: Now, stop: asyncio.Event | None = None) -> int:
+        """Draws all that is due, batch by batch, each at its own instant; the number of rows drawn.
+
+        Once `stop` is set no further batch is begun.
+        """
         total = 0
         async with self._pool.acquire() as connection:
-            while True:
+            while goes_on(stop):
+                at = await now()
                 async with connection.transaction():
-                    rows = await outbox.due(connection, now, BATCH_ROWS)
-                    await self._draw(connection, rows, now)
+                    rows = await outbox.due(connection, at, BATCH_ROWS)
+                    await self._draw(connection, rows, at)
                 total += len(rows)
                 if len(rows) < BATCH_ROWS:
-                    return total
+                    break
+        return total
 
     async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime) -> None:
         settled = [_stopped(row) for row in rows if row.has_ended or row.is_late]

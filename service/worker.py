@@ -11,6 +11,7 @@ import asyncpg
 
 from push import agenda
 from push.channel import Channel
+from push.clock import Now, standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.planner import Planner
@@ -47,6 +48,7 @@ class Worker:
         self._dsn = dsn
         self._channel = channel
         self._stop = asyncio.Event()
+        self._clock: Clock = SystemClock()
         self._day: date | None = None
 
     def stop(self) -> None:
@@ -71,7 +73,7 @@ class Worker:
             if self._settings.is_virtual_clock:
                 await virtual_clock.follow(self._dsn, self.settle, self._stop)
             else:
-                await self._run_in_real_time(SystemClock())
+                await self._run_in_real_time(self._clock)
 
     def _compose(self) -> None:
         seed = self._settings.seed.encode()
@@ -93,7 +95,8 @@ class Worker:
         if due.has_to_plan:
             await self.planner.plan_due(now)
             due = await agenda.look(self.pool, now)
-        await self._push(due, now)
+        # Never stopped half-way: what is called settled is settled.
+        await self._push(due, standing(now))
 
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
@@ -117,13 +120,13 @@ class Worker:
     async def push(self, now: datetime) -> None:
         """Draws what is due and sends what is ready."""
         if self.snapshot.current is not None:
-            await self._push(await agenda.look(self.pool, now), now)
+            await self._push(await agenda.look(self.pool, now), self._clock.now, self._stop)
 
-    async def _push(self, due: agenda.Agenda, now: datetime) -> None:
+    async def _push(self, due: agenda.Agenda, now: Now, stop: asyncio.Event | None = None) -> None:
         if due.has_to_draw:
-            await self.drawer.draw_due(now)
+            await self.drawer.draw_due(now, stop)
         if due.has_to_draw or due.has_to_send:
-            await self.dispatcher.dispatch(now)
+            await self.dispatcher.dispatch(now, stop)
 
     async def _every(self, seconds: float, clock: Clock, work: Callable[[datetime], Awaitable[Any]]) -> None:
         while not self._stop.is_set():

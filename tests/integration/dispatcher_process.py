@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.fcm import FcmChannel
 from service.planning.exposure_journal import EventLogJournal
@@ -17,7 +18,7 @@ async def main(dsn: str, url: str, account: str, now: str) -> None:
     channel = FcmChannel(msgspec.json.decode(Path(account).read_bytes()), base_url=url)
     await channel.open()
     async with await open_pool(dsn, 2) as pool:
-        await Dispatcher(pool, channel, EventLogJournal()).dispatch(datetime.fromisoformat(now))
+        await Dispatcher(pool, channel, EventLogJournal()).dispatch(standing(datetime.fromisoformat(now)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 
 from push import campaigns, outbox
+from push.clock import standing
 from push.decider import Draft, Drawn, Due
 from push.due import DueDrawer
 from push.occurrences import due_from
@@ -117,7 +118,7 @@ async def ready(pool: Any, stored: StoredCampaign, user_ids: Sequence[int], deci
     """Planned and drawn rows."""
     async with pool.acquire() as connection:
         await planned(connection, stored, user_ids)
-    assert await DueDrawer(pool, decider, SEED).draw_due(now) == len(user_ids)
+    assert await DueDrawer(pool, decider, SEED).draw_due(standing(now)) == len(user_ids)
 
 
 _OPEN = """

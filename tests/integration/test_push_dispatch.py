@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from push import campaigns, claim, outbox
+from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.fcm import FcmChannel
@@ -89,13 +90,13 @@ async def test_a_due_push_is_drawn_logged_sent_and_told(
     stored = await push_world.campaign(pool)
     await push_world.planned(pool, stored, [1, 2, 3])
     drawer = DueDrawer(pool, FirstOffer(offer_id, silent=[2]), SEED)
-    assert await drawer.draw_due(NOW - timedelta(seconds=1)) == 0
-    assert await drawer.draw_due(NOW) == 3
-    assert await drawer.draw_due(NOW) == 0
+    assert await drawer.draw_due(standing(NOW - timedelta(seconds=1))) == 0
+    assert await drawer.draw_due(standing(NOW)) == 3
+    assert await drawer.draw_due(standing(NOW)) == 0
     assert await states(pool) == {State.READY: 2, State.NO_SEND: 1}
     assert await pool.fetchval("select count(*) from decisions") == 3
-    assert await dispatcher.dispatch(NOW) == 2
-    assert await dispatcher.dispatch(NOW) == 0
+    assert await dispatcher.dispatch(standing(NOW)) == 2
+    assert await dispatcher.dispatch(standing(NOW)) == 0
     assert await states(pool) == {State.ACCEPTED: 2, State.NO_SEND: 1}
     (received,) = server.get("/inbox/ok-1")["messages"]
     entry = (await exposures(pool))[0]
@@ -113,7 +114,7 @@ async def test_four_dispatchers_send_each_of_two_thousand_rows_once(
 ) -> None:
     await world(pool, 2000)
     dispatchers = [Dispatcher(pool, channel, EventLogJournal()) for _ in range(4)]
-    taken = await asyncio.gather(*(one.dispatch(NOW) for one in dispatchers))
+    taken = await asyncio.gather(*(one.dispatch(standing(NOW)) for one in dispatchers))
     assert sum(taken) == 2000
     assert await states(pool) == {State.ACCEPTED: 2000}
     received = server.get("/inbox?after=0&limit=5000")["messages"]
@@ -127,10 +128,81 @@ async def test_several_drawers_draw_each_row_once(pool: asyncpg.Pool) -> None:
     offer_id = await push_world.offer(pool)
     await push_world.planned(pool, await push_world.campaign(pool), range(1, 1201))
     drawers = [DueDrawer(pool, FirstOffer(offer_id), SEED) for _ in range(3)]
-    drawn = await asyncio.gather(*(one.draw_due(NOW) for one in drawers))
-    drawn.append(await drawers[0].draw_due(NOW))
+    drawn = await asyncio.gather(*(one.draw_due(standing(NOW)) for one in drawers))
+    drawn.append(await drawers[0].draw_due(standing(NOW)))
     assert sum(drawn) == await pool.fetchval("select count(*) from decisions") == 1200
     assert await states(pool) == {State.READY: 1200}
+
+
+class PassingClock:
+    """Goes on by a step whenever it is read."""
+
+    def __init__(self, step: timedelta) -> None:
+        self.step = step
+        self.at = NOW - step
+
+    async def now(self) -> datetime:
+        self.at += self.step
+        return self.at
+
+
+async def test_each_batch_of_a_backlog_is_drawn_at_its_own_instant(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 1200)
+    offer_id = await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), range(1, 1201))
+    clock = PassingClock(timedelta(hours=4))
+    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(clock.now) == 1200
+    assert await states(pool) == {State.READY: 1000, State.EXPIRED: 200}
+    found = await pool.fetch("select distinct decision_id from outbox where decision_id is not null")
+    assert {instant_of(row[0]) for row in found} == {NOW, NOW + 4 * HOUR}
+
+
+async def test_each_batch_of_a_backlog_is_sent_at_its_own_instant(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await world(pool, 1200)
+    clock = PassingClock(timedelta(hours=2))  # read before a batch and after its answers
+    assert await dispatcher.dispatch(clock.now) == 1200
+    assert await states(pool) == {State.ACCEPTED: 1000, State.EXPIRED: 200}
+    assert {entry.occurred_at for entry in await exposures(pool)} == {NOW, NOW + 4 * HOUR}
+    received = server.get("/inbox?after=0&limit=5000")["messages"]
+    lives = {entry["message"]["android"]["ttl"] for entry in received}
+    assert lives == {f"{6 * 3600}s", f"{2 * 3600}s"}
+
+
+async def test_a_wait_runs_from_the_answer_that_asked_for_it(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:
+    await world(pool, 1, "quota")
+    await dispatcher.dispatch(PassingClock(timedelta(seconds=9)).now)
+    assert dispatcher.paused_until == NOW + timedelta(seconds=9 + 2)
+
+
+async def test_a_stop_ends_a_backlog_after_the_batch_that_is_under_way(
+    pool: asyncpg.Pool, server: StandInServer, channel: FcmChannel
+) -> None:
+    stop = asyncio.Event()
+
+    class StopsInDraw(FirstOffer):
+        async def decide(self, *given: Any) -> Any:
+            stop.set()
+            return await super().decide(*given)
+
+    class StopsInSend(EventLogJournal):
+        async def accepted(self, *given: Any) -> None:
+            stop.set()
+            await super().accepted(*given)
+
+    await push_world.people(pool, 1200)
+    offer_id = await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), range(1, 1201))
+    assert await DueDrawer(pool, StopsInDraw(offer_id), SEED).draw_due(standing(NOW), stop) == 500
+    assert await states(pool) == {State.READY: 500, State.PLANNED: 700}
+    stop.clear()
+    await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(standing(NOW), stop)
+    dispatcher = Dispatcher(pool, channel, StopsInSend())
+    assert await dispatcher.dispatch(standing(NOW), stop) == 500
+    assert await states(pool) == {State.ACCEPTED: 500, State.READY: 700}
+    assert await dispatcher.dispatch(standing(NOW), stop) == 0
+    assert server.app.posts == 500
 
 
 async def test_a_draw_that_fails_leaves_no_decision_and_the_rows_planned(pool: asyncpg.Pool) -> None:
@@ -144,10 +216,10 @@ async def test_a_draw_that_fails_leaves_no_decision_and_the_rows_planned(pool: a
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        await DueDrawer(pool, Breaks(offer_id), SEED).draw_due(NOW)
+        await DueDrawer(pool, Breaks(offer_id), SEED).draw_due(standing(NOW))
     assert await states(pool) == {State.PLANNED: 2}
     assert await pool.fetchval("select count(*) from decisions") == 0
-    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(NOW) == 2
+    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(standing(NOW)) == 2
 
 
 async def test_a_dispatcher_killed_between_claim_and_settle_leaves_unknown_rows_that_nobody_sends_again(
@@ -167,12 +239,12 @@ async def test_a_dispatcher_killed_between_claim_and_settle_leaves_unknown_rows_
     assert await states(pool) == {State.SENDING: 4}
     assert await push_world.open_count(pool, NOW) == 4
     await dispatcher.sweep(NOW)
-    assert await dispatcher.dispatch(LATER) == 0
+    assert await dispatcher.dispatch(standing(LATER)) == 0
     assert await states(pool) == {State.SENDING: 4}
     await pool.execute("update outbox set lease_until = now() - interval '1 second'")
     await dispatcher.sweep(LATER)
     assert await outcomes(pool) == dict.fromkeys(range(1, 5), (State.UNKNOWN, "lease_expired"))
-    assert await dispatcher.dispatch(LATER + HOUR) == 0
+    assert await dispatcher.dispatch(standing(LATER + HOUR)) == 0
     assert server.app.posts == 4
 
 
@@ -181,7 +253,7 @@ async def test_an_answer_after_the_lease_changes_nothing_and_is_not_told(
 ) -> None:
     await world(pool, 1)
     await addressed(pool, 1, "slow-1")
-    sending = asyncio.create_task(dispatcher.dispatch(NOW))
+    sending = asyncio.create_task(dispatcher.dispatch(standing(NOW)))
     while server.app.posts < 1:
         await asyncio.sleep(0.01)
     await pool.execute("update outbox set lease_until = now() - interval '1 second'")
@@ -204,7 +276,7 @@ async def test_what_the_database_did_not_take_at_once_is_settled_and_told_once(
                 await connection.execute("select pg_terminate_backend(pg_backend_pid())")
 
     await world(pool, 3)
-    assert await Dispatcher(pool, channel, Fails()).dispatch(NOW) == 3
+    assert await Dispatcher(pool, channel, Fails()).dispatch(standing(NOW)) == 3
     assert await states(pool) == {State.ACCEPTED: 3}
     assert len(await exposures(pool)) == server.app.posts == 3
 
@@ -242,7 +314,7 @@ async def test_what_was_said_between_draw_and_claim_stops_the_push(
 ) -> None:
     await world(pool, 1)
     await pool.execute(change)
-    assert await dispatcher.dispatch(LATER) == 1
+    assert await dispatcher.dispatch(standing(LATER)) == 1
     assert await outcomes(pool) == {1: (state, reason)}
     assert server.app.posts == 0
     assert await push_world.open_count(pool, LATER) == 0
@@ -267,7 +339,7 @@ async def test_an_offer_that_is_gone_when_its_push_leaves_is_not_sent(
             await offers.delete(connection, "coffee")
     else:
         await push_world.offer(pool, **changes)
-    await dispatcher.dispatch(LATER)
+    await dispatcher.dispatch(standing(LATER))
     assert await outcomes(pool) == {1: (State.WITHDRAWN, "offer_gone")}
     assert server.app.posts == 0
 
@@ -275,7 +347,7 @@ async def test_an_offer_that_is_gone_when_its_push_leaves_is_not_sent(
 async def test_a_changed_offer_that_still_runs_is_sent(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:
     await world(pool, 1)
     await push_world.offer(pool, starts_at=NOW - HOUR, ends_at=NOW + HOUR)
-    await dispatcher.dispatch(NOW)
+    await dispatcher.dispatch(standing(NOW))
     assert await states(pool) == {State.ACCEPTED: 1}
 
 
@@ -283,7 +355,7 @@ async def test_a_planned_row_past_its_time_is_not_drawn(pool: asyncpg.Pool) -> N
     await push_world.people(pool, 2)
     offer_id = await push_world.offer(pool)
     await push_world.planned(pool, await push_world.campaign(pool), [1, 2])
-    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(NOW + timedelta(hours=6)) == 2
+    assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(standing(NOW + timedelta(hours=6))) == 2
     assert await states(pool) == {State.EXPIRED: 2}
     assert await pool.fetchval("select count(*) from decisions") == 0
 
@@ -292,7 +364,7 @@ async def test_a_paused_campaign_waits_and_an_ended_one_withdraws(pool: asyncpg.
     stored = await world(pool, 2)
     async with pool.acquire() as connection:
         await campaigns.set_status(connection, "lunch", "paused", NOW)
-        assert await dispatcher.dispatch(NOW) == 0
+        assert await dispatcher.dispatch(standing(NOW)) == 0
         assert await push_world.open_count(connection, NOW) == 0
         await campaigns.set_status(connection, "lunch", "active", NOW)
         assert await push_world.open_count(connection, NOW) == 2
@@ -322,7 +394,7 @@ async def test_a_payload_fault_pauses_the_campaign_and_keeps_the_address(
     good = await push_world.campaign(pool, "good")
     await ready(pool, bad, [1, 2], FirstOffer(offer_id, title="x" * 5000))
     await ready(pool, good, [3], FirstOffer(offer_id))
-    await dispatcher.dispatch(NOW)
+    await dispatcher.dispatch(standing(NOW))
     assert Counter(state for state, _ in (await outcomes(pool)).values()) == {State.FAILED: 2, State.ACCEPTED: 1}
     assert "payload of" in (await outcomes(pool))[1][1]
     assert dict(await pool.fetch("select external_id, status from campaigns")) == {"bad": "paused", "good": "active"}
@@ -335,7 +407,7 @@ async def test_what_fcm_says_of_addresses(pool: asyncpg.Pool, dispatcher: Dispat
     for user_id, address in ((2, "gone-2"), (3, "gone-3"), (4, "bad-4"), (5, "sender-5")):
         await addressed(pool, user_id, address)
     await pool.execute("update devices set address_updated_at = $1 where user_id = 3", NOW)
-    await dispatcher.dispatch(NOW)
+    await dispatcher.dispatch(standing(NOW))
     left = await pool.fetch("select user_id, is_push_enabled from devices order by user_id")
     assert [tuple(row) for row in left] == [(1, True), (3, True), (5, False)]
     assert await states(pool) == {State.ACCEPTED: 1, State.FAILED: 4}
@@ -345,7 +417,7 @@ async def test_a_bad_address_is_kept_while_its_message_is_not_known_to_be_sound(
     pool: asyncpg.Pool, dispatcher: Dispatcher
 ) -> None:
     await world(pool, 2, "bad")
-    await dispatcher.dispatch(NOW)
+    await dispatcher.dispatch(standing(NOW))
     assert await pool.fetchval("select count(*) from devices") == 2
     assert await states(pool) == {State.FAILED: 2}
 
@@ -355,12 +427,12 @@ async def test_a_full_quota_stops_everything_until_its_time(
 ) -> None:
     await world(pool, 600)
     await addressed(pool, 1, "quota-1")
-    assert await dispatcher.dispatch(NOW) == 500
+    assert await dispatcher.dispatch(standing(NOW)) == 500
     assert dispatcher.paused_until == NOW + timedelta(seconds=2)
-    assert await dispatcher.dispatch(NOW + timedelta(seconds=1)) == 0
+    assert await dispatcher.dispatch(standing(NOW + timedelta(seconds=1))) == 0
     taken = await states(pool)
     await addressed(pool, 1, "ok-1")
-    assert await dispatcher.dispatch(NOW + timedelta(seconds=2)) == 600 - taken[State.ACCEPTED]
+    assert await dispatcher.dispatch(standing(NOW + timedelta(seconds=2))) == 600 - taken[State.ACCEPTED]
     assert await states(pool) == {State.ACCEPTED: 600}
     assert server.app.inbox.count == 600
 
@@ -371,11 +443,11 @@ async def test_what_never_arrived_is_sent_later_and_what_perhaps_did_is_not(
     await world(pool, 3)
     await addressed(pool, 1, "int-1")
     await addressed(pool, 2, "down-2")
-    await dispatcher.dispatch(NOW)
+    await dispatcher.dispatch(standing(NOW))
     assert await states(pool) == {State.ACCEPTED: 1, State.READY: 1, State.UNKNOWN: 1}
-    assert await dispatcher.dispatch(NOW + timedelta(seconds=9)) == 0
+    assert await dispatcher.dispatch(standing(NOW + timedelta(seconds=9))) == 0
     await addressed(pool, 1, "ok-1")
-    assert await dispatcher.dispatch(NOW + timedelta(seconds=10)) == 1
+    assert await dispatcher.dispatch(standing(NOW + timedelta(seconds=10))) == 1
     assert await states(pool) == {State.ACCEPTED: 2, State.UNKNOWN: 1}
 
 
@@ -385,7 +457,7 @@ async def test_an_unreachable_service_is_not_tried_with_the_whole_outbox(
     await world(pool, 600)
     server.stop()
     dispatcher = Dispatcher(pool, channel, EventLogJournal())
-    assert await dispatcher.dispatch(NOW) == 500
+    assert await dispatcher.dispatch(standing(NOW)) == 500
     assert dispatcher.paused_until == NOW + timedelta(seconds=5)
     assert await states(pool) == {State.READY: 600}
     assert await pool.fetchval("select max(attempts) from outbox") == 1

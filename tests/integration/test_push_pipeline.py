@@ -1,13 +1,16 @@
 """Push by the real decisions: snapshot, catalogue and masks, from the planner to the phone, and what one hour of it costs."""
 
 import time
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from push.channel import Accepted, Message, Outcome
+from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.fcm import FcmChannel
@@ -18,14 +21,16 @@ from service.learning.learner import Learner
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.moments import LearnedMoments
 from service.planning.push_decider import PipelineDecider
+from service.settings import load
 from service.store.catalogue import CatalogueCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.pool import open_pool
+from service.worker import Worker
 from tests.contract.stand_in_server import StandInServer
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, states
 
-BEFORE = NOW - timedelta(hours=24)
+BEFORE = STARTS_AT.replace(tzinfo=UTC) - HOUR
 
 
 @pytest.fixture
@@ -64,8 +69,8 @@ async def test_a_week_of_pushes(pool: asyncpg.Pool, snapshot: SnapshotCache) -> 
         assert await machine.planner.plan_due(BEFORE) == 200
         for hour in range(168 + 24):
             server.now = BEFORE + hour * HOUR
-            await machine.drawer.draw_due(server.now)
-            await machine.dispatcher.dispatch(server.now)
+            await machine.drawer.draw_due(standing(server.now))
+            await machine.dispatcher.dispatch(standing(server.now))
         await channel.close()
         found = await states(pool)
         assert found[State.ACCEPTED] + found[State.NO_SEND] == 200
@@ -93,8 +98,38 @@ async def test_without_a_snapshot_nothing_is_planned_or_drawn(pool: asyncpg.Pool
     with pytest.raises(RuntimeError, match="no snapshot"):
         await machine.planner.plan_due(BEFORE)
     with pytest.raises(RuntimeError, match="no snapshot"):
-        await machine.drawer.draw_due(NOW)
+        await machine.drawer.draw_due(standing(NOW))
     assert await states(pool) == {State.PLANNED: 1}
+
+
+async def test_a_worker_that_is_stopped_ends_after_the_batch_under_way(
+    pool: asyncpg.Pool, database: str, tmp_path: Path
+) -> None:
+    class StopsWorker:
+        name = "stops"
+
+        async def send(self, messages: Sequence[Message], now: datetime) -> list[Outcome]:
+            sent_at.append(now)
+            worker.stop()
+            return [Accepted("m")] * len(messages)
+
+    sent_at: list[datetime] = []
+    worker = Worker(load({}, data_dir=tmp_path), database, StopsWorker())  # type: ignore[arg-type] # it is not opened here
+    worker.pool = worker.quick_pool = pool
+    worker._compose()
+    await worker.composer.publish(NOW)
+    await worker.snapshot.refresh()
+    await push_world.people(pool, 600)
+    await push_world.offer(pool)
+    now = datetime.now(UTC)
+    stored = await push_world.campaign(pool, holdout_share=0.0)
+    await push_world.planned(pool, stored, range(1, 601), now)
+    await worker.push(now)
+    found = await states(pool)
+    assert found[State.ACCEPTED] == 500
+    assert State.SENDING not in found
+    assert len(sent_at) == 1
+    assert sent_at[0] > now  # not the instant at which the round began
 
 
 async def test_an_hour_costs_little(pool: asyncpg.Pool, snapshot: SnapshotCache) -> None:
@@ -113,8 +148,8 @@ async def test_an_hour_costs_little(pool: asyncpg.Pool, snapshot: SnapshotCache)
         for half_hour in range(80):
             now = NOW + half_hour * HOUR / 2
             began = time.perf_counter()
-            await machine.drawer.draw_due(now)
-            taken = await machine.dispatcher.dispatch(now)
+            await machine.drawer.draw_due(standing(now))
+            taken = await machine.dispatcher.dispatch(standing(now))
             (busy if taken else idle).append(time.perf_counter() - began)
         await channel.close()
     assert (await states(pool))[State.ACCEPTED] >= 110
