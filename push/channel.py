@@ -43,9 +43,10 @@ class Unregistered(msgspec.Struct, frozen=True, tag="unregistered"):
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
     """Refused for good.
 
-    With `is_payload_fault` any device would refuse it: stop the campaign. Without, address or project are at fault, by
-    `code`: INVALID_ARGUMENT (the token, once the same payload went through elsewhere), SENDER_ID_MISMATCH (disable
-    the token), THIRD_PARTY_AUTH_ERROR (the project's APNs key: stop iOS and alarm).
+    With `is_payload_fault` the service says that any device would refuse it: stop the campaign. Without, `code` tells
+    what is at fault: INVALID_ARGUMENT (the token, once the same payload went through elsewhere), SENDER_ID_MISMATCH
+    (disable the token), THIRD_PARTY_AUTH_ERROR (the project's APNs key: stop iOS and alarm), INVALID_MESSAGE (this
+    message, which we did not send: another of its campaign may be sound).
     """
 
     code: str

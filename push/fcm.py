@@ -256,7 +256,7 @@ class FcmChannel:
         try:
             body = encode(message, now, self._channel_id)
         except ValueError as error:
-            return Rejected("INVALID_MESSAGE", str(error), is_payload_fault=True)
+            return Rejected("INVALID_MESSAGE", str(error), is_payload_fault=False)
         try:
             reply = await self._post(body)
         except GoogleAuthError as error:

@@ -1,4 +1,4 @@
-"""What FCM would refuse in a message, found before it is asked: at planning, and again at encoding."""
+"""What FCM would refuse in a message, found before it is asked: of an offer when it is uploaded, of each message when it is encoded."""
 
 import re
 from typing import Final
@@ -14,10 +14,16 @@ _RESERVED_KEY = re.compile("from$|message_type$|gcm|google")
 _encode = msgspec.json.Encoder().encode
 
 
-def payload_bytes(message: Message) -> int:
+def content_bytes(title: str, body: str, image_url: str | None, data: dict[str, str]) -> int:
     """Bytes of notification and data as JSON: what goes to the phone, a little more than what FCM counts."""
-    notification = {"title": message.title, "body": message.body, "image": message.image_url}
-    return len(_encode(message.data)) + (len(_encode(notification)) if message.is_visible else 0)
+    return len(_encode(data)) + len(_encode({"title": title, "body": body, "image": image_url}))
+
+
+def payload_bytes(message: Message) -> int:
+    """The bytes of a message that count; of one that is not visible only its data."""
+    if not message.is_visible:
+        return len(_encode(message.data))
+    return content_bytes(message.title, message.body, message.image_url, message.data)
 
 
 def payload_fault(message: Message) -> str | None:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from push.draft import excess_bytes
+from push.fcm_limits import PAYLOAD_BYTES_MAX
 from schema.offer import TAGS_PER_OFFER_MAX, Creative, Offer
 from schema.problem import FieldError
 from service.store import tags
@@ -219,8 +221,22 @@ def _stores_apart(offer: Offer) -> Iterator[FieldError]:
         yield FieldError(pointer="/exclude_store_ids", code="contradiction", detail=detail)
 
 
+def _fits_a_push(offer: Offer) -> Iterator[FieldError]:
+    """Title and body alone always fit, so one of the addresses has to be shorter: the longer one is named."""
+    excess = excess_bytes(offer) if "push" in offer.channels else 0
+    if excess:
+        addresses = {_IMAGE: offer.creative.image_url or "", _LINK: offer.creative.deep_link or ""}
+        longest = max(addresses, key=lambda pointer: len(addresses[pointer].encode()))
+        rule = (
+            f"is too long for a push, whose title, body, image_url and deep_link have {PAYLOAD_BYTES_MAX} bytes together "
+            f"with what we add: leave out {excess} bytes, or push from the channels"
+        )
+        yield _wrong(longest, rule, "too_long")
+
+
 _RULES_ACROSS: Final = (
     (("/starts_at", "/ends_at"), _period),
     (("/discount_type", "/discount_percent", "/discount_minor"), _discount),
     (("/store_ids", "/exclude_store_ids"), _stores_apart),
+    (("/offer_id", "/channels", _TITLE, _BODY, _IMAGE, _LINK), _fits_a_push),
 )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from push.decider import Draft, Drawn, Due
+from push.decider import Drawn, Due
+from push.draft import draft_of
 from schema.campaign import StoredCampaign
 from schema.decision import Channel, Context
 from service.decision import pipeline, policy
@@ -67,9 +68,4 @@ def _drawn(decided: Decided) -> Drawn:
     if not decided.offer_indices:
         return Drawn(decided.decision_id, None, ",".join(decided.reason_codes))
     stored = decided.catalogue.offers[decided.offer_indices[0]]
-    creative = stored.offer.creative
-    data = {"decision_id": str(decided.decision_id), "offer_id": stored.offer.offer_id}
-    if creative.deep_link:
-        data["deep_link"] = creative.deep_link
-    draft = Draft(stored.id, creative.title, creative.body, creative.image_url, data)
-    return Drawn(decided.decision_id, draft, "")
+    return Drawn(decided.decision_id, draft_of(stored.offer, stored.id, decided.decision_id), "")

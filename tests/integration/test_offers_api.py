@@ -57,6 +57,10 @@ async def test_the_life_of_an_offer(api: Api) -> None:
         ({"starts_at": "2026-01-02T00:00:00"}, "/starts_at"),
         ({"discount_type": "percent", "discount_percent": 5, "discount_minor": 5}, "/discount_minor"),
         ({"creative": {"title": "T", "deep_link": "javascript:alert(1)"}}, "/creative/deep_link"),
+        (
+            {"creative": {"title": "T", "image_url": f"https://{'x' * 2040}", "deep_link": f"shop://{'x' * 2041}"}},
+            "/creative/image_url",
+        ),
         ({"tags": ["a", "\u0000"]}, ""),
         ({"tags": ["a", "\u0001"]}, "/tags/1"),
         ({"price_minor": -1}, "/price_minor"),

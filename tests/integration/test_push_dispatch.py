@@ -385,21 +385,39 @@ async def test_what_a_pause_outlasts_expires_by_the_tick(pool: asyncpg.Pool) -> 
         assert await states(connection) == {State.EXPIRED: 2}
 
 
-async def test_a_payload_fault_pauses_the_campaign_and_keeps_the_address(
+async def test_a_message_too_long_fails_alone_and_its_campaign_goes_on(
     pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await push_world.people(pool, 3)
+    offer_id = await push_world.offer(pool)
+    stored = await push_world.campaign(pool)
+    await ready(pool, stored, [1, 2], FirstOffer(offer_id, title="x" * 5000))
+    await ready(pool, stored, [3], FirstOffer(offer_id))
+    await dispatcher.dispatch(standing(NOW))
+    assert Counter(state for state, _ in (await outcomes(pool)).values()) == {State.FAILED: 2, State.ACCEPTED: 1}
+    assert (await outcomes(pool))[1][1].startswith("INVALID_MESSAGE: payload of")
+    assert await pool.fetchval("select status from campaigns") == "active"
+    assert await pool.fetchval("select count(*) from devices") == 3
+    assert server.app.posts == 1
+
+
+async def test_a_payload_that_fcm_refuses_pauses_the_campaign_and_keeps_the_address(
+    pool: asyncpg.Pool, dispatcher: Dispatcher
 ) -> None:
     await push_world.people(pool, 3)
     offer_id = await push_world.offer(pool)
     bad = await push_world.campaign(pool, "bad")
     good = await push_world.campaign(pool, "good")
-    await ready(pool, bad, [1, 2], FirstOffer(offer_id, title="x" * 5000))
-    await ready(pool, good, [3], FirstOffer(offer_id))
+    await ready(pool, bad, [1], FirstOffer(offer_id))
+    await ready(pool, good, [2], FirstOffer(offer_id))
+    no_text = """update outbox set message = message || '{"data": {"k": 1}}' where campaign_id = $1"""
+    await pool.execute(no_text, bad.id)
     await dispatcher.dispatch(standing(NOW))
-    assert Counter(state for state, _ in (await outcomes(pool)).values()) == {State.FAILED: 2, State.ACCEPTED: 1}
-    assert "payload of" in (await outcomes(pool))[1][1]
+    found = await outcomes(pool)
+    assert (found[1][0], found[2][0]) == (State.FAILED, State.ACCEPTED)
+    assert found[1][1].startswith("INVALID_ARGUMENT: Invalid JSON payload")
     assert dict(await pool.fetch("select external_id, status from campaigns")) == {"bad": "paused", "good": "active"}
     assert await pool.fetchval("select count(*) from devices") == 3
-    assert server.app.posts == 1
 
 
 async def test_what_fcm_says_of_addresses(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:

@@ -1,11 +1,16 @@
 """The rules of an offer, field by field and across fields."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
+from push.channel import Message
+from push.draft import draft_of, excess_bytes
+from push.fcm_limits import payload_fault
 from schema.offer import Creative, Offer
 from service.ingest.offer_rules import normalised, problems
 
@@ -65,6 +70,61 @@ def test_a_plain_offer_is_right() -> None:
 )
 def test_each_rule_names_its_field(changes: dict[str, Any], pointer: str, code: str) -> None:
     assert found(**changes) == [(pointer, code)]
+
+
+def address(length: int, host: str = "https://a.example/") -> str:
+    return host + "x" * (length - len(host))
+
+
+@pytest.mark.parametrize(
+    ("image", "link", "pointer"),
+    [
+        (2048, 2000, "/creative/image_url"),
+        (2000, 2048, "/creative/deep_link"),
+    ],
+)
+def test_an_offer_too_long_for_a_push_names_the_longer_address(image: int, link: int, pointer: str) -> None:
+    long = creative(image_url=address(image), deep_link=address(link))
+    assert found(creative=long) == [(pointer, "too_long")]
+    assert found(creative=long, channels=["in_app"]) == []
+    assert found(creative=long, channels=[]) == [("/channels", "required")]
+
+
+def test_what_is_told_of_an_offer_too_long_for_a_push_is_enough_to_make_it_fit() -> None:
+    long = creative(body='Hot\n"tea" é', image_url=address(2048), deep_link=address(2048, "shop://"))
+    (error,) = problems(msgspec.structs.replace(PLAIN, creative=long))
+    told = re.search(r"leave out (\d+) bytes", error.detail)
+    assert told is not None
+    for spared, count in ((int(told[1]), 0), (int(told[1]) - 1, 1)):
+        less = msgspec.structs.replace(long, image_url=address(2048 - spared))
+        assert len(found(creative=less)) == count
+
+
+def test_an_offer_that_just_fits_makes_a_message_that_is_encoded() -> None:
+    texts = creative(title="é" * 120, body="\U0001f600" * 400, image_url=address(1000), deep_link=address(900))
+    offer = msgspec.structs.replace(PLAIN, creative=texts)
+    while not excess_bytes(offer):
+        offer = msgspec.structs.replace(
+            offer, creative=msgspec.structs.replace(offer.creative, deep_link=f"{offer.creative.deep_link}x")
+        )
+    fits = msgspec.structs.replace(
+        offer, creative=msgspec.structs.replace(offer.creative, deep_link=(offer.creative.deep_link or "")[:-1])
+    )
+    for one, is_sent in ((fits, True), (offer, False)):
+        assert (problems(one) == []) == is_sent
+        draft = draft_of(one, 7, UUID(int=2**128 - 1))
+        message = Message(
+            outbox_id="o",
+            address="a",
+            address_kind="token",
+            title=draft.title,
+            body=draft.body,
+            image_url=draft.image_url,
+            data=draft.data,
+            collapse_id="o",
+            expires_at=DAY,
+        )
+        assert (payload_fault(message) is None) == is_sent
 
 
 @pytest.mark.parametrize("link", ["https://shop.example/deal", "myapp://deal/1", "com.shop-app+x://open"])

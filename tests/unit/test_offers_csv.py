@@ -135,6 +135,17 @@ def test_every_error_of_a_row_is_told() -> None:
     assert [note.column for note in file.errors.by_line()] == ["title", "price", "min_age", "offer_id", "ends_at"]
 
 
+def test_an_offer_too_long_for_a_push_is_told_by_column() -> None:
+    image, link = "https://a.example/" + "x" * 2000, "shop://" + "y" * 2041
+    file = read_offers(f"offer_id,title,tags,image_url,deep_link\na,Tea,tea,{image},{link}\n".encode())
+    assert file.offers == []
+    ((line, column, detail),) = told(file)
+    assert (line, column) == (2, "deep_link")
+    assert detail.startswith(
+        "deep_link is too long for a push, whose title, body, image_url and deep_link have 4096 bytes"
+    )
+
+
 def test_errors_beyond_the_limit_are_counted() -> None:
     file = read_offers((HEADER + "\n" + "!,T,x\n" * (ERRORS_MAX + 7)).encode())
     assert len(file.errors.listed) == ERRORS_MAX
