@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
     pool_max: int = 8
     """Connections to PostgreSQL of one process."""
+    metrics_dir: Path | None = None
+    """Where the processes of this host keep their counters, so that /metrics of any tells of all; `serve` makes one."""
     log_level: str = "info"
     seed: str = ""
     """Goes into every random bit of planning: two installations with the same people do not draw alike."""
@@ -114,6 +116,12 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError("WELLTIMED_PORT must lie between 0 and 65535")
     if not 1 <= settings.workers <= 64:
         raise SettingsError("WELLTIMED_WORKERS must lie between 1 and 64")
+    if settings.pool_max < 2:
+        raise SettingsError(
+            "WELLTIMED_POOL_MAX must be 2 or more: the learner listens on one connection and works on another"
+        )
+    if settings.ingest_queue_max < 500:
+        raise SettingsError("WELLTIMED_INGEST_QUEUE_MAX must be 500 or more: so many events may come in one request")
     key = settings.bootstrap_key
     if key is not None and not (key.reveal().startswith("sk_") and len(key.reveal()) >= 24):
         raise SettingsError("WELLTIMED_BOOTSTRAP_KEY must begin with sk_ and have at least 24 characters")

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,61 +19,28 @@ import asyncpg
 
 from push.stand_in_account import make_service_account
 from service import telemetry
+from service.routes import exposition
 from service.settings import PREFIX, Settings
-from service.sockets import reserve
+from service.sockets import reserve, reserve_alone
 from service.store import migrate, partitions_by_day, pool
 from service.store.access import ensure_bootstrap_key
 from service.store.embedded import EmbeddedPostgres
 from service.store.unavailable import PostgresUnavailable
+from service.supervised_process import SupervisedProcess
 
 READY_TIMEOUT_S: Final = 180.0
 STOP_TIMEOUT_S: Final = 20.0
 LOOK_EVERY_S: Final = 0.2
-RESTART_PAUSE_S: Final = 0.5
+
+_METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Our own address is asked directly, whatever proxy the surroundings name."""
 
 _LOG: Final = telemetry.logger("supervisor")
 
 
 class NotReadyError(Exception):
     """The server did not come up; its own words are in the log."""
-
-
-class _Child:
-    """A process that is started again when it ends by itself."""
-
-    def __init__(self, role: str, environment: dict[str, str]) -> None:
-        self.role = role
-        self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
-        self._may_start_at = 0.0
-
-    def keep_alive(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            return
-        if time.monotonic() < self._may_start_at:
-            return
-        if self._process is not None:
-            _LOG.warning("a process ended and is started again", role=self.role, code=self._process.returncode)
-        self._may_start_at = time.monotonic() + RESTART_PAUSE_S
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "service.cli", "serve", "--role", self.role, "--until-stdin-closes"],
-            stdin=subprocess.PIPE,
-            env=self._environment,
-            start_new_session=True,
-        )
-
-    def terminate(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-
-    def wait(self, timeout_s: float) -> None:
-        if self._process is None:
-            return
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 class Supervisor:
@@ -82,7 +50,7 @@ class Supervisor:
         self._settings = settings
         self._stop = threading.Event()
         self._postgres: EmbeddedPostgres | None = None
-        self._children: list[_Child] = []
+        self._children: list[SupervisedProcess] = []
 
     def stop(self) -> None:
         """Ends `run` in order: no new requests, work in flight finished, PostgreSQL last."""
@@ -95,21 +63,25 @@ class Supervisor:
             NotReadyError: it did not become ready.
         """
         with ExitStack() as stack:
+            port_holder = stack.enter_context(reserve_alone(self._settings.host, self._settings.port))
+            port = port_holder.getsockname()[1]
             dsn = self._start_postgres(stack)
             asyncio.run(self._prepare(dsn))
-            port_holder = stack.enter_context(reserve(self._settings.host, self._settings.port))
-            port = port_holder.getsockname()[1]
             environment = self._environment(dsn, port, stack)
-            self._children = [_Child("api", environment) for _ in range(self._settings.workers)]
-            self._children.append(_Child("worker", environment))
-            if self._settings.firebase_credentials is None:
-                self._children.insert(0, _Child("stand-in", environment))
+            self._children = self._processes(environment)
             stack.callback(self._stop_children)
             url = f"http://{self._settings.host}:{port}"
             if not self._wait_until_ready(url):
                 return
             print(json.dumps({"url": url, "stand_in_url": environment.get(PREFIX + "FCM_BASE_URL")}), flush=True)  # noqa: T201
             self._watch()
+
+    def _processes(self, environment: Mapping[str, str]) -> list[SupervisedProcess]:
+        roles = ["api"] * self._settings.workers + ["worker"]
+        if self._settings.firebase_credentials is None:
+            roles.insert(0, "stand-in")
+        forget = partial(exposition.forget, Path(environment[PREFIX + "METRICS_DIR"]))
+        return [SupervisedProcess(role, environment, forget) for role in roles]
 
     def _start_postgres(self, stack: ExitStack) -> str:
         if self._settings.database_url is not None:
@@ -145,6 +117,9 @@ class Supervisor:
         environment[PREFIX + "SEED"] = self._settings.seed
         environment[PREFIX + "DATA_DIR"] = str(self._settings.data_dir)
         environment[PREFIX + "IS_VIRTUAL_CLOCK"] = str(self._settings.is_virtual_clock).lower()
+        environment[PREFIX + "METRICS_DIR"] = environment[_METRICS_VARIABLE] = str(
+            _metrics_dir(self._settings.data_dir, stack)
+        )
         if self._settings.firebase_credentials is None:
             stand_in = stack.enter_context(reserve("127.0.0.1", self._settings.stand_in_port))
             stand_in_port = stand_in.getsockname()[1]
@@ -203,9 +178,18 @@ def _stand_in_account(data_dir: Path, base_url: str, stack: ExitStack) -> Path:
     return path
 
 
+def _metrics_dir(data_dir: Path, stack: ExitStack) -> Path:
+    """An empty directory for the counters of our processes, gone when `stack` ends."""
+    path = data_dir / f"metrics-{os.getpid()}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True, mode=0o700)
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own address
+        with _OPENER.open(f"{url}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

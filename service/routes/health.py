@@ -1,8 +1,7 @@
 """Is it alive, is it ready, and what has it counted."""
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from litestar import Controller, Response, get
@@ -10,15 +9,15 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
-from prometheus_client import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from schema.base import Kept
-from service.telemetry import REGISTRY
+from service.routes import exposition
+from service.settings import Settings
 
 CHECK_TIMEOUT_S: Final = 2.0
 
-Check = Callable[[], Awaitable[str | None]]
+Check = Callable[[], Coroutine[Any, Any, str | None]]
 """Answers None when all is well, else what is wrong, in words."""
 
 
@@ -35,25 +34,32 @@ class Readiness(Kept, frozen=True):
     checks: dict[str, str]
 
 
-async def _words(check: Check) -> str:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check() or "ok"
-    except Exception as error:  # noqa: BLE001 - a check that breaks is the very answer asked for
-        return f"failed: {type(error).__qualname__}"
+async def _words(checks: Mapping[str, Check]) -> dict[str, str]:
+    """What each check says. One that hangs is not waited for, nor is its end: a frozen PostgreSQL does not even let go."""
+    asked = {name: asyncio.ensure_future(check()) for name, check in checks.items()}
+    if asked:
+        await asyncio.wait(asked.values(), timeout=CHECK_TIMEOUT_S)
+    return {name: _word(task) for name, task in asked.items()}
 
 
-class _WorkerRegistry:
-    """The registry of this process with the label `worker`: behind one port each scrape meets another worker."""
+def _word(asked: asyncio.Future[str | None]) -> str:
+    if not asked.done():
+        _ABANDONED.add(asked)
+        asked.add_done_callback(_let_go)
+        asked.cancel()
+        return "failed: TimeoutError"
+    error = asked.exception()
+    return f"failed: {type(error).__qualname__}" if error is not None else asked.result() or "ok"
 
-    def collect(self) -> Iterator[Metric]:
-        worker = str(os.getpid())
-        for family in REGISTRY.collect():
-            family.samples = [sample._replace(labels={**sample.labels, "worker": worker}) for sample in family.samples]
-            yield family
+
+_ABANDONED: Final[set[asyncio.Future[str | None]]] = set()
+"""Until they end: the event loop itself keeps no task from being collected."""
 
 
-_WORKER_REGISTRY: Final[Any] = _WorkerRegistry()
+def _let_go(asked: asyncio.Future[str | None]) -> None:
+    _ABANDONED.discard(asked)
+    if not asked.cancelled():
+        asked.exception()
 
 
 class HealthController(Controller):
@@ -74,12 +80,13 @@ class HealthController(Controller):
     )
     async def readyz(self, readiness: NamedDependency[SkipValidation[Mapping[str, Check]]]) -> Response[Readiness]:
         """Answers 200 when every check passes, else 503."""
-        words = await asyncio.gather(*(_words(check) for check in readiness.values()))
-        answer = Readiness(ready=all(word == "ok" for word in words), checks=dict(zip(readiness, words, strict=True)))
+        words = await _words(readiness)
+        answer = Readiness(ready=all(word == "ok" for word in words.values()), checks=words)
         headers = {} if answer.ready else {"Retry-After": "1"}
         return Response(answer, status_code=200 if answer.ready else 503, headers=headers)
 
     @get("/metrics", status_code=200, media_type=MediaType.TEXT)
-    async def metrics(self) -> Response[bytes]:
-        """The counters of this worker in the text format of Prometheus."""
-        return Response(generate_latest(_WORKER_REGISTRY), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    async def metrics(self, settings: NamedDependency[SkipValidation[Settings]]) -> Response[bytes]:
+        """The counters of all processes of this host in the text format of Prometheus, each labelled with its `worker`."""
+        text = await asyncio.to_thread(exposition.exposition, settings.metrics_dir)
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,5 +1,6 @@
 """The catalogue as a decision sees it: the offers of one version, and the same facts as aligned arrays."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ _LOAD: Final = """
         on v.from_version <= coalesce($1, h.version) and (v.to_version is null or v.to_version > coalesce($1, h.version))
      order by o.offer_id
 """
+OLDER_MAX: Final = 4
 _VERSION: Final = "select version from catalogue_head"
 
 
@@ -112,8 +114,12 @@ async def load(connection: Any, version: int | None = None) -> Catalogue:
         raise VersionMissing(f"the catalogue has the versions 0 to {head}; there is no {version}")
     # Tags are only ever added, so that reading them after the offers finds them all.
     ids = dict(await connection.fetch(_TAGS))
-    stored = [_stored(row, ids) for row in rows if row["offer_id"] is not None]
-    return compose(head if version is None else version, stored, ids)
+    # Off the event loop: thousands of offers take half a second.
+    return await asyncio.to_thread(_compose_rows, head if version is None else version, rows, ids)
+
+
+def _compose_rows(version: int, rows: Sequence[Any], ids: dict[str, int]) -> Catalogue:
+    return compose(version, [_stored(row, ids) for row in rows if row["offer_id"] is not None], ids)
 
 
 def _stored(row: Any, ids: dict[str, int]) -> StoredOffer:
@@ -122,10 +128,14 @@ def _stored(row: Any, ids: dict[str, int]) -> StoredOffer:
 
 
 class CatalogueCache:
-    """The newest catalogue this process has seen; `current` is replaced whole and is empty before the first refresh."""
+    """The newest catalogue this process has seen; `current` is replaced whole and is empty before the first refresh.
+
+    A few older versions are remembered, for those that explain or replay decisions of the past.
+    """
 
     def __init__(self) -> None:
         self.current = compose(0, [], {})
+        self._older: dict[int, Catalogue] = {}
 
     async def refresh(self, connection: Any) -> Catalogue:
         """Loads the catalogue when its version has changed; gives the current one."""
@@ -134,3 +144,17 @@ class CatalogueCache:
             if loaded.version > self.current.version:  # a slower refresh must not bring back an older one
                 self.current = loaded
         return self.current
+
+    async def of_version(self, connection: Any, version: int) -> Catalogue:
+        """The catalogue as it was at that version.
+
+        Raises:
+            VersionMissing: `version` is negative or has not been made yet.
+        """
+        if version == self.current.version and version > 0:
+            return self.current
+        found = self._older.pop(version, None) or await load(connection, version)
+        self._older[version] = found
+        if len(self._older) > OLDER_MAX:
+            del self._older[next(iter(self._older))]
+        return found

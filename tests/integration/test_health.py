@@ -45,6 +45,24 @@ async def test_a_check_that_hangs_does_not_hang_the_answer(database: str) -> Non
         assert (await api.get("/readyz")).json()["checks"] == {"hangs": "failed: TimeoutError"}
 
 
+async def test_a_check_that_cannot_even_be_cancelled_does_not_hang_the_answer(database: str) -> None:
+    thawed = asyncio.Event()
+
+    async def frozen() -> str | None:
+        try:
+            await thawed.wait()
+        except asyncio.CancelledError:  # as a connection does that waits for its server to confirm
+            await thawed.wait()
+            raise
+        return None
+
+    async with serving(database) as api:
+        api.resources.readiness = {"frozen": frozen}
+        async with asyncio.timeout(10):
+            assert (await api.get("/readyz")).json()["checks"] == {"frozen": "failed: TimeoutError"}
+        thawed.set()
+
+
 async def test_pending_migrations_are_not_ready(database: str) -> None:
     async with serving(database) as api:
         await api.resources.pool.execute(
