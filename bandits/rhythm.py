@@ -52,7 +52,7 @@ def unpack(data: bytes) -> Rhythm:
     """Reads what `pack` wrote; no bytes are a person who never came.
 
     Raises:
-        ValueError: a length that is not that of a record.
+        ValueError: a length that is not that of a record, or counts that are none.
     """
     rhythm = Rhythm()
     if data:
@@ -60,6 +60,8 @@ def unpack(data: bytes) -> Rhythm:
         rhythm.as_of_s = float(record["as_of_s"])
         rhythm.last_s = float(record["last_s"])
         rhythm.visits = record["visits"].copy()
+        if not (np.isfinite(rhythm.visits) & (rhythm.visits >= 0.0)).all():
+            raise ValueError("visits that are not counts")
     return rhythm
 
 

@@ -106,7 +106,7 @@ def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_]) -> bytes:
     entries = entries[known]
     entries = entries[is_relevant[entries["tag_id"]]]
     if len(entries) > _LOGGED_ENTRIES:
-        evidence = entries["bought"] + entries["interest"] + entries["shown"] / kernels.SHOWN_UNIT
+        evidence = entries["bought"] + np.abs(entries["interest"]) + entries["shown"] / kernels.SHOWN_UNIT
         entries = entries[np.sort(np.argsort(-evidence, kind="stable")[:_LOGGED_ENTRIES])]
     header = tastes.header.copy()
     header["entries"] = len(entries)

@@ -80,7 +80,7 @@ def _mean_over_tags(
         i = index[tag]
         if i >= 0 and is_personal:
             bought = entries[i].bought * bought_left
-            interest += entries[i].interest * interest_left
+            interest += max(entries[i].interest, 0.0) * interest_left
             shown += shown_at(entries[i].shown, entries[i].shown_s, now_s)
             soon += _bought_since(entries, i, now_s, SOON_S)
             later += _bought_since(entries, i, now_s, LATER_S)

@@ -87,7 +87,7 @@ def entry_of(header: np.ndarray, entries: np.ndarray, tag_id: int | np.int64) ->
     for i in range(used):
         if entries[i].tag_id == tag_id:
             return i
-        weight = entries[i].bought + entries[i].interest + entries[i].shown / SHOWN_UNIT
+        weight = entries[i].bought + abs(entries[i].interest) + entries[i].shown / SHOWN_UNIT
         if weight < weakest_weight:
             weakest, weakest_weight = i, weight
     index = used if used < len(entries) else weakest
@@ -119,12 +119,15 @@ def add_basket(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_
 
 @kernel(void(header_array, entry_array, tag_array, f64, f64))
 def add_interest(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_s: float, weight: float) -> None:
-    """A sign of interest at at_s, a view or a thumbs-up; a negative weight takes interest away, down to none."""
+    """A sign of interest at at_s, a view or a thumbs-up; a negative weight takes interest away, below none too.
+
+    Whoever uses it takes less than none for none: if it were kept so, the order of the signs would matter.
+    """
     decay_to(header, entries, at_s)
     change = np.float32(weight * half_life_factor(header[0].as_of_s - at_s, INTEREST_HALF_LIFE_S))
     for tag_id in tag_ids:
         i = entry_of(header, entries, np.int64(tag_id))
-        entries[i].interest = max(entries[i].interest + change, np.float32(0.0))
+        entries[i].interest += change
 
 
 @kernel(void(header_array, entry_array, tag_array, f64, f64))

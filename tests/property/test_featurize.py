@@ -20,7 +20,7 @@ instants = st.just(0) | st.integers(NOW_S - 400 * 86_400, NOW_S + 86_400)
 amounts = st.floats(0, 200, width=32)
 entries_of_tags = st.dictionaries(
     st.integers(0, TAGS + 3),
-    st.builds(Entry, st.integers(0, 65_535), amounts, amounts, instants, instants),
+    st.builds(Entry, st.integers(0, 65_535), amounts, st.floats(-200, 200, width=32), instants, instants),
     max_size=8,
 )
 offers = st.tuples(

@@ -20,14 +20,16 @@ END_S = START_S + 400 * DAY_S
 quick = settings(max_examples=50, deadline=None)
 instants = st.integers(START_S, END_S)
 tags = st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True).map(tuple)
-facts = st.lists(st.builds(TasteFact, st.sampled_from(["bought", "interested", "shown"]), instants, tags), max_size=25)
+counts = st.builds(TasteFact, st.sampled_from(["bought", "shown"]), instants, tags, st.just(1.0))
+interests = st.builds(TasteFact, st.just("interested"), instants, tags, st.sampled_from([0.2, 1.0, -0.5, -2.0]))
+facts = st.lists(counts | interests, max_size=25)
 
 
 def teach(state: Tastes, fact: TasteFact) -> None:
     if fact.kind == "bought":
         state.bought(fact.tag_ids, fact.at_s)
     elif fact.kind == "interested":
-        state.interested(fact.tag_ids, fact.at_s, 1.0)
+        state.interested(fact.tag_ids, fact.at_s, fact.weight)
     else:
         state.shown(fact.tag_ids, fact.at_s, 1.0)
 
@@ -51,7 +53,9 @@ def assert_counts(packed: bytes, told: list[TasteFact]) -> None:
     for entry in entries:
         bought, interest, shown, bought_s = expected.tags[int(entry["tag_id"])]
         assert entry["bought"] * 0.5 ** (since_s / BOUGHT_HALF_LIFE_S) == pytest.approx(bought, rel=1e-5)
-        assert entry["interest"] * 0.5 ** (since_s / INTEREST_HALF_LIFE_S) == pytest.approx(interest, rel=1e-5)
+        # Signs for and against may cancel out: what is left is as exact as what went in.
+        interest_left = entry["interest"] * 0.5 ** (since_s / INTEREST_HALF_LIFE_S)
+        assert interest_left == pytest.approx(interest, rel=1e-5, abs=2e-6 * len(told))
         assert entry["bought_s"] == bought_s
         seen = shown_at(int(entry["shown"]), float(entry["shown_s"]), float(END_S))
         assert seen == pytest.approx(shown, abs=len(told) / 1024)
@@ -86,13 +90,29 @@ def test_an_answer_takes_back_its_own_showing(told: list[TasteFact], at_s: int, 
         assert seen == pytest.approx(expected[tag][2] if tag in expected else 0.0, abs=(len(told) + 2) / 1024)
 
 
-def test_interest_and_showings_never_fall_below_none() -> None:
+def test_showings_never_fall_below_none() -> None:
     state = Tastes()
-    state.interested([1], START_S, -3.0)
     state.shown([1], START_S, -1.0)
-    state.interested([1], START_S, 0.5)
-    assert state.entries[0]["interest"] == pytest.approx(0.5)
     assert state.entries[0]["shown"] == 0
+
+
+@pytest.mark.parametrize("weights", [(-2.0, 1.0, 1.5), (1.0, -2.0, 1.5), (1.5, 1.0, -2.0)])
+def test_signs_of_interest_add_up_in_any_order(weights: tuple[float, ...]) -> None:
+    state = Tastes()
+    for weight in weights:
+        state.interested([1], START_S, weight)
+        state = tastes.unpack(state.pack())
+    assert state.entries[0]["interest"] == pytest.approx(0.5)
+
+
+def test_a_dislike_is_evidence_that_is_kept() -> None:
+    state = Tastes()
+    state.interested([70], START_S, -2.0)
+    for tag in range(CAPACITY):
+        state.bought([tag], START_S)
+    state.bought([999], START_S)
+    assert 70 in state.entries["tag_id"]
+    assert 999 in state.entries["tag_id"]
 
 
 def test_a_full_state_gives_up_what_it_knows_least_of() -> None:
@@ -130,6 +150,14 @@ def test_a_decision_logs_a_bounded_part_that_matters() -> None:
 hours = st.integers(0, rhythm.HOURS - 1)
 # A visit each a day apart: visits of the same trip count once, and that depends on which is told first.
 visits = st.lists(st.tuples(hours, st.integers(0, 399)), max_size=20, unique_by=lambda visit: visit[1])
+
+
+@pytest.mark.parametrize("count", [-1.0, np.nan, np.inf])
+def test_visits_that_are_not_counts_are_refused(count: float) -> None:
+    state = Rhythm()
+    state.visits[5] = count
+    with pytest.raises(ValueError, match="not counts"):
+        rhythm.unpack(state.pack())
 
 
 def came(told: list[tuple[int, int]]) -> bytes:

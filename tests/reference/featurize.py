@@ -64,7 +64,7 @@ def features(
     share = mean([(e.bought * left_of(old_s, 84) + 2 * p) / (own + 2) for e, p in zip(of_tag, popular, strict=True)])
     soon = mean([left_of(now_s - e.bought_s, 2) if e.bought_s else 0.0 for e in of_tag])
     later = mean([left_of(now_s - e.bought_s, 10) if e.bought_s else 0.0 for e in of_tag])
-    interest = mean([e.interest * left_of(old_s, 28) for e in of_tag])
+    interest = mean([max(e.interest, 0.0) * left_of(old_s, 28) for e in of_tag])
     shown = mean([shown_now(e, now_s) for e in of_tag])
     all_shown = sum(shown_now(e, now_s) for e in state.entries.values())
     chance, angle = 1 - math.exp(-ahead * share), moment.hour_of_day / 24 * 2 * math.pi

@@ -13,11 +13,12 @@ F64 = NDArray[np.float64]
 
 
 class TasteFact(NamedTuple):
-    """kind is "bought", "interested" (weight 1) or "shown" (count 1)."""
+    """kind is "bought", "interested" or "shown" (count 1); weight is that of an interest, negative for a dislike."""
 
     kind: str
     at_s: int
     tag_ids: tuple[int, ...]
+    weight: float = 1.0
 
 
 class TasteCounts(NamedTuple):
@@ -37,7 +38,7 @@ def tastes(facts: Sequence[TasteFact], to_s: float) -> TasteCounts:
     tags = {tag for fact in facts for tag in fact.tag_ids}
 
     def total(kind: str, tag: int, half_life_s: float) -> float:
-        return sum(faded(f.at_s, to_s, half_life_s) for f in facts if f.kind == kind and tag in f.tag_ids)
+        return sum(f.weight * faded(f.at_s, to_s, half_life_s) for f in facts if f.kind == kind and tag in f.tag_ids)
 
     return TasteCounts(
         sum(faded(fact.at_s, to_s, BOUGHT_HALF_LIFE_S) for fact in bought),
