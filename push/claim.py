@@ -34,13 +34,20 @@ class Claimed(NamedTuple):
 
 # One statement, hence one transaction, committed when it returns. What was said or changed before it began stops the push.
 _CLAIM: Final = """
-    with due as materialized (
-        select o.user_id, o.campaign_id, o.occurrence_at, o.channel, o.offer_id,
-               c.status = 'ended' as has_ended, o.send_until <= $1 as is_late
-          from outbox o join campaigns c using (campaign_id)
-         where o.state = 1 and o.send_at <= $1 and c.status <> 'paused'
-         order by o.send_at, o.outbox_id limit $2
-           for update of o skip locked
+    with going as materialized (
+        select c.campaign_id, c.status = 'ended' as has_ended
+          from campaigns_with_ready join campaigns c using (campaign_id) cross join lateral (
+            select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 1 and o.send_at <= $1
+             order by o.send_at limit 1) due
+         where c.status <> 'paused' limit $2
+    ), due as materialized (
+        select share.*, going.has_ended
+          from going cross join lateral (
+            select o.user_id, o.campaign_id, o.occurrence_at, o.channel, o.offer_id, o.send_until <= $1 as is_late
+              from outbox o
+             where o.campaign_id = going.campaign_id and o.state = 1 and o.send_at <= $1
+             order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
+               for update skip locked) share
     ), judged as (
         select due.*, d.address, d.address_kind, case
                    when has_ended then 'campaign_ended'
@@ -76,7 +83,10 @@ _CLAIM: Final = """
 
 
 async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetime) -> Claimed:
-    """Takes ready rows and commits; the caller must not be in a transaction. The lease runs in real time."""
+    """Takes ready rows and commits; the caller must not be in a transaction. The lease runs in real time.
+
+    Fewer than `rows_max` may be taken although more are ready: each campaign gets its share. None are when none are left.
+    """
     found = await connection.fetch(_CLAIM, now, rows_max, real_now + LEASE)
     going = [ReadyRow(Key(row[0], row[1], row[2]), *row[3:12]) for row in found if row["is_going"]]
     return Claimed(sorted(going, key=lambda row: row.outbox_id), len(found))

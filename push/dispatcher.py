@@ -48,7 +48,7 @@ class Dispatcher:
             if claimed.rows:
                 await self._send(claimed.rows, at, now)
             total += claimed.taken
-            if claimed.taken < BATCH_ROWS:
+            if not claimed.taken:
                 break
         return total
 

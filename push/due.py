@@ -44,7 +44,7 @@ class DueDrawer:
                     rows = await outbox.due(connection, at, BATCH_ROWS)
                     await self._draw(connection, rows, at)
                 total += len(rows)
-                if len(rows) < BATCH_ROWS:
+                if not rows:
                     break
         return total
 

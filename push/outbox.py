@@ -71,13 +71,24 @@ _PLAN: Final = """
            as t(u, o, b, s, l, e, m)
     on conflict do nothing
 """
+# Each campaign that may send has the same share of a batch: a large one does not keep the others waiting, and a paused one is not read.
 # The person is held so that a merge cannot take the row elsewhere while the decision is logged under this id.
 _DUE: Final = """
-    select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, c.status = 'ended', o.send_until <= $1
-      from outbox o join campaigns c using (campaign_id) join users u on u.user_id = o.user_id
-     where o.state = 0 and o.send_at <= $1 and c.status <> 'paused'
-     order by o.send_at, o.outbox_id limit $2
-       for update of o skip locked for key share of u skip locked
+    with going as materialized (
+        select c.campaign_id, c.status = 'ended' as has_ended
+          from campaigns_with_planned join campaigns c using (campaign_id) cross join lateral (
+            select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at <= $1
+             order by o.send_at limit 1) due
+         where c.status <> 'paused' limit $2
+    )
+    select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1
+      from going cross join lateral (
+        select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_at, o.send_until
+          from outbox o join users u on u.user_id = o.user_id
+         where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at <= $1
+         order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
+           for update of o skip locked for key share of u skip locked) share
+     order by share.send_at, share.outbox_id
 """
 _DRAWN: Final = """
     update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message,
@@ -100,18 +111,20 @@ _SWEEP: Final = """
      where state = 2 and lease_until < $2
 """
 _EXPIRE_PLANNED: Final = """
-    update outbox o set state = 5, outcome = 'expired', settled_at = $1
-      from (select user_id, campaign_id, occurrence_at, channel from outbox
-             where state = 0 and send_at <= $1 and send_until <= $1 limit $2 for update skip locked) late
-     where (o.user_id, o.campaign_id, o.occurrence_at, o.channel)
-         = (late.user_id, late.campaign_id, late.occurrence_at, late.channel)
+    update outbox set state = 5, outcome = 'expired', settled_at = $1
+     where ctid = any (array(
+        select late.ctid from campaigns_with_planned w cross join lateral (
+          select o.ctid from outbox o
+           where o.campaign_id = w.campaign_id and o.state = 0 and o.send_at <= $1 and o.send_until <= $1
+           order by o.send_at limit $2 for update skip locked) late limit $2))
 """
 _EXPIRE_READY: Final = """
-    update outbox o set state = 5, outcome = 'expired', settled_at = $1
-      from (select user_id, campaign_id, occurrence_at, channel from outbox
-             where state = 1 and send_until <= $1 limit $2 for update skip locked) late
-     where (o.user_id, o.campaign_id, o.occurrence_at, o.channel)
-         = (late.user_id, late.campaign_id, late.occurrence_at, late.channel)
+    update outbox set state = 5, outcome = 'expired', settled_at = $1
+     where ctid = any (array(
+        select late.ctid from campaigns_with_ready w cross join lateral (
+          select o.ctid from outbox o
+           where o.campaign_id = w.campaign_id and o.state = 1 and o.send_until <= $1
+           order by o.send_at limit $2 for update skip locked) late limit $2))
 """
 _EXPIRE_MAX: Final = 10_000
 _OUTCOMES: Final = """
@@ -144,7 +157,10 @@ async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
 
 
 async def due(connection: Any, now: datetime, rows_max: int) -> list[DueRow]:
-    """Planned rows whose moment has come, locked for the caller's transaction; those that others hold are left out."""
+    """Planned rows whose moment has come, locked for the caller's transaction; those that others hold are left out.
+
+    Fewer than `rows_max` may come although more are due: each campaign gets its share. None come when none are left.
+    """
     return [DueRow(Key(row[0], row[1], row[2]), *row[3:]) for row in await connection.fetch(_DUE, now, rows_max)]
 
 

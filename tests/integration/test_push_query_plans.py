@@ -1,14 +1,17 @@
 """The queries that run all the time touch what is open, never the whole history of the outbox."""
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from push import agenda, campaigns, claim, outbox
 from service.store.pool import prepare
 from tests.integration import push_world
-from tests.integration.push_world import NOW, STARTS_AT
+from tests.integration.push_world import HOUR, NOW, STARTS_AT
 
 _HISTORY = """
     insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, send_until, expires_at,
@@ -22,12 +25,24 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (outbox._SWEEP, (NOW, NOW)),
     (outbox._EXPIRE_PLANNED, (NOW, 500)),
     (outbox._EXPIRE_READY, (NOW, 500)),
-    (push_world._OPEN, (NOW,)),
     (claim._CLAIM, (NOW, 500, NOW)),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1)),
     (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1)),
     (campaigns._WITHDRAW_PLANNED, ("campaign", NOW)),
     (campaigns._WITHDRAW_READY, ("campaign", NOW)),
+]
+
+
+_HELD_BACK = """
+    insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, send_until, expires_at,
+                        moment_propensity)
+    select n, $1, $2, 1, gen_random_uuid(), 0, $4, $3, $6, $6, 1
+      from generate_series(1, $5::int) n
+"""
+ALWAYS_RUN = [
+    (agenda._LOOK, (NOW,)),
+    (outbox._DUE, (NOW, 500)),
+    (claim._CLAIM, (NOW, 500, NOW)),
 ]
 
 
@@ -44,3 +59,66 @@ async def test_no_query_reads_the_history(connection: asyncpg.Connection, mode: 
         plan = "\n".join(row[0] for row in await connection.fetch("explain " + query, *given))
         for table in ("outbox", "users", "devices"):
             assert f"Seq Scan on {table}" not in plan, f"{query}\n{plan}"
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+async def cost(connection: asyncpg.Connection, query: str, arguments: tuple[Any, ...]) -> tuple[int, float]:
+    """Pages a query touched, and the most rows that one of its nodes read."""
+    undone = connection.transaction()
+    await undone.start()
+    text = await connection.fetchval(f"explain (analyze, buffers, timing off, format json) {query}", *arguments)
+    await undone.rollback()
+    plan = msgspec.json.decode(text)[0]["Plan"]
+    rows = max(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in nodes(plan)
+    )
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], rows
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize("are_statistics_fresh", [True, False], ids=["analysed", "never analysed"])
+async def test_what_paused_campaigns_hold_back_is_not_walked(
+    connection: asyncpg.Connection, mode: str, are_statistics_fresh: bool
+) -> None:
+    await prepare(connection)
+    await push_world.people(connection, 30_000)
+    occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
+    await connection.execute("alter table outbox set (autovacuum_enabled = off)")
+    for number in range(4):
+        held = await push_world.campaign(connection, f"held-{number}")
+        await connection.execute(_HELD_BACK, held.id, occurrence, NOW, number % 2, 25_000, NOW + 6 * HOUR)
+    await connection.execute("update campaigns set status = 'paused'")
+    if are_statistics_fresh:
+        await connection.execute("analyze")
+    await connection.execute(f"set plan_cache_mode to {mode}")
+    assert await agenda.look(connection, NOW) == (False, False, False)
+    for query, arguments in ALWAYS_RUN:
+        pages, rows = await cost(connection, query, arguments)
+        assert pages < 100, query
+        assert rows < 20, query
+    for state in (0, 1):
+        other = await push_world.campaign(connection, f"going-{state}")
+        await connection.execute(_HELD_BACK, other.id, occurrence, NOW, state, 3, NOW + 6 * HOUR)
+    due = await agenda.look(connection, NOW)
+    assert (due.has_to_draw, due.has_to_send) == (True, True)
+    for query, arguments in ALWAYS_RUN:
+        pages, rows = await cost(connection, query, arguments)
+        assert pages < 250, query
+        assert rows < 20, query
+
+
+async def test_each_campaign_has_its_share_of_a_batch(connection: asyncpg.Connection) -> None:
+    await prepare(connection)
+    await push_world.people(connection, 1000)
+    for name, people in (("large", 1000), ("small", 10), ("other", 200)):
+        stored = await push_world.campaign(connection, name)
+        await push_world.planned(connection, stored, range(1, people + 1))
+    async with connection.transaction():
+        rows = await outbox.due(connection, NOW, 300)
+        taken = Counter(row.key.campaign_id for row in rows)
+    assert sorted(taken.values()) == [10, 100, 100]
