@@ -76,15 +76,17 @@ class Sums:
         self.response: F64 = np.zeros((len(HEADS), dims))
         self.arrivals: F64 = np.zeros((len(HEADS), len(AGE_EDGES_S)))
 
-    def add_exposure(self, phi: F32, exposed_at_s: float) -> None:
-        """Counts an offer that was shown; phi is (d,)."""
-        weight = decay_weight(exposed_at_s)
+    def add_exposure(self, phi: F32, exposed_at_s: float, count: float = 1.0) -> None:
+        """Counts an offer that was shown, or takes it back (count -1); phi is (d,)."""
+        weight = count * decay_weight(exposed_at_s)
         symmetric.add_outer(self.outer, phi, weight)
-        self.totals += (weight, 1.0)
+        self.totals += (weight, count)
 
-    def add_reward(self, head: int, phi: F32, exposed_at_s: float, age_s: float, value: float) -> None:
-        """Counts a reward of the exposure, age_s after it; the caller has checked the window."""
-        weight = decay_weight(exposed_at_s)
+    def add_reward(
+        self, head: int, phi: F32, exposed_at_s: float, age_s: float, value: float, count: float = 1.0
+    ) -> None:
+        """Counts a reward of the exposure, age_s after it, or takes it back (count -1); the caller has checked the window."""
+        weight = count * decay_weight(exposed_at_s)
         self.response[head] += weight * value * phi.astype(np.float64)
         self.arrivals[head, int(np.searchsorted(AGE_EDGES_S, min(age_s, WINDOW_S)))] += weight
 

@@ -20,13 +20,20 @@ DECISION_SECONDS: Final = Histogram(
 INGEST_SECONDS: Final = Histogram(
     "welltimed_ingest_seconds", "From batch to commit.", buckets=_SECONDS, registry=REGISTRY
 )
-INGEST_QUEUE: Final = Gauge("welltimed_ingest_queue", "Events that wait for a commit.", registry=REGISTRY)
-SNAPSHOT_VERSION: Final = Gauge("welltimed_snapshot_version", "Version of the snapshot in use.", registry=REGISTRY)
+INGEST_QUEUE: Final = Gauge(
+    "welltimed_ingest_queue", "Events that wait for a commit.", multiprocess_mode="livesum", registry=REGISTRY
+)
+SNAPSHOT_VERSION: Final = Gauge(
+    "welltimed_snapshot_version", "Version of the snapshot in use.", multiprocess_mode="livemax", registry=REGISTRY
+)
 SNAPSHOTS_REFUSED: Final = Counter(
     "welltimed_snapshots_refused", "Snapshots not taken: damaged or not finite.", registry=REGISTRY
 )
 FOLDED: Final = Counter(
     "welltimed_folded_entries", "Entries of the event log the learner has counted.", registry=REGISTRY
+)
+FAILURES: Final = Counter(
+    "welltimed_failures", "What failed unexpectedly and was got over.", ["what"], registry=REGISTRY
 )
 TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["name"], registry=REGISTRY)
 

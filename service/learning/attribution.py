@@ -1,120 +1,191 @@
 """Which exposure an answer belongs to, and what both add to the sums of the shared model. Pure.
 
-An answer may be folded before its exposure: it is remembered, and counted when the exposure comes, so that both orders give the same.
+What is counted depends on what was told, not on its order or its division into passes:
+
+- A slot is exposed at the earliest instant that it was shown or accepted at.
+- An answer that names its decision belongs to that slot. Any other belongs to the exposure of its offer that came last before it (of two
+  at one instant, to the one with the greater decision and slot), if that one's window for the answer's head holds it and its decision is
+  not much older than its showing.
+- The reward of an exposure is, for each head, the earliest of its answers within the window. The rest count nothing.
+
+So all answers of the last days are kept (service.store.answers), and news of a slot or of an answer makes what it concerns be counted
+anew: the difference is added to the sums, or taken from them. Two corners are left. Older answers stay where they were counted and are
+not found again, which concerns only backfilled history told answers first. And when two users turn out to be one, what both were told of
+an offer is seen together only from the next word of that offer on.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from bandits.features import DIMS
-from bandits.posterior import CLOSED, WINDOW_S, WINDOWS_S, Sums, cohort_of, is_closed
-from schema.log import LogEntry
+from bandits.posterior import CLOSED, WINDOWS_S, Sums, cohort_of, is_closed
+from schema.ids import instant_of
 from service.learning.facts import Fact
+from service.store.answers import Answer
 from service.store.decision_features import Drawn
-from service.store.exposures import Exposure, ExposureKey
+from service.store.exposures import DECIDED_BEFORE_SHOWN_MAX, Exposure, ExposureKey
 
 CLOCK_SKEW_S: Final = 300.0
 """An answer may seem to come this long before its exposure: a phone is quicker than FCM's word to us, and its clock is its own."""
 
 REWARD: Final = 1.0
 
+_SHOWING: Final = -1
+
+_Said = tuple[datetime, int]
+"""An answer's instant and head."""
+
+_OfOffer = tuple[int, int]
+"""A user and an offer."""
+
+
+class Turn(NamedTuple):
+    """What was counted of a slot (None: nothing) and what is from now on."""
+
+    before: Exposure | None
+    after: Exposure
+
+
+class _Part(NamedTuple):
+    """What an exposure adds to the sums: its showing (head -1), and the first answer of a head."""
+
+    exposed_at: datetime
+    head: int
+    at: datetime
+
 
 class Attribution:
-    """The exposures of one pass, and the sums it adds by (partition, cohort)."""
+    """The exposures and answers of one pass, and the sums it adds by (partition, cohort)."""
 
     def __init__(
-        self, exposures: Mapping[ExposureKey, Exposure], drawn: Mapping[tuple[int, UUID], Drawn], now_s: float
+        self,
+        exposures: Mapping[ExposureKey, Exposure],
+        answers: Iterable[Answer],
+        drawn: Mapping[tuple[int, UUID], Drawn],
+        now_s: float,
     ) -> None:
-        self._exposures = dict(exposures)
+        self._counted = dict(exposures)
+        self._exposed_at = {key: exposure.exposed_at for key, exposure in exposures.items()}
         self._drawn = drawn
         self._now_s = now_s
-        self._of_offer: defaultdict[tuple[int, int], set[ExposureKey]] = defaultdict(set)
+        self._of_offer: defaultdict[_OfOffer, set[ExposureKey]] = defaultdict(set)
+        self._named: defaultdict[ExposureKey, set[_Said]] = defaultdict(set)
+        self._unnamed: defaultdict[_OfOffer, set[_Said]] = defaultdict(set)
+        for answer in answers:
+            self._said_by(answer).add((answer.answered_at, answer.head))
         for key, exposure in exposures.items():
-            self._of_offer[key.user_id, exposure.offer_id].add(key)
+            self._remember(key, exposure)
         self.sums: dict[tuple[int, int], Sums] = {}
         self.changed: dict[ExposureKey, Exposure] = {}
+        self.told: list[Answer] = []
 
-    def expose(self, fact: Fact) -> Exposure | None:
-        """Counts an offer that was shown; the exposure as it stands then, or None when there is nothing new to count.
-
-        The first entry that is folded gives the instant of the exposure.
-        """
+    def expose(self, fact: Fact) -> list[Turn]:
+        """Counts an offer that was shown; all slots of which something else is counted now."""
         key = _key(fact)
         if key is None or (offer_id := self._offer_of(key)) is None:
-            return None
-        known = self._exposures.get(key)
-        if known is not None and known.exposed_at is not None:
-            return None
-        exposed_at = fact.entry.occurred_at
-        exposed_s = exposed_at.timestamp()
-        self._sums_of(fact.partition, exposed_s).add_exposure(self._drawn[key[:2]].phi[key.slot], exposed_s)
-        exposure = Exposure(offer_id, exposed_at)
-        for head, at in enumerate(known.answered_at if known else ()):
-            if at is not None:
-                exposure = self._count(fact.partition, key, exposure, head, at)
-        self._keep(key, exposure)
-        return exposure
+            return []
+        known_at = self._exposed_at.get(key)
+        if known_at is not None and known_at <= fact.entry.occurred_at:
+            return []
+        self._exposed_at[key] = fact.entry.occurred_at
+        of_offer = (key.user_id, offer_id)
+        self._of_offer[of_offer].add(key)
+        return self._settle(fact.partition, self._of_offer[of_offer] if self._unnamed.get(of_offer) else {key})
 
-    def answer(self, fact: Fact, head: int) -> Exposure | None:
-        """Counts a reward of its exposure; gives the exposure when this was its first answer of any head."""
-        key = self._exposure_of(fact.user_id, fact.entry)
+    def answer(self, fact: Fact, head: int) -> list[Turn]:
+        """Counts an answer where it belongs; all slots of which something else is counted now."""
+        entry, key = fact.entry, _key(fact)
+        if key is None and not entry.offer_id:
+            return []
+        if key is not None and key[:2] in self._drawn and self._offer_of(key) is None:
+            return []  # a slot the decision did not have
+        told = Answer(
+            fact.user_id, entry.event_id, entry.occurred_at, head, entry.offer_id, entry.decision_id, entry.slot
+        )
+        said = self._said_by(told)
+        if (told.answered_at, head) in said:
+            return []
+        said.add((told.answered_at, head))
+        self.told.append(told)
         if key is None:
-            return None
-        offer_id = self._offer_of(key)
-        if offer_id is None and key[:2] in self._drawn:
-            return None  # a slot the decision did not have
-        before = self._exposures.get(key) or Exposure(offer_id or fact.entry.offer_id)
-        if before.exposed_at is None:
-            self._keep(key, _remembered(before, head, fact.entry.occurred_at))
-            return None
-        if before.answered_at[head] is not None:
-            return None
-        after = self._count(fact.partition, key, before, head, fact.entry.occurred_at)
-        if after is before:
-            return None
-        self._keep(key, after)
-        return None if any(before.answered_at) else after
+            return self._settle(fact.partition, self._of_offer.get((fact.user_id, entry.offer_id), ()))
+        return self._settle(fact.partition, {key} & self._exposed_at.keys())
 
-    def _count(self, partition: int, key: ExposureKey, exposure: Exposure, head: int, at: datetime) -> Exposure:
-        """The exposure with the answer when it counts, else as it was."""
-        drawn = self._drawn.get(key[:2])
-        if exposure.exposed_at is None or drawn is None:
-            return exposure
-        exposed_s = exposure.exposed_at.timestamp()
-        age_s = at.timestamp() - exposed_s
-        if not -CLOCK_SKEW_S <= age_s <= WINDOWS_S[head]:
-            return exposure
-        self._sums_of(partition, exposed_s).add_reward(head, drawn.phi[key.slot], exposed_s, max(age_s, 0.0), REWARD)
-        return _answered(exposure, head, at)
+    def _said_by(self, answer: Answer) -> set[_Said]:
+        if answer.decision_id is None:
+            return self._unnamed[answer.user_id, answer.offer_id]
+        return self._named[ExposureKey(answer.user_id, answer.decision_id, answer.slot)]
+
+    def _remember(self, key: ExposureKey, exposure: Exposure) -> None:
+        """An answer that was counted and is not kept any more stays where it is."""
+        self._of_offer[key.user_id, exposure.offer_id].add(key)
+        unnamed = self._unnamed.get((key.user_id, exposure.offer_id), ())
+        for head, at in enumerate(exposure.answered_at):
+            if at is not None and (at, head) not in unnamed:
+                self._named[key].add((at, head))
+
+    def _settle(self, partition: int, keys: Iterable[ExposureKey]) -> list[Turn]:
+        turns = []
+        for key in sorted(keys):
+            offer_id, before = self._offer_of(key), self._counted.get(key)
+            if offer_id is None:
+                continue
+            after = Exposure(offer_id, self._exposed_at[key], self._rewards(key, offer_id))
+            if after != before:
+                self._count(partition, key, before, after)
+                turns.append(Turn(before, after))
+        return turns
+
+    def _rewards(self, key: ExposureKey, offer_id: int) -> tuple[datetime | None, datetime | None]:
+        own = self._named.get(key, set())
+        if unnamed := self._unnamed.get((key.user_id, offer_id)):
+            own = own | {said for said in unnamed if self._owner(key.user_id, offer_id, said) == key}
+        if not own:
+            return (None, None)
+        exposed_at = self._exposed_at[key]
+        within = [said for said in own if -CLOCK_SKEW_S <= _age_s(exposed_at, said[0]) <= WINDOWS_S[said[1]]]
+        opened_at, redeemed_at = (min((at for at, of in within if of == head), default=None) for head in (0, 1))
+        return (opened_at, redeemed_at)
+
+    def _owner(self, user_id: int, offer_id: int, said: _Said) -> ExposureKey | None:
+        """The exposure that an answer which names none belongs to."""
+        at, head = said
+        found = [
+            (exposed_at, key)
+            for key in self._of_offer[user_id, offer_id]
+            if (exposed_at := self._exposed_at[key]) <= at
+            and _age_s(exposed_at, at) <= WINDOWS_S[head]
+            # exposures.of_offers does not look further
+            and exposed_at - instant_of(key.decision_id) <= DECIDED_BEFORE_SHOWN_MAX
+        ]
+        return max(found)[1] if found else None
+
+    def _count(self, partition: int, key: ExposureKey, before: Exposure | None, after: Exposure) -> None:
+        old, new = _parts(before), _parts(after)
+        for parts, count in ((old - new, -1.0), (new - old, 1.0)):
+            for part in sorted(parts):
+                self._add(partition, key, part, count)
+        self._counted[key] = self.changed[key] = after
+
+    def _add(self, partition: int, key: ExposureKey, part: _Part, count: float) -> None:
+        exposed_s, phi = part.exposed_at.timestamp(), self._drawn[key[:2]].phi[key.slot]
+        sums = self._sums_of(partition, exposed_s)
+        if part.head == _SHOWING:
+            sums.add_exposure(phi, exposed_s, count)
+        else:
+            age_s = max(part.at.timestamp() - exposed_s, 0.0)
+            sums.add_reward(part.head, phi, exposed_s, age_s, REWARD, count)
 
     def _sums_of(self, partition: int, exposed_s: float) -> Sums:
         cohort = cohort_of(exposed_s)
         return self.sums.setdefault((partition, CLOSED if is_closed(cohort, self._now_s) else cohort), Sums(DIMS))
 
-    def _exposure_of(self, user_id: int, entry: LogEntry) -> ExposureKey | None:
-        if entry.decision_id is not None:
-            return ExposureKey(user_id, entry.decision_id, entry.slot)
-        return self._latest(user_id, entry.offer_id, entry.occurred_at)
-
-    def _latest(self, user_id: int, offer_id: int, at: datetime) -> ExposureKey | None:
-        """The exposure of the offer that came last before `at`, within the attribution window."""
-        found = []
-        for key in self._of_offer.get((user_id, offer_id), ()):
-            exposed_at = self._exposures[key].exposed_at
-            if exposed_at is not None and 0.0 <= (at - exposed_at).total_seconds() <= WINDOW_S:
-                found.append((exposed_at, key))
-        return max(found)[1] if found else None
-
     def _offer_of(self, key: ExposureKey) -> int | None:
         drawn = self._drawn.get(key[:2])
         return drawn.offer_ids[key.slot] if drawn is not None and key.slot < len(drawn.offer_ids) else None
-
-    def _keep(self, key: ExposureKey, exposure: Exposure) -> None:
-        self._exposures[key] = self.changed[key] = exposure
-        self._of_offer[key.user_id, exposure.offer_id].add(key)
 
 
 def _key(fact: Fact) -> ExposureKey | None:
@@ -122,11 +193,13 @@ def _key(fact: Fact) -> ExposureKey | None:
     return None if decision_id is None else ExposureKey(fact.user_id, decision_id, fact.entry.slot)
 
 
-def _answered(exposure: Exposure, head: int, at: datetime) -> Exposure:
-    opened_at, redeemed_at = exposure.answered_at
-    return exposure._replace(answered_at=(at, redeemed_at) if head == 0 else (opened_at, at))
+def _age_s(exposed_at: datetime, at: datetime) -> float:
+    return (at - exposed_at).total_seconds()
 
 
-def _remembered(exposure: Exposure, head: int, at: datetime) -> Exposure:
-    earlier = exposure.answered_at[head]
-    return _answered(exposure, head, at if earlier is None else min(earlier, at))
+def _parts(exposure: Exposure | None) -> set[_Part]:
+    if exposure is None:
+        return set()
+    showing = _Part(exposure.exposed_at, _SHOWING, exposure.exposed_at)
+    answers = [_Part(exposure.exposed_at, head, at) for head, at in enumerate(exposure.answered_at) if at is not None]
+    return {showing, *answers}

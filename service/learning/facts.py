@@ -1,6 +1,6 @@
 """One pass of the fold: the facts to be counted, and what has to be known to count them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from schema.event import EventType
 from schema.ids import lowest_uuid7
 from schema.log import LogEntry
+from service.store.answers import Answer
 from service.store.catalogue import Catalogue
 from service.store.decision_features import Drawn
 from service.store.exposures import Exposure, ExposureKey
@@ -34,6 +35,7 @@ class Known(NamedTuple):
 
     states: Mapping[int, State]
     exposures: Mapping[ExposureKey, Exposure]
+    answers: Collection[Answer]
     drawn: Mapping[tuple[int, UUID], Drawn]
     catalogue: Catalogue
 

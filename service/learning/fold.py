@@ -1,18 +1,20 @@
 """Counts the entries of one pass: what they change in what is known of people, exposures, and the sums of the shared model. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
-from bandits import rhythm, tastes
 from bandits.population import Population
 from bandits.posterior import Sums
 from bandits.rhythm import Rhythm
 from bandits.tastes import Tastes
 from schema.event import EventType
-from service.learning.attribution import Attribution
+from service.learning.attribution import Attribution, Turn
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
+from service.store.answers import Answer
 from service.store.catalogue import Catalogue
 from service.store.exposures import Exposure, ExposureKey
+from service.store.learned_state import rhythm_in, tastes_in
 from service.store.user_state import State
 
 INTEREST_OF: Final = {
@@ -25,10 +27,11 @@ INTEREST_OF: Final = {
 
 
 class Changes(NamedTuple):
-    """What a pass changes: states and exposures whole, sums by (partition, cohort) and populations by partition to be added."""
+    """What a pass changes: states and exposures whole; answers, sums by (partition, cohort) and populations by partition to be added."""
 
     states: Mapping[int, State]
     exposures: Mapping[ExposureKey, Exposure]
+    answers: Sequence[Answer]
     sums: Mapping[tuple[int, int], Sums]
     populations: Mapping[int, Population]
 
@@ -38,14 +41,15 @@ def fold(facts: Iterable[Fact], known: Known, now_s: float) -> Changes:
     one_pass = _Pass(known, now_s)
     for fact in sorted(facts, key=lambda fact: (fact.entry.occurred_at, fact.entry.event_id)):
         one_pass.take(fact)
-    return Changes(one_pass.people.packed(), one_pass.shown.changed, one_pass.shown.sums, one_pass.populations)
+    shown = one_pass.shown
+    return Changes(one_pass.people.packed(), shown.changed, shown.told, shown.sums, one_pass.populations)
 
 
 class _Pass:
     def __init__(self, known: Known, now_s: float) -> None:
         self._catalogue = known.catalogue
         self.people = _People(known.states)
-        self.shown = Attribution(known.exposures, known.drawn, now_s)
+        self.shown = Attribution(known.exposures, known.answers, known.drawn, now_s)
         self.populations: dict[int, Population] = {}
 
     def take(self, fact: Fact) -> None:
@@ -55,9 +59,9 @@ class _Pass:
         elif kind == EventType.APP_OPEN:
             self._visited(fact)
         elif kind in EXPOSING:
-            self._exposed(fact)
+            self._count_showings(fact.user_id, self.shown.expose(fact))
         elif kind in HEAD_OF:
-            self._answered(fact, HEAD_OF[EventType(kind)])
+            self._count_showings(fact.user_id, self.shown.answer(fact, HEAD_OF[EventType(kind)]))
         elif kind in INTEREST_OF:
             self._interested(fact, INTEREST_OF[EventType(kind)])
 
@@ -77,23 +81,21 @@ class _Pass:
         if tag_ids:
             self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
 
-    def _exposed(self, fact: Fact) -> None:
-        exposure = self.shown.expose(fact)
-        if exposure is not None:
-            self._count_showing(fact.user_id, exposure, 1.0)
-            if any(exposure.answered_at):
-                self._count_showing(fact.user_id, exposure, -1.0)
+    def _count_showings(self, user_id: int, turns: Iterable[Turn]) -> None:
+        for before, after in turns:
+            was, is_now = _unanswered_at(before), _unanswered_at(after)
+            tag_ids = _tags_of(self._catalogue, after.offer_id)
+            if was == is_now or not tag_ids:
+                continue
+            # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
+            if was is not None:
+                self.people.tastes(user_id).shown(tag_ids, was.timestamp(), -1.0)
+            if is_now is not None:
+                self.people.tastes(user_id).shown(tag_ids, is_now.timestamp(), 1.0)
 
-    def _answered(self, fact: Fact, head: int) -> None:
-        exposure = self.shown.answer(fact, head)
-        if exposure is not None:
-            self._count_showing(fact.user_id, exposure, -1.0)
 
-    def _count_showing(self, user_id: int, exposure: Exposure, count: float) -> None:
-        # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
-        tag_ids = _tags_of(self._catalogue, exposure.offer_id)
-        if tag_ids and exposure.exposed_at is not None:
-            self.people.tastes(user_id).shown(tag_ids, exposure.exposed_at.timestamp(), count)
+def _unanswered_at(exposure: Exposure | None) -> datetime | None:
+    return None if exposure is None or any(exposure.answered_at) else exposure.exposed_at
 
 
 class _People:
@@ -107,13 +109,13 @@ class _People:
     def tastes(self, user_id: int) -> Tastes:
         found = self._tastes.get(user_id)
         if found is None:
-            found = self._tastes[user_id] = tastes.unpack(self._packed.get(user_id, State()).tastes)
+            found = self._tastes[user_id] = tastes_in(self._packed.get(user_id, State()).tastes, user_id)
         return found
 
     def rhythm(self, user_id: int) -> Rhythm:
         found = self._rhythms.get(user_id)
         if found is None:
-            found = self._rhythms[user_id] = rhythm.unpack(self._packed.get(user_id, State()).rhythm)
+            found = self._rhythms[user_id] = rhythm_in(self._packed.get(user_id, State()).rhythm, user_id)
         return found
 
     def packed(self) -> dict[int, State]:

@@ -7,27 +7,44 @@ from uuid import UUID
 
 from bandits.posterior import WINDOW_S
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
-from service.store import decision_features, exposures, user_state
+from service.store import answers, decision_features, exposures, user_state
+from service.store.answers import Answer
 from service.store.catalogue import Catalogue
+from service.store.decision_features import Drawn
 from service.store.exposures import Exposure, ExposureKey
+
+_Decision = tuple[int, UUID]
 
 
 async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue) -> Known:
-    """The states of the people concerned, their exposures, and the decisions that showed them."""
+    """The states of the people concerned, their answers and exposures, and the decisions that showed them."""
     about_offers = [fact for fact in facts if fact.entry.type in EXPOSING or fact.entry.type in HEAD_OF]
     states = await user_state.load(connection, {fact.user_id for fact in facts})
     decisions = {(fact.user_id, fact.entry.decision_id) for fact in about_offers if fact.entry.decision_id is not None}
     shown = await exposures.of_decisions(connection, decisions)
-    shown |= await _by_offer(connection, [fact for fact in about_offers if fact.entry.decision_id is None])
-    wanted: set[tuple[int, UUID]] = decisions | {(key.user_id, key.decision_id) for key in shown}
-    return Known(states, shown, await decision_features.load(connection, wanted), catalogue)
+    drawn = await decision_features.load(connection, decisions)
+    kept = await answers.of_users(connection, {fact.user_id for fact in about_offers})
+    others = await _of_offers(connection, about_offers, drawn, kept)
+    shown |= others
+    drawn |= await decision_features.load(connection, {key[:2] for key in others} - decisions)
+    return Known(states, shown, kept, drawn, catalogue)
 
 
-async def _by_offer(connection: Any, facts: Collection[Fact]) -> dict[ExposureKey, Exposure]:
-    if not facts:
+async def _of_offers(
+    connection: Any, facts: Collection[Fact], drawn: dict[_Decision, Drawn], kept: Collection[Answer]
+) -> dict[ExposureKey, Exposure]:
+    """The exposures that answers which name none may belong to, as far as the facts concern them."""
+    told = [fact for fact in facts if fact.entry.decision_id is None]
+    concerned = {(fact.user_id, fact.entry.offer_id) for fact in told}
+    for fact in facts:
+        decision_id = fact.entry.decision_id
+        if decision_id is not None and (decision := drawn.get((fact.user_id, decision_id))) is not None:
+            concerned.update((fact.user_id, offer_id) for offer_id in decision.offer_ids)
+    unnamed = [(fact.user_id, fact.entry.offer_id, fact.entry.occurred_at) for fact in told]
+    unnamed += [(one.user_id, one.offer_id, one.answered_at) for one in kept if one.decision_id is None]
+    sought = [one for one in unnamed if one[:2] in concerned]
+    if not sought:
         return {}
-    instants = [fact.entry.occurred_at for fact in facts]
+    instants = [at for _, _, at in sought]
     since = min(instants) - timedelta(seconds=WINDOW_S)
-    return await exposures.of_offers(
-        connection, {(fact.user_id, fact.entry.offer_id) for fact in facts}, since, max(instants)
-    )
+    return await exposures.of_offers(connection, {one[:2] for one in sought}, since, max(instants))

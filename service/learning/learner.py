@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from schema.ids import partition_of
@@ -13,17 +13,21 @@ from service.learning.books import Books
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, sound
 from service.learning.fold import INTEREST_OF, fold
 from service.learning.gather import gather
-from service.store import event_log, exposures, user_state
+from service.store import answers, event_log, exposures, user_state
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.event_log import LogBatch
 from service.store.pool import LOST
-from service.telemetry import FOLDED, logger
+from service.telemetry import FAILURES, FOLDED, logger
 
 BATCHES_MAX: Final = 32
 """Micro-batches of one partition in a pass."""
 
 WAKE_S: Final = 1.0
+RETRY_S: Final = 1.0
 FUTILE_PASSES_MAX: Final = 100
+
+FORGETS_EVERY: Final = timedelta(hours=6)
+"""How often answers are deleted that have become too old to be matched anew."""
 
 _LOG: Final = logger("learner")
 
@@ -42,10 +46,12 @@ class Learner:
         self._pool = pool
         self._catalogue = catalogue
         self._books: Books | None = None
+        self._forgot_at: datetime | None = None
 
     async def fold_once(self, now: datetime) -> int:
         """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
         async with self._pool.acquire() as connection:
+            await self._forget(connection, now)
             ours = self._books or await books.load(connection)
             # Forgotten unless the pass succeeds: after a failure memory and database differ.
             self._books = None
@@ -61,6 +67,11 @@ class Learner:
             self._books = ours
         FOLDED.inc(counted)
         return counted
+
+    async def _forget(self, connection: Any, now: datetime) -> None:
+        if self._forgot_at is None or now - self._forgot_at >= FORGETS_EVERY:
+            await answers.purge(connection, now)
+            self._forgot_at = now
 
     async def _fold(self, connection: Any, ours: Books, batches: Sequence[LogBatch], now: datetime) -> int:
         people = await user_state.hold(connection, {entry.user_id for batch in batches for entry in batch.entries})
@@ -83,6 +94,8 @@ class Learner:
             await user_state.put(connection, changes.states, now)
         if changes.exposures:
             await exposures.put(connection, changes.exposures)
+        if changes.answers:
+            await answers.put(connection, changes.answers)
         await ours.add(connection, changes, now.timestamp())
         return sum(len(batch.entries) for batch in batches)
 
@@ -118,7 +131,11 @@ class Learner:
                 await self._follow(clock, stop)
             except LOST as error:
                 _LOG.warning("the learner starts again", error=type(error).__name__)
-                await _pause(stop, WAKE_S)
+                await _pause(stop, RETRY_S)
+            except Exception:  # noqa: BLE001 - whatever it is, the worker's other loops go on, and so does learning when it is gone
+                FAILURES.labels("learner").inc()
+                _LOG.exception("the learner failed and starts again")
+                await _pause(stop, RETRY_S)
 
     async def _follow(self, clock: Clock, stop: asyncio.Event) -> None:
         woken = asyncio.Event()
@@ -126,7 +143,8 @@ class Learner:
         def wake(*_: object) -> None:
             woken.set()
 
-        # A crash of PostgreSQL may have undone our last pass (see _QUICKLY), and another learner made it since, to the same revision.
+        # A crash of PostgreSQL may have undone our last pass (it does not wait for the disk), and another learner made it since, to the
+        # same revision.
         self._books = None
         async with self._pool.acquire() as listening:
             await listening.add_listener(event_log.CHANNEL, wake)

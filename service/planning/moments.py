@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bandits import rhythm, send_time
+from bandits import send_time
 from service.store.current_snapshot import SnapshotCache
+from service.store.learned_state import rhythm_in
 
 
 class LearnedMoments:
@@ -21,7 +22,7 @@ class LearnedMoments:
         model = self._snapshot.current
         if model is None:
             raise RuntimeError("no snapshot has been loaded: nothing can be planned yet")
-        visits = np.stack([rhythm.unpack(packed).visits for packed in rhythms])
+        visits = np.stack([rhythm_in(packed).visits for packed in rhythms])
         probabilities = send_time.pmf(send_time.scores(visits, model.hour_shares), np.asarray(allowed, np.bool_))
         hours = send_time.draw(probabilities, np.asarray(uniforms))
         return [(int(hour), float(row[hour])) for hour, row in zip(hours, probabilities, strict=True)]

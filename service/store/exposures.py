@@ -1,4 +1,4 @@
-"""What was shown to whom, and the first answer of each head."""
+"""What was shown to whom and when first, and the first answer of each head that counts."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ _BY_DECISION: Final = """
     select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
       join exposures e using (user_id, decision_id)
-     where e.decision_id between $3 and $4
+     where e.decision_id between $3 and $4 and e.exposed_at is not null
 """
 _BY_OFFER: Final = """
     select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at
@@ -43,10 +43,10 @@ class ExposureKey(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """What became of a slot; exposed_at is None while only an answer is known, answered_at is by head."""
+    """What became of a slot that was shown; answered_at is by head."""
 
     offer_id: int
-    exposed_at: datetime | None = None
+    exposed_at: datetime
     answered_at: tuple[datetime | None, datetime | None] = (None, None)
 
 

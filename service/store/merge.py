@@ -46,6 +46,11 @@ _MOVE_KEYS: Final = """
 _MOVE_EVENTS: Final = "update events set user_id = $1 where user_id = $2"
 _MOVE_DECISIONS: Final = "update decisions set user_id = $1 where user_id = $2"
 _MOVE_EXPOSURES: Final = "update exposures set user_id = $1 where user_id = $2"
+_MOVE_ANSWERS: Final = """
+    with moved as (delete from answers where user_id = $2 returning *)
+    insert into answers (user_id, event_id, answered_at, head, offer_id, decision_id, slot)
+    select $1, event_id, answered_at, head, offer_id, decision_id, slot from moved on conflict do nothing
+"""
 # What is being sent (state 2) stays where its lease says; what both had planned for one occasion is sent once.
 _MOVE_OUTBOX: Final = """
     update outbox o set user_id = $1, bucket = $3 where o.user_id = $2 and o.state <> 2
@@ -71,7 +76,7 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await connection.execute(_MOVE_DEVICES, kept, lost)
     await connection.execute(_DROP_DEVICES, lost)
     await connection.execute(_MOVE_KEYS, kept, lost)
-    for move in (_MOVE_EVENTS, _MOVE_DECISIONS, _MOVE_EXPOSURES):
+    for move in (_MOVE_EVENTS, _MOVE_DECISIONS, _MOVE_EXPOSURES, _MOVE_ANSWERS):
         await connection.execute(move, kept, lost)
     await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
     await connection.execute(_WITHDRAW, lost, now)

@@ -19,8 +19,10 @@ from schema.ids import partition_of
 from schema.log import LogEntry
 from service.learning import learner as learning
 from service.learning.learner import Learner
-from service.store import event_log, partitions
+from service.store import answers, event_log, merged_state, partitions
+from service.store import merge as merging
 from service.store import pool as pools
+from service.telemetry import FAILURES
 from tests.integration import learning_world as world
 from tests.integration.learning_world import HOUR, START, decide, entry, log
 
@@ -77,7 +79,7 @@ async def tag(pool: Any, name: str) -> int:
 async def shown_of(pool: Any, user_id: int, name: str) -> float:
     state, tag_id = await tastes_of(pool, user_id), await tag(pool, name)
     entries = state.entries[: int(state.header["entries"][0])]
-    return float(entries["shown"][entries["tag_id"] == tag_id][0]) / 1024.0
+    return float(entries["shown"][entries["tag_id"] == tag_id].sum()) / 1024.0
 
 
 async def interest_of(pool: Any, user_id: int, name: str) -> float:
@@ -298,6 +300,117 @@ async def test_a_redemption_without_a_decision_belongs_to_the_latest_exposure_of
     )
 
 
+@pytest.mark.parametrize("order", ["ABT", "ATB", "TAB", "BTA", "TBA"])
+async def test_what_a_till_tells_counts_the_same_before_and_after_the_exposures(pool: asyncpg.Pool, order: str) -> None:
+    """A and B are showings of one offer, T the till's word of a redemption after both: it belongs to B, the later one."""
+    async with pool.acquire() as connection:
+        first, second = [await decide(connection, 1, START + hours * HOUR, [2, 1]) for hours in (0, 2)]
+        told = {
+            "A": entry(1, EventType.SHOWN, START, decision_id=first, slot=1),
+            "B": entry(1, EventType.SHOWN, START + 2 * HOUR, decision_id=second, slot=1),
+            "T": entry(1, EventType.REDEEMED, START + 3 * HOUR, offer_id=1),
+        }
+        one = world.learner(pool)
+        for name in order:
+            await log(connection, told[name])
+            await one.fold_once(NOW)
+    expected, phi = Sums(DIMS), world.phi_of(1, 2)[1]
+    for hours in (0, 2):
+        expected.add_exposure(phi, (START + hours * HOUR).timestamp())
+    expected.add_reward(1, phi, (START + 2 * HOUR).timestamp(), 3600.0, 1.0)
+    assert_same(await everything(pool), expected)
+    rows = await pool.fetch("select decision_id, slot, redeemed_at from exposures order by decision_id")
+    assert [tuple(row) for row in rows] == [(first, 1, None), (second, 1, START + 3 * HOUR)]
+    assert await shown_of(pool, 1, "milk") == pytest.approx(1.0, abs=1e-2)
+
+
+@pytest.mark.parametrize("order", ["SAR", "ASR", "RAS", "RSA", "ARS", "SRA"])
+async def test_the_earliest_instant_of_an_exposure_counts(pool: asyncpg.Pool, order: str) -> None:
+    """An hour lies between acceptance and showing; the redemption is within the window of the later one only."""
+    redeemed_at = START + timedelta(hours=72, minutes=30)
+    async with pool.acquire() as connection:
+        decided = await decide(connection, 1, START)
+        told = {
+            "A": entry(1, EventType.ACCEPTED, START, decision_id=decided),
+            "S": entry(1, EventType.SHOWN, START + HOUR, decision_id=decided),
+            "R": entry(1, EventType.REDEEMED, redeemed_at, decision_id=decided),
+        }
+        one = world.learner(pool)
+        for name in order:
+            await log(connection, told[name])
+            await one.fold_once(redeemed_at)
+    expected = Sums(DIMS)
+    expected.add_exposure(world.phi_of(1, 1)[0], START.timestamp())
+    assert_same(await everything(pool), expected)
+    assert tuple(await exposure_row(pool, 1)) == (START, None, None)
+    assert await shown_of(pool, 1, "milk") == pytest.approx(1.0, abs=1e-2)
+
+
+async def test_answers_are_forgotten_when_nothing_can_be_told_of_them_any_more(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        one = world.learner(pool)
+        await log(connection, *[entry(1, EventType.REDEEMED, START + days * 24 * HOUR, offer_id=1) for days in (0, 3)])
+        await one.fold_once(START)
+        assert await pool.fetchval("select count(*) from answers") == 2
+        await one.fold_once(START + answers.KEPT_FOR + timedelta(days=1))
+    assert await pool.fetchval("select array_agg(answered_at) from answers") == [START + timedelta(days=3)]
+
+
+async def test_an_answer_that_was_counted_stays_when_it_is_kept_no_more(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        decided = await decide(connection, 1, START)
+        one = world.learner(pool)
+        await log(
+            connection,
+            entry(1, EventType.ACCEPTED, START, decision_id=decided),
+            entry(1, EventType.REDEEMED, START + HOUR, offer_id=1),
+        )
+        await one.fold_once(START)
+        before = await everything(pool)
+        await one.fold_once(START + timedelta(days=20))
+        assert await pool.fetchval("select count(*) from answers") == 0
+        await log(connection, entry(1, EventType.REDEEMED, START + 2 * HOUR, decision_id=decided))
+        await one.fold_once(START + timedelta(days=20))
+    assert_same(await everything(pool), before)
+    assert (await exposure_row(pool, 1))["redeemed_at"] == START + HOUR
+
+
+async def test_answers_go_with_their_person_when_two_turn_out_to_be_one(pool: asyncpg.Pool) -> None:
+    lost, kept = 7, 8
+    async with pool.acquire() as connection:
+        one = world.learner(pool)
+        await log(connection, entry(lost, EventType.REDEEMED, START + HOUR, offer_id=1))
+        await one.fold_once(NOW)
+        async with connection.transaction():
+            await merging.merge(connection, kept, lost, NOW, merged_state.merged)
+        decided = await decide(connection, kept, START)
+        await log(connection, entry(kept, EventType.ACCEPTED, START, decision_id=decided))
+        await one.fold_once(NOW)
+    assert (await exposure_row(pool, kept))["redeemed_at"] == START + HOUR
+
+
+async def test_a_state_that_cannot_be_read_is_begun_anew(pool: asyncpg.Pool) -> None:
+    def counted() -> float:
+        return FAILURES.labels("unreadable_state")._value.get()
+
+    before = counted()
+    async with pool.acquire() as connection:
+        for user_id in (1, 2):
+            await connection.execute(
+                "insert into user_state values ($1, $2, $2, now())", user_id, b"another version's bytes"
+            )
+        both = [entry(user_id, EventType.PURCHASE, START, tag_ids=(1,), local_hour=9) for user_id in (1, 3)]
+        await log(connection, *both)
+        assert await world.learner(pool).fold_once(NOW) == 2
+        assert counted() == before + 2
+        async with connection.transaction():
+            await merging.merge(connection, 1, 2, NOW, merged_state.merged)
+    assert counted() == before + 4
+    assert float((await tastes_of(pool, 1)).header["baskets"][0]) == pytest.approx(1.0)
+    assert rhythm.unpack(await pool.fetchval("select rhythm from user_state where user_id = 1")).visits[9] == 1.0
+    assert float((await tastes_of(pool, 3)).header["baskets"][0]) == pytest.approx(1.0)
+
+
 async def test_a_slate_counts_slot_by_slot(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         decided = await decide(connection, 5, START, [2, 1])
@@ -334,12 +447,10 @@ async def test_answers_of_decisions_that_offered_nothing_or_never_were_are_not_c
         await log(connection, *entries, entry(99, EventType.PURCHASE, START, tag_ids=(1,)))
         assert await world.learner(pool).catch_up(NOW) == 9
     assert await summed(pool) == {}
+    assert await pool.fetchval("select count(*) from exposures") == 0
     # Kept for the case that the decision and its exposure come yet; but not under an id that cannot be one.
-    rows = await pool.fetch(
-        "select user_id, offer_id, exposed_at, redeemed_at from exposures order by user_id, decision_id"
-    )
-    assert [row["user_id"] for row in rows] == [1, 1, 3]
-    assert all(row["exposed_at"] is None and row["redeemed_at"] == START + HOUR for row in rows)
+    rows = await pool.fetch("select user_id, answered_at, head, offer_id from answers order by user_id")
+    assert [tuple(row) for row in rows] == [(user_id, START + HOUR, 1, 2) for user_id in (1, 1, 3)]
     assert await pool.fetchval("select count(*) from user_state") == 0
 
 
@@ -362,7 +473,7 @@ async def test_interest_by_the_tags_of_the_offer_but_never_of_a_sensitive_one(po
         assert await interest_of(pool, 1, "bread") == pytest.approx(0.7)
         await log(connection, entry(1, EventType.THUMBS_DOWN, START, offer_id=1))
         await one.fold_once(NOW)
-        assert await interest_of(pool, 1, "milk") == 0.0
+        assert await interest_of(pool, 1, "milk") == pytest.approx(-1.5)
 
 
 async def test_purchases_and_visits_teach_the_rhythm(pool: asyncpg.Pool) -> None:
@@ -440,6 +551,38 @@ async def test_it_learns_at_once_when_told_and_stops_when_asked(pool: asyncpg.Po
     finally:
         stop.set()
         await asyncio.wait_for(task, 2.0)
+
+
+async def test_learning_goes_on_after_whatever_happened(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fixed:
+        async def now(self) -> Any:
+            return NOW
+
+    fold, failed = learning.fold, 0
+
+    def fails_twice(*arguments: Any) -> Any:
+        nonlocal failed
+        failed += 1
+        if failed <= 2:
+            raise ZeroDivisionError
+        return fold(*arguments)
+
+    monkeypatch.setattr(learning, "fold", fails_twice)
+    monkeypatch.setattr(learning, "RETRY_S", 0.05)
+    before = FAILURES.labels("learner")._value.get()
+    async with pool.acquire() as connection:
+        await log(connection, entry(1, EventType.PURCHASE, START, tag_ids=(1,), local_hour=9))
+    stop = asyncio.Event()
+    task = asyncio.create_task(world.learner(pool).run(Fixed(), stop))
+    try:
+        async with asyncio.timeout(5.0):
+            while not await pool.fetchval("select count(*) from user_state"):
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 2.0)
+    assert FAILURES.labels("learner")._value.get() == before + 2
+    assert float((await tastes_of(pool, 1)).header["baskets"][0]) == pytest.approx(1.0)
 
 
 async def test_a_pass_over_many_purchases_is_quick(pool: asyncpg.Pool) -> None:
