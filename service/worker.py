@@ -105,12 +105,11 @@ class Worker:
         await self.snapshot.refresh()
 
     async def _run_in_real_time(self, clock: Clock) -> None:
-        leader = Leader(self._dsn, ticks(self.pool, clock, self.planner, self.dispatcher))
         async with asyncio.TaskGroup() as group:
             group.create_task(self.learner.run(clock, self._stop))
             group.create_task(self._every(PUBLISH_EVERY_S, clock, self.publish))
             group.create_task(self._every(DISPATCH_EVERY_S, clock, self.push))
-            group.create_task(leader.run(self._stop))
+            group.create_task(self._lead(clock))
 
     async def publish(self, now: datetime) -> None:
         """Publishes a snapshot when there is something new, and decides by it from now on."""
@@ -128,6 +127,15 @@ class Worker:
         if due.has_to_draw or due.has_to_send:
             await self.dispatcher.dispatch(now, stop)
 
+    async def _lead(self, clock: Clock) -> None:
+        while not self._stop.is_set():
+            try:
+                # A new one each time: a schedule that was stopped does not start again.
+                await Leader(self._dsn, ticks(self.pool, clock, self.planner, self.dispatcher)).run(self._stop)
+            except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
+                _failed("leader")
+                await self._pause(RETRY_S)
+
     async def _every(self, seconds: float, clock: Clock, work: Callable[[datetime], Awaitable[Any]]) -> None:
         while not self._stop.is_set():
             pause_s = seconds
@@ -136,5 +144,17 @@ class Worker:
             except LOST as error:
                 _LOG.warning("work will be tried again", work=work.__name__, error=type(error).__name__)
                 pause_s = RETRY_S
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause_s)
+            except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
+                _failed(work.__name__)
+                pause_s = RETRY_S
+            await self._pause(pause_s)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+
+def _failed(work: str) -> None:
+    """What goes wrong in one loop of the worker, whatever it is, must not end the others: it is told, and tried again."""
+    telemetry.FAILURES.labels(work).inc()
+    _LOG.exception("work failed and will be tried again", work=work)

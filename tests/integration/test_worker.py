@@ -1,0 +1,101 @@
+"""The background worker in real time: what goes wrong in one of its loops neither ends the others nor itself."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from push.channel import Message, Outcome
+from schema.event import EventType
+from service import worker as working
+from service.planning.leader import Leader
+from service.settings import Settings
+from service.store.pool import prepare
+from service.telemetry import FAILURES
+from service.worker import Worker
+from tests.integration import learning_world as world
+
+
+class Silent:
+    """A channel with nothing to send."""
+
+    name = "silent"
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def send(self, messages: Sequence[Message], now: datetime) -> list[Outcome]:
+        raise AssertionError("there is nothing to send")
+
+
+def failures(what: str) -> float:
+    return FAILURES.labels(what)._value.get()
+
+
+async def until(is_so: Any) -> None:
+    async with asyncio.timeout(10.0):
+        while not await is_so():
+            await asyncio.sleep(0.02)
+
+
+async def test_each_loop_goes_on_when_another_fails(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pushes: list[datetime] = []
+
+    class Failing(Worker):
+        async def publish(self, now: datetime) -> None:
+            raise ZeroDivisionError
+
+        async def push(self, now: datetime) -> None:
+            pushes.append(now)
+            await super().push(now)
+
+    stand, stood = Leader._stand, 0
+
+    async def fails_once(self: Leader, stop: asyncio.Event) -> None:
+        nonlocal stood
+        stood += 1
+        if stood == 1:
+            raise ZeroDivisionError
+        await stand(self, stop)
+
+    monkeypatch.setattr(Leader, "_stand", fails_once)
+    monkeypatch.setattr(working, "RETRY_S", 0.2)
+    before = {what: failures(what) for what in ("publish", "leader")}
+    worker = Failing(Settings(data_dir=Path("/nonexistent"), pool_max=4), database, Silent())
+    connection = await asyncpg.connect(database)
+    await prepare(connection)
+    await world.build(connection)
+    began = asyncio.get_running_loop().time()
+    task = asyncio.create_task(worker.run())
+    try:
+
+        async def has_ticked() -> bool:
+            return bool(await connection.fetchval("select count(*) from ticks"))
+
+        async def has_learned() -> bool:
+            return bool(await connection.fetchval("select count(*) from user_state"))
+
+        async def has_failed_again() -> bool:
+            return failures("publish") >= before["publish"] + 3
+
+        async def has_pushed_again() -> bool:
+            return len(pushes) >= 2
+
+        await until(has_failed_again)
+        now = datetime.now(UTC)
+        await world.log(connection, world.entry(1, EventType.PURCHASE, now, tag_ids=(1,), local_hour=9), at=now)
+        await until(has_learned)
+        await until(has_ticked)
+        await until(has_pushed_again)
+        took_s = asyncio.get_running_loop().time() - began
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 10.0)
+        await connection.close()
+    assert failures("leader") == before["leader"] + 1
+    assert failures("publish") - before["publish"] <= 1 + took_s / 0.2, "it did not pause"
