@@ -1,5 +1,6 @@
 """Errors of the API: raised as ApiError, answered as application/problem+json (RFC 9457), logged without bodies."""
 
+import logging
 import os
 import re
 import traceback
@@ -13,6 +14,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from schema.pointer import place_of_nul, pointer_of
 from schema.problem import Code, FieldError, Problem
 
 T = TypeVar("T")
@@ -22,11 +24,8 @@ FRAMES_MAX: Final = 12
 
 _LOG: Final[Any] = structlog.get_logger(area="http")
 _ENCODER: Final = msgspec.json.Encoder()
+_FOUND_BY_THE_DATABASE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError)
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,64}")
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_PLACE: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
-_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
-_FIELD: Final = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$", re.DOTALL)
 _CODES: Final[Mapping[int, Code]] = {
     400: "invalid_body",
     401: "unauthenticated",
@@ -60,16 +59,6 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
 
 
-def pointer_of(message: str) -> tuple[str, str]:
-    """Splits a message of msgspec into the JSON pointer of the place it names ("" for the whole body) and the rest."""
-    place = _PLACE.search(message)
-    detail = message[: place.start()] if place else message
-    steps = ["".join(step) for step in _STEP.findall(place[1])] if place else []
-    if field := _FIELD.match(detail):
-        steps.append(field[2])
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps), detail
-
-
 def field_error(message: str) -> FieldError:
     """One FieldError out of a message of msgspec."""
     pointer, detail = pointer_of(message)
@@ -82,15 +71,11 @@ def invalid_field(pointer: str, detail: str, code: Code = "invalid_field") -> Ap
     return ApiError(400, code, detail, [FieldError(pointer=pointer, code=code, detail=detail)])
 
 
-def has_nul(body: bytes) -> bool:
-    """Whether some text of a JSON body holds a NUL character, which PostgreSQL's text cannot."""
-    return b"\\u0000" in body and _NUL.search(body) is not None
-
-
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """Decodes a JSON body; every way in which it can be wrong is an ApiError 400: malformed_json, invalid_field or unknown_field."""
-    if has_nul(body):
-        raise invalid_field("", "Text must not hold the NUL character (\\u0000).")
+    nul = place_of_nul(body)
+    if nul is not None:
+        raise invalid_field(nul, "Text must not hold the NUL character (\\u0000).")
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -167,6 +152,14 @@ def _(_error: asyncpg.CharacterNotInRepertoireError) -> ApiError:
 
 
 @translate.register
+def _(_error: asyncpg.DataError) -> ApiError:
+    # The last net under the checks of every field: which field it is cannot be told here.
+    return ApiError(
+        400, "invalid_field", "A value lies outside of what can be stored, such as an instant after the year 9999."
+    )
+
+
+@translate.register
 def _(error: asyncpg.InterfaceError) -> ApiError:
     # asyncpg has no type of its own for a connection or pool that closed under us; the rest are mistakes of ours.
     kind = asyncpg.PostgresConnectionError if "clos" in str(error) else Exception
@@ -209,21 +202,30 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     """Litestar's exception handler for everything."""
     told = translate(error)
     request_id = request_id_of(request.scope)
-    if told is not error and not (isinstance(error, HTTPException) and told.status < 500):
-        _report(error, told.status, request_id, request.scope.get("path_template", ""))
+    level = _level_of(error, told)
+    if level is not None:
+        _report(error, told, level, request)
     return Response(
         problem_of(told, request_id), status_code=told.status, media_type=MEDIA_TYPE, headers=headers_of(told)
     )
 
 
-def _report(error: Exception, status: int, request_id: str, route: str) -> None:
+def _level_of(error: Exception, told: ApiError) -> int | None:
+    """How loud an error is: nothing for what a client did or what we answer on purpose, a warning where a check is missing."""
+    if told.code == "internal" or (told.status >= 500 and told is not error):
+        return logging.ERROR
+    return logging.WARNING if isinstance(error, _FOUND_BY_THE_DATABASE) else None
+
+
+def _report(error: Exception, told: ApiError, level: int, request: Request[Any, Any, Any]) -> None:
     # The message of an exception may quote what a client sent: only its type and where it came from are logged.
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
-    _LOG.error(
+    _LOG.log(
+        level,
         "request failed",
-        request_id=request_id,
-        route=route,
-        status=status,
+        request_id=request_id_of(request.scope),
+        route=request.scope.get("path_template", ""),
+        status=told.status,
         error=f"{type(error).__module__}.{type(error).__qualname__}",
         frames=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )

@@ -1,15 +1,19 @@
 """From the bytes of POST /v1/events to events: the envelope as a whole, then each event by itself."""
 
-import json
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from schema.event import BATCH_BYTES_MAX, EVENT_BYTES_MAX, EVENTS_MAX, Batch, Event, EventProblem
-from service.errors import ApiError, field_error, has_nul, translate
+from schema.pointer import place_of_nul, pointer_to
+from schema.problem import Code, FieldError
+from service.errors import ApiError, field_error, invalid_field, translate
+from service.ingest import split
 
 _BATCH: Final = msgspec.json.Decoder(Batch)
+_BATCH_NAME: Final = b'"batch"'
+_ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(Event)
 
 
@@ -33,14 +37,18 @@ def open_envelope(body: bytes) -> Batch:
         ApiError: 413 for more bytes or events than a batch may have, 400 for what is not an envelope.
     """
     if len(body) > BATCH_BYTES_MAX:
-        raise ApiError(413, "body_too_large", f"a batch may take {BATCH_BYTES_MAX} bytes; send several")
+        raise _too_much("body_too_large", "", f"a batch may take {BATCH_BYTES_MAX} bytes; send several")
     try:
         batch = _decode_batch(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         raise translate(error) from None
     if len(batch.batch) > EVENTS_MAX:
-        raise ApiError(413, "batch_too_large", f"a batch may hold {EVENTS_MAX} events; send several")
+        raise _too_much("batch_too_large", "/batch", f"a batch may hold {EVENTS_MAX} events; send several")
     return batch
+
+
+def _too_much(code: Code, pointer: str, detail: str) -> ApiError:
+    return ApiError(413, code, detail, [FieldError(pointer=pointer, code=code, detail=detail)])
 
 
 def _decode_batch(body: bytes) -> Batch:
@@ -48,19 +56,35 @@ def _decode_batch(body: bytes) -> Batch:
         return _BATCH.decode(body)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError:
-        # msgspec stops at half a surrogate pair anywhere (a cut emoji, which JavaScript sends as "\\ud83d"); json lets it
-        # pass, so that only its own event is refused.
-        return _decode_loosely(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec stops at what is no JSON in any event, such as half a surrogate pair (a cut emoji, which JavaScript sends as
+        # "\\ud83d") or a value nested too deeply. Split by its commas the batch loses that event alone.
+        members = split.members(body)
+        if members is None:
+            raise
+        return _decode_members(members, error)
 
 
-def _decode_loosely(body: bytes) -> Batch:
+def _decode_members(members: list[tuple[bytes, bytes]], error: Exception) -> Batch:
+    """The batch of an envelope's members. Raises `error` when its events cannot be told apart, ApiError 400 for another member."""
+    shell = [name + b":" + _decodable(name, value) for name, value in members if name != _BATCH_NAME]
+    batches = [value for name, value in members if name == _BATCH_NAME]
+    events = split.parts(batches[-1], split.ARRAY) if batches else None
+    if events is None:
+        raise error
+    envelope = _BATCH.decode(b"{" + b",".join([*shell, _BATCH_NAME + b":[]"]) + b"}")
+    return msgspec.structs.replace(envelope, batch=[msgspec.Raw(event) for event in events])
+
+
+def _decodable(name: bytes, value: bytes) -> bytes:
+    """The value as it is. Raises ApiError 400 that names the member when it is no JSON."""
+    pointer = ""
     try:
-        loose = json.loads(body)
-        events = [msgspec.Raw(json.dumps(event).encode()) for event in loose.pop("batch")]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return _BATCH.decode(body)  # it is not JSON after all: the first error stands
-    return msgspec.convert({**loose, "batch": events}, Batch)
+        pointer = pointer_to(_ANY.decode(name))
+        _ANY.decode(value)
+    except (ValueError, RecursionError) as error:
+        raise invalid_field(pointer, translate(error).detail, "malformed_json") from None
+    return value
 
 
 def decode(batch: Batch) -> list[Event | EventProblem]:
@@ -83,8 +107,9 @@ def _decoded(raw: bytes, place: int) -> Event | EventProblem:
 def _decode(raw: bytes) -> Event:
     if len(raw) > EVENT_BYTES_MAX:
         raise Rejected("", "too_large", f"an event may take {EVENT_BYTES_MAX} bytes, this one takes {len(raw)}")
-    if has_nul(raw):
-        raise Rejected("", "invalid_field", "text must not hold the NUL character (\\u0000)")
+    nul = place_of_nul(raw)
+    if nul is not None:
+        raise Rejected(nul, "invalid_field", "text must not hold the NUL character (\\u0000)")
     try:
         return _EVENT.decode(raw)
     except msgspec.ValidationError as error:

@@ -11,16 +11,16 @@ from service.errors import ApiError
 from service.ingest import envelope
 from service.ingest.checked import CheckedEvent
 from service.ingest.judge import Caller, judge, moment
-from service.store.people import ANONYMOUS, USER, PersonKey
+from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OFFERS = {"cola": 7}
 
 
-def acts_as(user_id: str | None, anonymous_id: str | None) -> PersonKey:
+def acts_as(user_id: str | None, anonymous_id: str | None) -> Speaker:
     if user_id == "somebody-else":
         raise ApiError(403, "forbidden", "not you")
-    return PersonKey(USER, user_id) if user_id is not None else PersonKey(ANONYMOUS, anonymous_id or "")
+    return Speaker(PersonKey(USER, user_id) if user_id is not None else PersonKey(ANONYMOUS, anonymous_id or ""))
 
 
 PUBLISHABLE = Caller(is_secret=False, may_backfill=False, acts_as=acts_as)
@@ -37,7 +37,8 @@ def take(
 ) -> tuple[list[CheckedEvent], list[EventProblem]]:
     body = b'{"sent_at":"%s","batch":[%s]}' % (sent_at.isoformat().encode(), b",".join(raw))
     batch = envelope.open_envelope(body)
-    return judge(envelope.decode(batch), moment(batch.sent_at, NOW), caller, OFFERS)
+    judged = judge(envelope.decode(batch), moment(batch.sent_at, NOW), caller, OFFERS)
+    return list(judged.accepted.values()), list(judged.problems.values())
 
 
 BAD = [
@@ -63,8 +64,8 @@ BAD = [
     (event(properties={"tags": "milk"}), "/properties/tags", "invalid_field"),
     (event(properties={"tags": ["milk", 5]}), "/properties/tags", "invalid_field"),
     (event(properties={"tags": ["x"] * 65}), "/properties/tags", "invalid_field"),
-    (event(properties={"note": "a\x00b"}), "", "invalid_field"),
-    (event(properties={"a\x00b": 1}), "", "invalid_field"),
+    (event(properties={"note": "a\x00b"}), "/properties/note", "invalid_field"),
+    (event(properties={"a\x00b": 1}), "/properties", "invalid_field"),
     (event(properties={"note": "x" * 32_768}), "", "too_large"),
     (event(properties=[]), "/properties", "invalid_field"),
     ([], "", "invalid_field"),
@@ -96,6 +97,51 @@ def test_what_is_not_json_inside_an_event_spoils_only_that_event(raw: bytes) -> 
     accepted, problems = take(raw, msgspec.json.encode(event()))
     assert len(accepted) == 1
     assert problems[0].pointer.startswith("/batch/0")
+
+
+def test_events_that_are_no_json_spoil_only_themselves() -> None:
+    deep = b'{"properties":{"a":' + b"[" * 990 + b"]" * 990 + b"}}"
+    halves = rb'{"event_id":"\ud83d"}'
+    raw = (deep, halves, b'{"event_id":"\xff"}', b"9" * 5000, b'{"a" 1}', b"")
+    good = msgspec.json.encode(event())
+    accepted, problems = take(*raw, good)
+    assert len(accepted) == 1
+    assert [problem.pointer for problem in problems] == [f"/batch/{place}" for place in range(len(raw))]
+    for one in raw:
+        accepted, problems = take(good, one, msgspec.json.encode(event(event_id="e2")))
+        assert (len(accepted), [problem.pointer for problem in problems]) == (2, ["/batch/1"]), one[:40]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (rb'{"sent_at":"\ud83d","batch":[]}', "/sent_at"),
+        (rb'{"sent_at":"\ud83d"}', "/sent_at"),
+        (rb'{"batch":[{"event_id":"\ud83d"}],"sent_at":"2026-11-21"}', "/sent_at"),
+        (rb'{"batch":[{"event_id":"\ud83d"}],"sent_at":"2026-11-21T12:00:00Z","more":1}', "/more"),
+        (rb'{"sent_at":"2026-11-21T12:00:00Z","batch":[],"\ud83d":1}', ""),
+        (rb'{"sent_at":"2026-11-21T12:00:00Z","batch":[],"more":' + b"[" * 5000 + b"]" * 5000 + b"}", "/more"),
+        (rb'{"batch":["\ud83d"]}', "/sent_at"),
+    ],
+)
+def test_a_member_of_the_envelope_that_is_no_json_is_named(body: bytes, pointer: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        envelope.open_envelope(body)
+    assert (caught.value.status, [error.pointer for error in caught.value.errors]) == (400, [pointer])
+
+
+def test_the_last_of_two_batches_counts_however_it_is_read() -> None:
+    twice = rb'{"sent_at":"2026-11-21T12:00:00Z","batch":[{},{}],"batch":[%s]}'
+    assert len(envelope.open_envelope(twice % b"1").batch) == 1
+    assert len(envelope.open_envelope(twice % rb'"\ud83d"').batch) == 1
+
+
+def test_a_batch_too_large_names_the_batch() -> None:
+    for event_text in (b"{}", rb'"\ud83d"'):
+        body = b'{"sent_at":"2026-11-21T12:00:00Z","batch":[' + b",".join([event_text] * 501) + b"]}"
+        with pytest.raises(ApiError) as caught:
+            envelope.open_envelope(body)
+        assert (caught.value.status, caught.value.errors[0].pointer) == (413, "/batch")
 
 
 def test_an_escaped_backslash_before_u0000_is_plain_text() -> None:
