@@ -15,15 +15,16 @@ from service.store.decisions import LoggedDecision
 OWN_BASKETS_MIN: Final = 3.0
 """With less history than this an explanation never speaks of habits: there are none we could know."""
 OWN_PURCHASES_MIN: Final = 1.0
+GATE_EVEN: Final = 0.5
 
 CONTROLS: Final = [
     "thumbs_down: never see this deal again",
     "not_now: not for two weeks",
     "opted_out: no more notifications",
 ]
+_TOLD: Final = "what the app told us of the moment: {}"
 _SILENT: Final = {
     "holdout": "You belong to the small group that gets no deals, by which we check that deals are worth your while.",
-    "gate": "Nothing was worth interrupting you for.",
     "no_eligible_offer": "There was no deal you could use.",
     "opted_out": "You asked for no notifications.",
     "no_push_consent": "You do not want notifications.",
@@ -38,7 +39,7 @@ def explain(logged: LoggedDecision, again: Replayed, *, with_numbers: bool) -> E
         decision_id=logged.decision_id,
         headline=_headline(logged, again),
         because=because,
-        data_used=_data_used(logged),
+        data_used=_data_used(logged, again),
         controls=CONTROLS,
         numbers=_numbers(logged, again) if with_numbers else None,
     )
@@ -51,17 +52,27 @@ def _headline(logged: LoggedDecision, again: Replayed) -> str:
 
 
 def _silence(logged: LoggedDecision) -> list[str]:
-    return [_SILENT.get(code, code) for code in logged.reason_codes]
+    return [_gate(logged) if code == "gate" else _SILENT.get(code, code) for code in logged.reason_codes]
+
+
+def _gate(logged: LoggedDecision) -> str:
+    """Why the gate held a deal back: by chance alone where it would send as often as it ever does (always so in the control,
+    and when attention has no price), else because of what the deal was worth.
+    """
+    if logged.in_control or logged.send_probability >= 1.0 - logged.request.rules.gate_floor:
+        return "By chance: now and then we stay silent, to check that deals are worth your while."
+    if logged.send_probability < GATE_EVEN:
+        return "The deal we had in mind was not worth interrupting you for."
+    return "We were not sure that the deal we had in mind was worth interrupting you for."
 
 
 def _because(logged: LoggedDecision, again: Replayed) -> list[str]:
     index = again.catalogue.index_by_id[logged.offer_ids[0]]
     if logged.in_control:
-        said = ["This deal was picked at random, to check that choosing does better."]
-    else:
-        said = [_habit(logged, again, index) or _popularity(again, index)]
-        if logged.propensities[0] < 1.0 / int(again.mask.sum()):
-            said.append("It was not our first guess: now and then we try something else, to learn what you like.")
+        return ["This deal was picked at random, to check that choosing does better."]
+    said = [_habit(logged, again, index) or _popularity(again, index)]
+    if logged.propensities[0] < 1.0 / int(again.mask.sum()):
+        said.append("It was not our first guess: now and then we try something else, to learn what you like.")
     if again.catalogue.discount_minor[index] > 0:
         said.append("It is cheaper than usual.")
     return said
@@ -92,22 +103,38 @@ def _popularity(again: Replayed, index: int) -> str:
     return "It is one of the deals that hold for you now."
 
 
-def _data_used(logged: LoggedDecision) -> list[str]:
+def _data_used(logged: LoggedDecision, again: Replayed) -> list[str]:
     used = ["what is on offer now", "which deals you have turned down, and your age where a deal asks for it"]
-    if not logged.offer_ids:
+    if logged.request.context.store_id is not None and again.catalogue.store_bound:
+        used.append(_TOLD.format("store_id"))
+    if not logged.offer_ids or logged.in_control:
         return used
     used.append("what other people buy, all taken together")
-    if logged.request.may_personalise and logged.tastes:
-        days = round(BOUGHT_HALF_LIFE_S / 86400)
-        used.append(f"your purchases, the older ones counting less (half after {days} days)")
-        used.append("which deals you have seen lately")
+    used += _personal(logged, again)
     if logged.request.local_hour >= 0:
         used.append("the time of day where you are")
-    if logged.request.basket_tag_ids:
-        used.append("what the app told us of the moment: basket_tags")
     context = logged.request.context
-    told = [name for name in ("store_id", "distance_m", "is_raining") if getattr(context, name) is not None]
-    return used + [f"what the app told us of the moment: {name}" for name in told]
+    return used + [_TOLD.format(name) for name in ("distance_m", "is_raining") if getattr(context, name) is not None]
+
+
+def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
+    """What of the person themselves the offers were scored by; an offer that may not be personal was scored as for a stranger."""
+    may_be_personal = inputs.of_catalogue(again.catalogue).may_be_personal
+    if not logged.request.may_personalise or not may_be_personal[again.mask].any():
+        return []
+    used = []
+    if logged.tastes:
+        days = round(BOUGHT_HALF_LIFE_S / 86400)
+        used = [
+            f"your purchases, the older ones counting less (half after {days} days)",
+            "which deals you have seen lately",
+        ]
+    if logged.request.basket_tag_ids:
+        used.append(_TOLD.format("basket_tags"))
+    drawn = [again.catalogue.index_by_id[offer_id] for offer_id in logged.offer_ids]
+    if may_be_personal[drawn].any():
+        return used
+    return [f"for other deals only: {line}" for line in used]
 
 
 def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:

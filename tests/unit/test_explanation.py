@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.decision import pipeline, replay
+from schema.decision import Channel, Context
+from schema.ids import stable_entropy
+from service.decision import pipeline, policy, replay
 from service.decision.explanation import explain
 from service.store.decisions import LoggedDecision
 from tests import deciding
@@ -128,3 +130,81 @@ async def test_numbers_are_complete() -> None:
     assert numbers["offers"] == 4
     assert numbers["chosen"][0]["propensity"] == logged.propensities[0]
     assert numbers["snapshot_version"] == MODEL.version
+
+
+def push(price: float) -> dict[str, Any]:
+    return {"channel": Channel.PUSH, "rules": policy.push_rules(0.05, 1.0, price)}
+
+
+async def held_back(**given: Any) -> LoggedDecision:
+    """The first of the decisions made so that the gate held back."""
+    for turn in range(2_000):
+        logged = await log(**given, entropy=stable_entropy(turn.to_bytes(8)))
+        if logged.reason_codes == ["gate"]:
+            return logged
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (push(0.0), "By chance"),
+        (push(1e-6), "By chance"),
+        (push(0.5) | {"control_share": 1.0}, "By chance"),
+        (push(0.5), "The deal we had in mind was not worth"),
+    ],
+)
+async def test_silence_by_chance_is_not_said_to_be_a_judgement(given: dict[str, Any], words: str) -> None:
+    said = told(await held_back(**given))
+    assert len(said.because) == 1
+    assert said.because[0].startswith(words)
+
+
+async def test_a_gate_in_two_minds_says_so() -> None:
+    logged = await held_back(**push(0.5))
+    again = replay.draw_again(logged, SHOP, MODEL)
+    unsure = msgspec.structs.replace(logged, send_probability=0.7)
+    assert explain(unsure, again, with_numbers=False).because[0].startswith("We were not sure")
+
+
+def lines(said: Any, word: str) -> list[str]:
+    return [line for line in said.data_used if word in line]
+
+
+TOLD_MOMENT = Context(basket_tags=["milk"], is_raining=True)
+
+
+async def test_the_control_uses_nothing_of_the_person() -> None:
+    said = told(await log(tastes=shopper(9, MILK), time_zone="UTC", context=TOLD_MOMENT, control_share=1.0, **only(0)))
+    assert len(said.data_used) == 2
+    assert said.because == ["This deal was picked at random, to check that choosing does better."]
+    chosen = told(await log(tastes=shopper(9, MILK), time_zone="UTC", context=TOLD_MOMENT, **only(0)))
+    for word in ("purchases", "seen lately", "basket_tags", "other people", "time of day", "is_raining"):
+        assert len(lines(chosen, word)) == 1
+
+
+@pytest.mark.parametrize("place", [2, 3])
+async def test_a_sensitive_offer_alone_uses_nothing_personal(place: int) -> None:
+    given = {"tastes": shopper(9, MILK), "birth_date": NOW.date() - timedelta(days=9999), "context": TOLD_MOMENT}
+    said = told(await log(**given, **only(place)))
+    assert not any(lines(said, word) for word in ("purchases", "seen lately", "basket_tags"))
+    assert lines(said, "other people")
+
+
+async def test_a_sensitive_offer_among_others_says_what_the_others_used() -> None:
+    logged = await log(tastes=shopper(9, MILK), context=TOLD_MOMENT)
+    again = replay.draw_again(logged, SHOP, MODEL)
+    sensitive = explain(msgspec.structs.replace(logged, offer_ids=[103]), again, with_numbers=False)
+    for word in ("purchases", "seen lately", "basket_tags"):
+        assert [line.startswith("for other deals only: ") for line in lines(sensitive, word)] == [True]
+    plain = explain(msgspec.structs.replace(logged, offer_ids=[101]), again, with_numbers=False)
+    assert lines(plain, "purchases")[0].startswith("your purchases")
+
+
+async def test_the_store_counts_only_where_offers_name_stores() -> None:
+    said = told(await log(context=Context(store_id="s1"), control_share=1.0))
+    assert not lines(said, "store_id")
+    bound = catalogue(offer("milk", ["milk"]), offer("corner", ["bread"], store_ids=["s1"]))
+    logged = await log(context=Context(store_id="s1"), candidates=())
+    again = replay.draw_again(logged, SHOP, MODEL)._replace(catalogue=bound)
+    assert lines(explain(logged, again, with_numbers=False), "store_id")
