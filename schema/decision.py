@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming, Kept
-from schema.event import Text
+from schema.external_id import ExternalId
 from schema.offer import Creative, OfferKey
 
 SLOTS_MAX: Final = 16
@@ -46,8 +46,8 @@ class Context(Incoming, frozen=True):
 class DecisionRequest(Incoming, frozen=True):
     """The body of POST /v1/decisions."""
 
-    user_id: Text | None = None
-    anonymous_id: Text | None = None
+    user_id: ExternalId | None = None
+    anonymous_id: ExternalId | None = None
     placement: Annotated[str, Meta(min_length=1, max_length=64)] = "home"
     slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
     context: Context = msgspec.field(default_factory=Context)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming
+from schema.external_id import ExternalId
 
 EVENTS_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 512 * 1024
@@ -58,8 +59,8 @@ class Event(Incoming, frozen=True):
     event_id: Text
     type: ClientEventType
     occurred_at: Instant
-    user_id: Text | None = None
-    anonymous_id: Text | None = None
+    user_id: ExternalId | None = None
+    anonymous_id: ExternalId | None = None
     offer_id: Text | None = None
     decision_id: UUID | None = None
     slot: Annotated[int, Meta(ge=0, le=63)] = 0
@@ -96,8 +97,8 @@ class Feedback(Incoming, frozen=True):
     type: FeedbackType
     slot: Annotated[int, Meta(ge=0, le=63)] = 0
     occurred_at: Instant | None = None
-    user_id: Text | None = None
-    anonymous_id: Text | None = None
+    user_id: ExternalId | None = None
+    anonymous_id: ExternalId | None = None
 
 
 class FeedbackAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming
-from schema.event import Text
+from schema.external_id import ExternalId
 
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 Locale = Annotated[str, Meta(min_length=2, max_length=35)]
@@ -16,8 +16,8 @@ Locale = Annotated[str, Meta(min_length=2, max_length=35)]
 class Identify(Incoming, frozen=True, kw_only=True):
     """The body of POST /v1/identify: who this is. anonymous_id and user_id together link the anonymous history to the known person."""
 
-    user_id: Text | None = None
-    anonymous_id: Text | None = None
+    user_id: ExternalId | None = None
+    anonymous_id: ExternalId | None = None
     time_zone: Zone | None = None
     locale: Locale | None = None
     birth_date: date | None = None
@@ -27,7 +27,7 @@ class Identify(Incoming, frozen=True, kw_only=True):
 class Device(Incoming, frozen=True, kw_only=True):
     """The body of PUT /v1/devices/{id}."""
 
-    user_id: Text
+    user_id: ExternalId
     token: Annotated[str, Meta(min_length=1, max_length=4096)]
     address_kind: Literal["token", "fid"] = "token"
     platform: Literal["android", "ios", "web"]

@@ -14,6 +14,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from schema.external_id import ID_PATTERN, ID_RULE
 from schema.pointer import place_of_nul, pointer_of
 from schema.problem import Code, FieldError, Problem
 
@@ -62,6 +63,8 @@ class ApiError(Exception):
 def field_error(message: str) -> FieldError:
     """One FieldError out of a message of msgspec."""
     pointer, detail = pointer_of(message)
+    if repr(ID_PATTERN) in detail:
+        detail = ID_RULE
     is_unknown = detail.startswith("Object contains unknown field")
     return FieldError(pointer=pointer, code="unknown_field" if is_unknown else "invalid_field", detail=detail)
 

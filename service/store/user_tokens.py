@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import get_default_algorithms
 
 from schema.access import IdentityKey
+from schema.external_id import ID_RULE, is_fit
 
 CACHE_S: Final = 60.0
 CACHED_MAX: Final = 4096
 LEEWAY_S: Final = 10
 TOKEN_CHARACTERS_MAX: Final = 4096
-SUBJECT_CHARACTERS_MAX: Final = 128
 HMAC_BYTES_MIN: Final = 32
 RSA_BITS_MIN: Final = 2048
 
@@ -56,8 +56,8 @@ class UserTokens:
             return known.subject
         claims = self._verified(token)
         subject = claims["sub"]
-        if not 1 <= len(subject) <= SUBJECT_CHARACTERS_MAX or "\0" in subject:
-            raise InvalidUserToken(f"its sub must have 1 to {SUBJECT_CHARACTERS_MAX} characters")
+        if not is_fit(subject):
+            raise InvalidUserToken(f"its sub is no id: {ID_RULE.rstrip('.')}")
         if len(self._believed) >= CACHED_MAX:
             self._believed.clear()
         self._believed[token] = _Believed(subject, min(now_s + CACHE_S, int(claims["exp"]) + LEEWAY_S))

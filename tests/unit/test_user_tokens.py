@@ -54,6 +54,8 @@ def test_a_good_token_names_its_user(kid: str, alg: Algorithm) -> None:
         token(sub=""),
         token(sub="x" * 129),
         token(sub="a\0b"),
+        token(sub="a/b"),
+        token(sub="\ud83d"),
         token(exp=time.time() - 60),
         token(exp=float("inf")),
         token(exp="soon"),
