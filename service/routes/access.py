@@ -56,7 +56,7 @@ class KeyController(Controller):
             )
 
         response = await act_once(request, pool, now, effect, status=201, kept_as=_without_secret)
-        await access.load()
+        await access.reload()
         return response
 
     @get(status_code=200)
@@ -75,7 +75,7 @@ class KeyController(Controller):
         """Revokes a key for ever: at once in this worker, in every other within two seconds."""
         if not await stored.revoke_key(pool, key_id, await clock.now()):
             raise ApiError(404, "not_found", "There is no such key.")
-        await access.load()
+        await access.reload()
 
 
 def _without_secret(key: CreatedKey) -> CreatedKey:
@@ -107,7 +107,7 @@ class IdentityController(Controller):
             before = await stored.read_identity(connection, for_update=True)
             settings = _checked(data, before)
             await stored.write_identity(connection, settings)
-        await access.load()
+        await access.reload()
         return _shown(settings)
 
 

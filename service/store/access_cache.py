@@ -44,9 +44,18 @@ class AccessCache:
         return self._settings.mode
 
     async def load(self) -> None:
-        """Reads everything now: at start, and after this worker changed a key or the settings."""
+        """Reads everything now, at start."""
         async with self._lock:
             await self._read()
+
+    async def reload(self) -> None:
+        """Reads everything after this worker has changed it; if that fails the change stands, and the next request reads."""
+        async with self._lock:
+            try:
+                await self._read()
+            except LOST as error:
+                self._due_at = float("-inf")
+                _report(error)
 
     async def key_of(self, secret: str) -> ActiveKey | None:
         """The key of a secret; None for one that is unknown or revoked. Raises ApiError 503 when nobody can tell."""
@@ -90,7 +99,7 @@ class AccessCache:
             await self._read()
         except LOST as error:
             self._due_at = time.monotonic() + REFRESH_S
-            _LOG.warning("keys cannot be read", error=type(error).__qualname__)
+            _report(error)
 
     async def _read(self) -> None:
         started_at = time.monotonic()
@@ -104,6 +113,10 @@ class AccessCache:
         self._unknown.clear()
         self._read_at = started_at
         self._due_at = started_at + REFRESH_S
+
+
+def _report(error: BaseException) -> None:
+    _LOG.warning("keys cannot be read", error=type(error).__qualname__)
 
 
 def _unavailable() -> ApiError:

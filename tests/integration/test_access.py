@@ -1,7 +1,10 @@
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import jwt
 import pytest
 from litestar import Request, get, post
@@ -211,3 +214,41 @@ async def test_the_bootstrap_key_is_made_once_and_stays_revoked(database: str) -
         assert "bbbbbbbbb" not in stored[0]
     finally:
         await pool.close()
+
+
+@asynccontextmanager
+async def unreadable(database: str, table: str) -> AsyncIterator[None]:
+    """Holds a table back from everybody: to the cache, which waits a second, as if PostgreSQL did not answer."""
+    other = await asyncpg.connect(database)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute(f"lock table {table} in access exclusive mode")
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+        await other.close()
+
+
+async def test_a_key_is_not_lost_to_its_maker_when_the_cache_cannot_be_read_anew(database: str) -> None:
+    async with serving(database, offers_probe) as api:
+        admin = await api.key("sk", "admin")
+        assert (await api.post("/probe/offers", headers=admin)).status_code == 200
+        async with unreadable(database, "identity_settings"):
+            made = await api.post("/v1/keys", json={"kind": "sk", "scopes": ["offers"]}, headers=admin)
+        assert made.status_code == 201
+        bearer = {"Authorization": f"Bearer {made.json()['secret']}"}
+        assert (await api.post("/probe/offers", headers=bearer)).status_code == 200
+        async with unreadable(database, "identity_settings"):
+            revoked = await api.delete(f"/v1/keys/{made.json()['key_id']}", headers=admin)
+        assert revoked.status_code == 204
+        assert (await api.post("/probe/offers", headers=bearer)).status_code == 401
+
+
+async def test_identity_settings_hold_when_the_cache_cannot_be_read_anew(database: str) -> None:
+    async with serving(database, sdk_probe) as api:
+        admin, pk = await api.key("sk", "admin"), await api.key("pk")
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann"))).status_code == 401
+        async with unreadable(database, "api_keys"):
+            await identity(api, admin, "required")
+        assert (await api.get("/probe/sdk", headers=pk | user_token("ann"))).json()["user"] == "ann"
