@@ -128,8 +128,14 @@ _EXPIRE_READY: Final = """
 """
 _EXPIRE_MAX: Final = 10_000
 _OUTCOMES: Final = """
-    select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions
-      from outbox where campaign_id = $1 group by 1, 2 order by 1, 2
+    with counted as (
+        select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions
+          from outbox where campaign_id = $1 group by 1, 2
+        union all
+        select state, outcome, pushes, decisions from outbox_counts where campaign_id = $1
+    )
+    select state, outcome, sum(pushes)::bigint as pushes, sum(decisions)::bigint as decisions
+      from counted group by 1, 2 order by 1, 2
 """
 
 
@@ -143,7 +149,7 @@ async def plan(connection: Any, campaign: StoredCampaign, occurrence: datetime, 
 
 
 async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
-    """How the pushes of a campaign stand. Reads all its rows: a report, not for the hot path."""
+    """How the pushes of a campaign stand, also those whose rows are gone. Reads all its rows: a report, not for the hot path."""
     states = dict.fromkeys((state.name.lower() for state in State), 0)
     reasons: Counter[str] = Counter()
     decisions = 0

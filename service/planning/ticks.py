@@ -1,23 +1,28 @@
-"""What the leader does again and again: plan, sweep, expire, purge, and make partitions ahead. Every run is fenced."""
+"""What the leader does again and again: plan, sweep, expire, forget, and make partitions ahead. Every run is fenced and bounded."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from push import outbox
+from push import history, outbox
 from push.dispatcher import Dispatcher
 from push.planner import Planner
 from push.schedule import Tick
 from service import telemetry
 from service.clock import Clock
-from service.store import event_keys, event_log, idempotency, partitions_by_day
+from service.learning.facts import DECISION_AGE_MAX
+from service.store import event_keys, event_log, idempotency, partitions_by_day, retention, snapshots
 from service.store import ticks as store
 
 LOG_KEPT_FOR: Final = timedelta(hours=72)
+SNAPSHOTS_KEPT_FOR: Final = timedelta(days=14)
+DECISIONS_KEPT_FOR: Final = timedelta(days=180)
+EVENTS_KEPT_FOR: Final = timedelta(days=400)
 
 PLAN_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 5.0
 EXPIRE_EVERY_S: Final = 60.0
+FOLD_EVERY_S: Final = 60.0
 PURGE_EVERY_S: Final = 600.0
 PARTITIONS_EVERY_S: Final = 3600.0
 
@@ -39,16 +44,30 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher) -> 
         ("plan", PLAN_EVERY_S, planner.plan_due),
         ("sweep_leases", SWEEP_EVERY_S, dispatcher.sweep),
         ("expire_pushes", EXPIRE_EVERY_S, on_connection(outbox.expire)),
+        ("fold_old_pushes", FOLD_EVERY_S, on_connection(history.fold)),
         ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
         ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),
         ("trim_event_log", PURGE_EVERY_S, on_connection(_trim)),
+        ("purge_snapshots", PURGE_EVERY_S, on_connection(_purge_snapshots)),
         ("make_partitions", PARTITIONS_EVERY_S, on_connection(partitions_by_day.ensure)),
+        ("drop_old_days", PARTITIONS_EVERY_S, on_connection(_drop_old_days)),
     ]
     return [Tick(name, every_s, _Fenced(pool, clock, name, every_s, work).run) for name, every_s, work in works]
 
 
 async def _trim(connection: Any, now: datetime) -> None:
     await event_log.trim(connection, now - LOG_KEPT_FOR)
+
+
+async def _purge_snapshots(connection: Any, now: datetime) -> None:
+    await snapshots.purge(connection, now - SNAPSHOTS_KEPT_FOR)
+
+
+async def _drop_old_days(connection: Any, now: datetime) -> None:
+    """Whatever its age, nothing goes that the learner may still need: an entry of the log that it has not counted waits for its decision."""
+    counted = await retention.uncounted_since(connection) or now
+    await retention.drop_decisions(connection, min(now - DECISIONS_KEPT_FOR, counted - DECISION_AGE_MAX))
+    await retention.drop_events(connection, min(now - EVENTS_KEPT_FOR, counted))
 
 
 class _Fenced:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-from schema.ids import lowest_uuid7
 from schema.snapshot import DECODER, ENCODER, Snapshot
 
 CHANNEL: Final = "snapshot"
@@ -24,12 +23,16 @@ _LATEST: Final = "select version, crc32, body from snapshots order by version de
 _LATEST_VERSION: Final = "select max(version) from snapshots"
 _NEWEST: Final = "select coalesce(max(version), 0) from snapshots"
 _LOAD: Final = "select version, crc32, body from snapshots where version = $1"
+# A snapshot is used until the next one is published; the newest has no next one. Only the oldest are looked at.
 _PURGE: Final = """
-    delete from snapshots s
-     where s.published_at < $1 and s.version < (select max(version) from snapshots)
-       and not exists (select 1 from decisions d where d.snapshot_version = s.version and d.decision_id >= $2)
-    returning s.version
+    delete from snapshots where version in (
+        select version from (
+            select version, lead(published_at) over (order by version) as replaced_at
+              from (select version, published_at from snapshots order by version limit $2) oldest) aged
+         where replaced_at < $1)
+    returning version
 """
+_PURGE_MAX: Final = 2_000
 
 
 class SnapshotMissingError(LookupError):
@@ -80,12 +83,12 @@ async def load(connection: Any, version: int) -> Snapshot:
     return _read(row)
 
 
-async def purge(connection: Any, before: datetime, referenced_since: datetime) -> int:
-    """Deletes snapshots published before `before` that no decision made since `referenced_since` refers to; the newest stays.
+async def purge(connection: Any, before: datetime) -> int:
+    """Deletes snapshots that were replaced before `before`, some thousands at a call; the newest stays.
 
-    Returns how many were deleted.
+    Decisions made with them can no longer be replayed. Returns how many were deleted.
     """
-    return len(await connection.fetch(_PURGE, before, lowest_uuid7(referenced_since)))
+    return len(await connection.fetch(_PURGE, before, _PURGE_MAX))
 
 
 def _read(row: Any) -> Snapshot:

@@ -1,10 +1,12 @@
 """Campaigns over HTTP: made, refused, listed by pages, paused, resumed, ended."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from push import history
 from schema.campaign import StoredCampaign
 from schema.ids import instant_of
 from tests.integration.serving import NOW, Api, serving
@@ -137,5 +139,11 @@ async def test_outcomes_are_counted(api: Api) -> None:
         "no_send": 1,
     }
     assert (found["decisions"], found["reasons"]) == (4, {"gate": 1, "vetoed": 1})
+    await api.resources.pool.execute("update outbox set settled_at = $1 where state <> 0", NOW)
+    for now, rows in ((NOW + history.KEPT_FOR, 5), (NOW + history.KEPT_FOR + timedelta(seconds=1), 1)):
+        async with api.resources.pool.acquire() as connection:
+            await history.fold(connection, now)
+        assert await api.resources.pool.fetchval("select count(*) from outbox") == rows
+        assert (await api.get("/v1/campaigns/lunch/outcomes")).json() == found
     assert (await api.get("/v1/campaigns/nowhere/outcomes")).status_code == 404
     assert (await api.get("/v1/campaigns?limit=0")).status_code == 400

@@ -114,7 +114,7 @@ async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
         await tick.run(1)
     assert await pool.fetchval("select count(*) from event_keys") == 1
     assert await pool.fetch("select seq from event_log") == [(2,)]
-    assert await pool.fetchval("select count(*) from ticks") == 7
+    assert await pool.fetchval("select count(*) from ticks") == 10
     assert await pool.fetchval("select to_regclass($1) is not null", f"decisions_{now:%Y%m%d}")
 
 

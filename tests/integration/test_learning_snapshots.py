@@ -157,18 +157,29 @@ async def test_a_damaged_or_missing_version_is_told(pool: asyncpg.Pool) -> None:
     assert (await snapshots.load(pool, 2)).version == 2
 
 
-async def test_purge_keeps_what_decisions_refer_to_and_the_newest(pool: asyncpg.Pool) -> None:
+async def test_purge_deletes_what_was_replaced_long_ago_and_a_replay_refuses_in_words(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def left() -> list[int]:
+        return [row[0] for row in await pool.fetch("select version from snapshots order by 1")]
+
     one = Composer(pool)
     for hour in range(5):
         assert await one.publish(START + hour * HOUR)
     async with pool.acquire() as connection:
-        await decide(connection, 1, START + HOUR, snapshot_version=1)
-        await decide(connection, 2, START + 3 * HOUR, snapshot_version=3)
-        purged = await snapshots.purge(connection, START + 10 * HOUR, START + 2 * HOUR)
-        assert purged == 3
-        assert [row[0] for row in await connection.fetch("select version from snapshots order by 1")] == [3, 5]
-        assert await one.publish(START + 11 * HOUR)
-        assert await snapshots.purge(connection, START + 4 * HOUR, START + 2 * HOUR) == 0
+        await decide(connection, 1, START + HOUR, snapshot_version=2)
+    # Version 3 was in use until version 4 came.
+    assert await snapshots.purge(pool, START + 3 * HOUR) == 2
+    assert await left() == [3, 4, 5]
+    with pytest.raises(SnapshotMissingError, match="no longer kept"):
+        await snapshots.load(pool, 2)
+    monkeypatch.setattr(snapshots, "_PURGE_MAX", 2)
+    assert await snapshots.purge(pool, START + 99 * HOUR) == 1
+    assert await snapshots.purge(pool, START + 99 * HOUR) == 1
+    assert await snapshots.purge(pool, START + 99 * HOUR) == 0
+    assert await left() == [5]
+    assert await one.publish(START + 99 * HOUR)
+    assert (await snapshots.load(pool, 6)).version == 6
 
 
 async def test_the_learner_s_closing_of_cohorts_makes_no_difference(pool: asyncpg.Pool) -> None:

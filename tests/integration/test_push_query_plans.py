@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, campaigns, claim, outbox
+from push import agenda, campaigns, claim, history, outbox
 from service.store.pool import prepare
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, STARTS_AT
@@ -26,6 +26,7 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (outbox._EXPIRE_PLANNED, (NOW, 500)),
     (outbox._EXPIRE_READY, (NOW, 500)),
     (claim._CLAIM, (NOW, 500, NOW)),
+    (history._FOLD, (NOW, 500)),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1)),
     (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1)),
     (campaigns._WITHDRAW_PLANNED, ("campaign", NOW)),
