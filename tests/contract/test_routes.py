@@ -95,3 +95,17 @@ def test_nothing_runs_in_the_thread_pool() -> None:
 def test_bodies_are_bounded_everywhere() -> None:
     for operation in operations(application()):
         assert operation.opt.get("body_bytes_max", 0) <= 16 * 1024 * 1024, operation
+
+
+async def test_no_route_passes_over_a_misspelt_query(database: str) -> None:
+    async with serving(database, is_virtual_clock=True) as api:
+        await virtual_clock.advance(api.resources.pool, NOW)
+        admin = await api.key("sk", "admin")
+        for operation in operations(api.app):
+            misspelt = operation._replace(path=operation.path + "?dryrun=true&%00=1")
+            assert await status(api, misspelt, admin) == 400, operation
+        answer = await api.post("/v1/offers/imports?dryrun=true", headers=admin | {"Content-Type": "text/csv"})
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["query:dryrun"]
+        assert "only dry_run" in answer.json()["detail"]
+        for path in ("/v1/offers?limit=1", "/v1/offers?", "/v1/campaigns?cursor=a&limit=2"):
+            assert (await api.get(path, headers=admin)).status_code == 200, path

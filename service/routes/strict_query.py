@@ -1,0 +1,45 @@
+"""A query may hold only names that its route knows: `?dryrun=true` must not write what `?dry_run=true` would only check."""
+
+from functools import lru_cache
+from typing import Final
+from urllib.parse import parse_qsl
+
+from litestar.handlers.base import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.params import QueryParameter
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from schema.problem import FieldError
+from service.errors import ApiError
+
+_SHOWN_CHARACTERS: Final = 64
+
+
+class StrictQuery(ASGIMiddleware):
+    """Refuses unknown names; a request without a query passes untouched."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Raises ApiError 400 that names every one (`query:dryrun`)."""
+        query = scope.get("query_string")
+        if query:
+            _check(query, _known_to(scope["route_handler"]))
+        await next_app(scope, receive, send)
+
+
+def _check(query: bytes, known: frozenset[str]) -> None:
+    sent = (name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    unknown = [name[:_SHOWN_CHARACTERS] for name in dict.fromkeys(sent) if name not in known]
+    if unknown:
+        detail = f"This call knows {_listed(known)}."
+        errors = [FieldError(pointer=f"query:{name}", code="unknown_field", detail=detail) for name in unknown]
+        raise ApiError(400, "unknown_field", f"The query holds an unknown name. {detail}", errors)
+
+
+def _listed(known: frozenset[str]) -> str:
+    return f"in its query only {', '.join(sorted(known))}" if known else "no query"
+
+
+@lru_cache(maxsize=1024)
+def _known_to(handler: BaseRouteHandler) -> frozenset[str]:
+    parameters = handler.parsed_fn_signature.parameters.items()
+    return frozenset(name for name, field in parameters if isinstance(field.kwarg_definition, QueryParameter))
