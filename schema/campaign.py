@@ -27,14 +27,15 @@ class Audience(Incoming, frozen=True):
 class Campaign(Incoming, frozen=True):
     """The body of POST /v1/campaigns.
 
-    `starts_at` and `ends_at` are local times of each person's own zone (`default_time_zone` where it is not known), without an offset.
-    A weekly campaign has an occurrence every week from starts_at while it begins before ends_at; one that runs once has the window
-    from starts_at to ends_at, of which the first week is used. No moment lies at or after ends_at. Who becomes reachable after an
-    occurrence was planned (15 hours before its window opens in UTC) is reached by the next one. A push that could not leave in time is
-    not sent later than an hour after its send time once the hours that may be used are over, and never after ttl_s. The moment of each person's push is drawn among the hours of the
-    window; `hours` names those of the week that may be used (Monday 00:00 is 0; empty means all 168). Within its hour a push is moved
-    by up to `spread_s` seconds, by person, so that they do not leave all at once. `offers` empty means: any eligible offer. Values and
-    the attention price are in the same unit.
+    `starts_at` and `ends_at` are local times of each person's own zone (`default_time_zone` where it is not known), without an
+    offset. A weekly campaign has an occurrence every week from starts_at while it begins before ends_at; one that runs once has the
+    window from starts_at to ends_at, of which the first week is used. No moment lies at or after ends_at. Who becomes reachable
+    after an occurrence was planned (an hour before its window opens for the first of the people there are) is reached by the next
+    one. A push that could not leave in time is not sent later than an hour after its send time once the hours that may be used are
+    over, and never after ttl_s. The moment of each person's push is drawn among the hours of the window; `hours` names those of the
+    week that may be used (Monday 00:00 is 0; empty means all 168). Within its hour a push is moved by up to `spread_s` seconds, by
+    person, so that they do not leave all at once. `offers` empty means: any eligible offer. Values and the attention price are in
+    the same unit.
     """
 
     campaign_id: OfferKey
