@@ -15,6 +15,9 @@ EARLIEST_ZONE: Final = timedelta(hours=14)
 """A local time begins first in the zones 14 hours ahead of UTC."""
 
 LocalTime = Annotated[datetime, Meta(tz=False)]
+Worth = Annotated[float, Meta(ge=0, le=1e9)]
+"""Far beyond it the variance of a value would be more than a number holds, and the logged propensities would be false."""
+
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
@@ -46,9 +49,9 @@ class Campaign(Incoming, frozen=True):
     hours: Annotated[list[Annotated[int, Meta(ge=0, le=167)]], Meta(max_length=168)] = []
     audience: Audience = msgspec.field(default_factory=Audience)
     offers: Annotated[list[OfferKey], Meta(max_length=1000)] = []
-    value_open: Annotated[float, Meta(ge=0)] = 0.0
-    value_redeem: Annotated[float, Meta(ge=0)] = 1.0
-    attention_price: Annotated[float, Meta(ge=0)] = 0.0
+    value_open: Worth = 0.0
+    value_redeem: Worth = 1.0
+    attention_price: Worth = 0.0
     holdout_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
     control_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
     spread_s: Annotated[int, Meta(ge=0, le=3600)] = 300

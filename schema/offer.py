@@ -29,7 +29,8 @@ class Offer(Incoming, frozen=True):
     """An offer as the API takes and gives it. Amounts are in minor units of `currency`.
 
     A sensitive offer, or one with a min_age, never uses the person's tastes: it is scored as for a stranger, and one with a min_age
-    goes only to people known to be old enough. `is_redeemable` offers give something of value; a campaign needs at least one.
+    goes only to people known to be old enough. `is_redeemable` says whether it gives something of value; null, the default, means that
+    it does when it has a discount or a code. A campaign needs at least one offer that does.
     """
 
     offer_id: OfferKey
@@ -41,7 +42,7 @@ class Offer(Incoming, frozen=True):
     price_minor: Annotated[int, Meta(ge=0)] = 0
     margin_minor: int = 0
     currency: Currency = "USD"
-    is_redeemable: bool = True
+    is_redeemable: bool | None = None
     code: Annotated[str, Meta(max_length=128)] | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -51,6 +52,11 @@ class Offer(Incoming, frozen=True):
     min_age: Annotated[int, Meta(ge=0, le=120)] = 0
     is_sensitive: Annotated[bool, Meta()] = msgspec.field(name="sensitive", default=False)
     is_paused: Annotated[bool, Meta()] = msgspec.field(name="paused", default=False)
+
+    def has_value(self) -> bool:
+        """Whether it gives something: as was told, else by its discount and code."""
+        is_given = self.discount_type != "none" or self.code is not None
+        return is_given if self.is_redeemable is None else self.is_redeemable
 
 
 class StoredOffer(Kept, frozen=True):

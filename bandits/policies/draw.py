@@ -4,7 +4,7 @@ The numbers that are logged are those the draw was made with: every propensity i
 scores. Uniform numbers come from the decision's own key by counting, so the draw can be repeated.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,12 +61,13 @@ def thompson(model: Model, phi: F32, mask: npt.NDArray[np.bool_], terms: Terms, 
         key: 64 bits made of the decision's id.
 
     Raises:
-        NotFiniteError: a score is not finite.
+        NotFiniteError: a prediction, a value or its deviation is not finite.
     """
     predictions = _predict(model, phi)
     values = np.asarray(terms.values)
     value, variance = values @ predictions[0], np.square(values) @ predictions[1]
     deviation = terms.thompson_scale * np.sqrt(variance)
+    _check_finite(value, deviation)
     drawn = _draw(value, deviation, mask, terms, key)
     first = drawn.chosen[0]
     sent = _send_probability(float(value[first]), float(deviation[first]), terms)
@@ -95,9 +96,13 @@ def _predict(model: Model, phi: F32) -> F32:
         linear.linear_scores(
             phi, model.means[head], model.covariances[head], predictions[0, head], predictions[1, head]
         )
-    if not np.isfinite(predictions).all():
-        raise NotFiniteError("a prediction is not finite")
+    _check_finite(predictions)
     return predictions
+
+
+def _check_finite(*numbers: npt.NDArray[np.floating[Any]]) -> None:
+    if not all(np.isfinite(one).all() for one in numbers):
+        raise NotFiniteError("a prediction or what it is worth is not finite")
 
 
 def _draw(value: F64, deviation: F64, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> _Slots:

@@ -15,13 +15,15 @@ from service.store.catalogue import Catalogue
 
 EARLIEST: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - local times have no zone
 LATEST: Final = datetime(2200, 1, 1)  # noqa: DTZ001 - local times have no zone
-NO_VALUE: Final = "A message without value must not be sent: name an offer that can be redeemed and runs during the campaign, or add one."
+NO_VALUE: Final = "A message without value must not be sent: name an offer that gives something (a discount, a code, or is_redeemable) and runs during the campaign, or add one."
 
 
 def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterator[FieldError]:
     """Every field that is wrong."""
-    if not EARLIEST <= campaign.starts_at < LATEST or not EARLIEST <= campaign.ends_at < LATEST:
-        yield _wrong("/starts_at", "A campaign lies between the years 2000 and 2200.")
+    instants = {"/starts_at": campaign.starts_at, "/ends_at": campaign.ends_at}
+    outside = [pointer for pointer, instant in instants.items() if not EARLIEST <= instant < LATEST]
+    if outside:
+        yield from (_wrong(pointer, "A campaign lies between the years 2000 and 2200.") for pointer in outside)
     elif campaign.ends_at <= campaign.starts_at:
         yield _wrong("/ends_at", "The end must be after the start.")
     elif campaign.ends_at.replace(tzinfo=UTC) + LATEST_ZONE <= now:

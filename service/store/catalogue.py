@@ -70,7 +70,7 @@ def compose(version: int, stored: Sequence[StoredOffer], tag_id_by_name: dict[st
         min_age=np.array([offer.min_age for offer in offers], np.int16),
         is_sensitive=np.array([offer.is_sensitive for offer in offers], np.bool_),
         is_paused=np.array([offer.is_paused for offer in offers], np.bool_),
-        is_redeemable=np.array([offer.is_redeemable for offer in offers], np.bool_),
+        is_redeemable=np.array([offer.has_value() for offer in offers], np.bool_),
         channels=np.array([_channel_mask(offer) for offer in offers], np.uint8),
         price_minor=np.array([offer.price_minor for offer in offers], np.float64),
         discount_minor=np.array([_discount_minor(offer) for offer in offers], np.float64),

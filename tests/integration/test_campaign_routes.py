@@ -12,8 +12,8 @@ from schema.ids import instant_of
 from tests.integration.serving import NOW, Api, serving
 
 LUNCH = {"campaign_id": "lunch", "starts_at": "2099-03-02T00:00:00", "ends_at": "2099-03-09T00:00:00"}
-COFFEE = {"offer_id": "coffee", "creative": {"title": "Coffee"}, "tags": ["coffee"]}
-FRIDAY = {"offer_id": "friday", "creative": {"title": "Happy Friday"}, "tags": ["mood"], "is_redeemable": False}
+COFFEE = {"offer_id": "coffee", "creative": {"title": "Coffee"}, "tags": ["coffee"], "code": "C20"}
+FRIDAY = {"offer_id": "friday", "creative": {"title": "Happy Friday"}, "tags": ["mood"]}
 
 
 @pytest.fixture
@@ -70,6 +70,9 @@ async def test_a_message_without_value_is_refused(api: Api) -> None:
     assert refused.json()["errors"][0]["pointer"] == "/offers"
     assert "without value must not be sent" in refused.json()["detail"]
     for change in (
+        {"code": None},
+        {"code": " "},
+        {"is_redeemable": False},
         {"paused": True},
         {"ends_at": "2099-02-27T00:00:00Z"},
         {"starts_at": "2099-03-10T00:00:00Z"},
@@ -79,14 +82,31 @@ async def test_a_message_without_value_is_refused(api: Api) -> None:
         for offers in ([], ["coffee"]):
             answer = await api.post("/v1/campaigns", json=LUNCH | {"offers": offers})
             assert (answer.status_code, answer.json()["code"]) == (422, "no_redeemable_offer"), change
-    assert (await api.put("/v1/offers/coffee", json=COFFEE)).status_code == 200
-    assert (await api.post("/v1/campaigns", json=LUNCH)).status_code == 201
+    given = {"discount_type": "percent", "discount_percent": 20}
+    for number, change in enumerate(({}, {"code": None, "discount_type": "gift"}, {"code": None} | given)):
+        assert (await api.put("/v1/offers/coffee", json=COFFEE | change)).status_code == 200
+        assert (await api.post("/v1/campaigns", json=LUNCH | {"campaign_id": f"c{number}"})).status_code == 201
+    assert (await api.put("/v1/offers/friday", json=FRIDAY | {"is_redeemable": True})).status_code == 200
+    assert (await api.post("/v1/campaigns", json=LUNCH | {"offers": ["friday"]})).status_code == 201
+
+
+async def test_an_offer_that_is_given_a_discount_later_has_value(api: Api) -> None:
+    change = {"discount_type": "percent", "discount_percent": 5}
+    assert (await api.patch("/v1/offers/friday", json=change)).json()["is_redeemable"] is None
+    assert (await api.post("/v1/campaigns", json=LUNCH | {"offers": ["friday"]})).status_code == 201
 
 
 async def test_what_is_wrong_is_named(api: Api) -> None:
     assert await wrong(api, ends_at=LUNCH["starts_at"]) == ["/ends_at"]
     assert await wrong(api, starts_at="2020-01-01T00:00:00", ends_at="2020-01-08T00:00:00") == ["/ends_at"]
-    assert await wrong(api, ends_at="9999-12-31T23:59:59") == ["/starts_at"]
+    assert await wrong(api, ends_at="9999-12-31T23:59:59") == ["/ends_at"]
+    assert await wrong(api, starts_at="1999-12-31T23:59:59") == ["/starts_at"]
+    assert await wrong(api, starts_at="1999-12-31T23:59:59", ends_at="2200-01-01T00:00:00") == [
+        "/starts_at",
+        "/ends_at",
+    ]
+    for worth in ("value_open", "value_redeem", "attention_price"):
+        assert await wrong(api, **{worth: 1.1e9}) == [f"/{worth}"]
     assert await wrong(api, default_time_zone="Mars/Olympus", offers=["coffee", "x", "y"]) == [
         "/default_time_zone",
         "/offers/1",

@@ -61,7 +61,7 @@ async def test_the_life_of_an_offer(api: Api) -> None:
             {"creative": {"title": "T", "image_url": f"https://{'x' * 2040}", "deep_link": f"shop://{'x' * 2041}"}},
             "/creative/image_url",
         ),
-        ({"tags": ["a", "\u0000"]}, ""),
+        ({"tags": ["a", "\u0000"]}, "/tags/1"),
         ({"tags": ["a", "\u0001"]}, "/tags/1"),
         ({"price_minor": -1}, "/price_minor"),
         ({"colour": "red"}, "/colour"),

@@ -89,3 +89,12 @@ def test_nothing_is_drawn_by_what_is_not_a_number(bad: float) -> None:
     for policy in (draw.thompson, draw.uniform):
         with pytest.raises(NotFiniteError):
             policy(MODEL, phi, np.ones(4, np.bool_), TERMS, 3)
+
+
+@pytest.mark.parametrize("worth", [1e200, float("inf"), float("nan")])
+def test_nothing_is_drawn_by_a_worth_whose_variance_is_no_number(worth: float) -> None:
+    phi, open_to = phi_of(3, 1), np.ones(3, np.bool_)
+    with np.errstate(all="ignore"), pytest.raises(NotFiniteError):
+        draw.thompson(MODEL, phi, open_to, TERMS._replace(values=(0.0, worth)), 1)
+    largest = draw.thompson(MODEL, phi, open_to, TERMS._replace(values=(1e9, 1e9), attention_price=1e9), 1)
+    assert largest.pmf.sum() == pytest.approx(1, abs=1e-6)
