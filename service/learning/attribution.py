@@ -93,7 +93,7 @@ class Attribution:
         self._exposed_at[key] = fact.entry.occurred_at
         of_offer = (key.user_id, offer_id)
         self._of_offer[of_offer].add(key)
-        return self._settle(fact.partition, self._of_offer[of_offer] if self._unnamed.get(of_offer) else {key})
+        return self._settle(fact.partition, self._of_offer[of_offer] if self._unnamed.get(of_offer) else (key,))
 
     def answer(self, fact: Fact, head: int) -> list[Turn]:
         """Counts an answer where it belongs; all slots of which something else is counted now."""
@@ -112,7 +112,7 @@ class Attribution:
         self.told.append(told)
         if key is None:
             return self._settle(fact.partition, self._of_offer.get((fact.user_id, entry.offer_id), ()))
-        return self._settle(fact.partition, {key} & self._exposed_at.keys())
+        return self._settle(fact.partition, (key,) if key in self._exposed_at else ())
 
     def _said_by(self, answer: Answer) -> set[_Said]:
         if answer.decision_id is None:
@@ -165,9 +165,12 @@ class Attribution:
 
     def _count(self, partition: int, key: ExposureKey, before: Exposure | None, after: Exposure) -> None:
         old, new = _parts(before), _parts(after)
-        for parts, count in ((old - new, -1.0), (new - old, 1.0)):
-            for part in sorted(parts):
-                self._add(partition, key, part, count)
+        for part in old:
+            if part not in new:
+                self._add(partition, key, part, -1.0)
+        for part in new:
+            if part not in old:
+                self._add(partition, key, part, 1.0)
         self._counted[key] = self.changed[key] = after
 
     def _add(self, partition: int, key: ExposureKey, part: _Part, count: float) -> None:
@@ -197,9 +200,9 @@ def _age_s(exposed_at: datetime, at: datetime) -> float:
     return (at - exposed_at).total_seconds()
 
 
-def _parts(exposure: Exposure | None) -> set[_Part]:
+def _parts(exposure: Exposure | None) -> list[_Part]:
     if exposure is None:
-        return set()
-    showing = _Part(exposure.exposed_at, _SHOWING, exposure.exposed_at)
-    answers = [_Part(exposure.exposed_at, head, at) for head, at in enumerate(exposure.answered_at) if at is not None]
-    return {showing, *answers}
+        return []
+    parts = [_Part(exposure.exposed_at, _SHOWING, exposure.exposed_at)]
+    parts += [_Part(exposure.exposed_at, head, at) for head, at in enumerate(exposure.answered_at) if at is not None]
+    return parts

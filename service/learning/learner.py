@@ -51,7 +51,6 @@ class Learner:
     async def fold_once(self, now: datetime) -> int:
         """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
         async with self._pool.acquire() as connection:
-            await self._forget(connection, now)
             ours = self._books or await books.load(connection)
             # Forgotten unless the pass succeeds: after a failure memory and database differ.
             self._books = None
@@ -64,11 +63,14 @@ class Learner:
                         counted = await self._fold(connection, ours, batches, now)
                 except _Overtaken:
                     return 0
+            else:
+                await self._forget(connection, now)
             self._books = ours
         FOLDED.inc(counted)
         return counted
 
     async def _forget(self, connection: Any, now: datetime) -> None:
+        """Called when all is counted: what a learner that was away has still to count may concern old answers."""
         if self._forgot_at is None or now - self._forgot_at >= FORGETS_EVERY:
             await answers.purge(connection, now)
             self._forgot_at = now

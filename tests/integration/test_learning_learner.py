@@ -352,8 +352,14 @@ async def test_answers_are_forgotten_when_nothing_can_be_told_of_them_any_more(p
         await log(connection, *[entry(1, EventType.REDEEMED, START + days * 24 * HOUR, offer_id=1) for days in (0, 3)])
         await one.fold_once(START)
         assert await pool.fetchval("select count(*) from answers") == 2
-        await one.fold_once(START + answers.KEPT_FOR + timedelta(days=1))
+        decided = await decide(connection, 1, START)
+        await log(connection, entry(1, EventType.ACCEPTED, START, decision_id=decided))
+        late = world.learner(pool)  # it was away, and has the showing of the forgotten still to count
+        await late.fold_once(START + answers.KEPT_FOR + timedelta(days=1))
+        assert await pool.fetchval("select count(*) from answers") == 2
+        await late.fold_once(START + answers.KEPT_FOR + timedelta(days=1))
     assert await pool.fetchval("select array_agg(answered_at) from answers") == [START + timedelta(days=3)]
+    assert (await exposure_row(pool, 1))["redeemed_at"] == START
 
 
 async def test_an_answer_that_was_counted_stays_when_it_is_kept_no_more(pool: asyncpg.Pool) -> None:
