@@ -9,6 +9,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 PREFIX: Final = "WELLTIMED_"
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+# The least and the most that a setting may be, and what speaks for it.
+_RANGES: Final[Mapping[str, tuple[int, int, str]]] = {
+    "port": (0, 65_535, ""),
+    "stand_in_port": (0, 65_535, ""),
+    "workers": (1, 64, ""),
+    "pool_max": (2, 1_000, ": the learner listens on one connection and works on another"),
+    "ingest_queue_max": (500, 10_000_000, ": one request may bring 500 events"),
+}
 
 
 class SettingsError(Exception):
@@ -73,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_dir: Path | None = None
     """Where the processes of this host keep their counters, so that /metrics of any tells of all; `serve` makes one."""
     log_level: str = "info"
+    """What is logged at least: debug, info, warning, error or critical."""
     seed: str = ""
     """Goes into every random bit of planning: two installations with the same people do not draw alike."""
     is_virtual_clock: bool = False
@@ -112,16 +123,11 @@ def _read(variable: str, text: str, kind: Any) -> Any:
 
 
 def _checked(settings: Settings) -> Settings:
-    if not 0 <= settings.port <= 65535:
-        raise SettingsError("WELLTIMED_PORT must lie between 0 and 65535")
-    if not 1 <= settings.workers <= 64:
-        raise SettingsError("WELLTIMED_WORKERS must lie between 1 and 64")
-    if settings.pool_max < 2:
-        raise SettingsError(
-            "WELLTIMED_POOL_MAX must be 2 or more: the learner listens on one connection and works on another"
-        )
-    if settings.ingest_queue_max < 500:
-        raise SettingsError("WELLTIMED_INGEST_QUEUE_MAX must be 500 or more: so many events may come in one request")
+    for name, (least, most, reason) in _RANGES.items():
+        if not least <= getattr(settings, name) <= most:
+            raise SettingsError(f"{PREFIX}{name.upper()} must lie between {least} and {most}{reason}")
+    if settings.log_level.lower() not in LOG_LEVELS:
+        raise SettingsError(f"{PREFIX}LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
     key = settings.bootstrap_key
     if key is not None and not (key.reveal().startswith("sk_") and len(key.reveal()) >= 24):
         raise SettingsError("WELLTIMED_BOOTSTRAP_KEY must begin with sk_ and have at least 24 characters")
