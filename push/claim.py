@@ -33,6 +33,8 @@ class Claimed(NamedTuple):
 
 
 # One statement, hence one transaction, committed when it returns. What was said or changed before it began stops the push.
+# The second limit takes nothing away: it tells the planner how few rows there are, and the lateral join of users keeps it from
+# reading them all. The rows are locked, so their place is theirs.
 _CLAIM: Final = """
     with going as materialized (
         select c.campaign_id, c.status = 'ended' as has_ended
@@ -43,11 +45,12 @@ _CLAIM: Final = """
     ), due as materialized (
         select share.*, going.has_ended
           from going cross join lateral (
-            select o.user_id, o.campaign_id, o.occurrence_at, o.channel, o.offer_id, o.send_until <= $1 as is_late
+            select o.ctid as place, o.user_id, o.offer_id, o.send_until <= $1 as is_late
               from outbox o
              where o.campaign_id = going.campaign_id and o.state = 1 and o.send_at <= $1
              order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
                for update skip locked) share
+         limit $2
     ), judged as (
         select due.*, d.address, d.address_kind, case
                    when has_ended then 'campaign_ended'
@@ -64,7 +67,9 @@ _CLAIM: Final = """
                    when d.address is null then 'no_address'
                end as stopped
           from due
-          left join users u on u.user_id = due.user_id and u.merged_into is null
+          left join lateral (
+            select user_id, opted_out_at, has_push_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until
+              from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
           left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
           left join lateral (
             select address, address_kind from devices where devices.user_id = due.user_id and is_push_enabled
@@ -76,7 +81,7 @@ _CLAIM: Final = """
            lease_until = case when j.stopped is null then $3::timestamptz end, fence = nextval('outbox_fence'),
            attempts = o.attempts + 1
       from judged j
-     where o.user_id = j.user_id and o.campaign_id = j.campaign_id and o.occurrence_at = j.occurrence_at and o.channel = j.channel
+     where o.ctid = j.place
     returning o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.expires_at, o.decision_id, o.offer_id, o.message,
               o.address, j.address_kind, o.fence, o.attempts, j.stopped is null as is_going
 """

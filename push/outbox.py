@@ -88,7 +88,7 @@ _DUE: Final = """
          where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at <= $1
          order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
            for update of o skip locked for key share of u skip locked) share
-     order by share.send_at, share.outbox_id
+     order by share.send_at, share.outbox_id limit $2
 """
 _DRAWN: Final = """
     update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message,

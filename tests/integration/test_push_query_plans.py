@@ -113,6 +113,23 @@ async def test_what_paused_campaigns_hold_back_is_not_walked(
         assert rows < 20, query
 
 
+@pytest.mark.parametrize("are_statistics_fresh", [True, False], ids=["analysed", "never analysed"])
+async def test_a_batch_of_a_large_backlog_reads_little_more_than_itself(
+    connection: asyncpg.Connection, are_statistics_fresh: bool
+) -> None:
+    await prepare(connection)
+    await push_world.people(connection, 50_000)
+    occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
+    for state in (0, 1):
+        stored = await push_world.campaign(connection, f"due-{state}")
+        await connection.execute(_HELD_BACK, stored.id, occurrence, NOW, state, 50_000, NOW + 6 * HOUR)
+    if are_statistics_fresh:
+        await connection.execute("analyze")
+    for query, arguments in ALWAYS_RUN:
+        _, rows = await cost(connection, query, arguments)
+        assert rows < 1000, query
+
+
 async def test_each_campaign_has_its_share_of_a_batch(connection: asyncpg.Connection) -> None:
     await prepare(connection)
     await push_world.people(connection, 1000)
