@@ -16,6 +16,7 @@ Code = Literal[
     "unsupported_media_type",
     "unauthenticated",
     "forbidden",
+    "user_token_required",
     "not_found",
     "conflict",
     "idempotency_key_reused",

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from schema.access import IdentityMode, KeyKind
 from service.errors import ApiError, request_id_of
 from service.store.access_cache import AccessCache
-from service.store.people import PersonKey
+from service.store.people import PersonKey, Speaker
 from service.store.user_tokens import InvalidUserToken
 
 PUBLIC: Final = "public"
@@ -64,6 +64,14 @@ def acting_user(principal: Principal, user_id: str | None, anonymous_id: str | N
     if anonymous_id is not None:
         return PersonKey(1, anonymous_id)
     raise ApiError(400, "invalid_body", "Name a user_id or an anonymous_id.")
+
+
+def speaker_of(principal: Principal, user_id: str | None, anonymous_id: str | None) -> Speaker:
+    """As `acting_user`, with what only the person's row can tell: in mode `required` a publishable key's anonymous_id speaks
+    for a known person only with that person's token.
+    """
+    is_bounded = principal.kind == "pk" and principal.identity_mode == "required"
+    return Speaker(acting_user(principal, user_id, anonymous_id), is_bounded, principal.user_external_id)
 
 
 async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str, sk_scope: str | None) -> Principal:

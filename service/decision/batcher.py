@@ -1,8 +1,9 @@
 """In-app decisions in micro-batches: one read and one insert for all that came while the last batch was in flight."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import compress
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -13,18 +14,26 @@ from service.clock import Clock
 from service.decision import pipeline, policy
 from service.decision.ask import Ask, Decided
 from service.errors import ApiError
-from service.store import decision_people, people
+from service.store import decision_people, idempotency, people
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.decision_people import DecisionPerson
-from service.store.people import PersonKey
+from service.store.idempotency import Answer, Attempt
+from service.store.people import PersonKey, Speaker
 
 LIMITS: Final = Limits(waiting_max=2_048, batch_max=256)
 
 
 class _Question(NamedTuple):
-    key: PersonKey
+    speaker: Speaker
     request: DecisionRequest
+
+
+class Kept(NamedTuple):
+    """The answer that was kept first under an Idempotency-Key, and whether an earlier or simultaneous request had it."""
+
+    answer: Answer
+    is_replay: bool
 
 
 class DecisionBatcher:
@@ -35,7 +44,7 @@ class DecisionBatcher:
         self._clock = clock
         self._catalogue = catalogue
         self._snapshot = snapshot
-        self._batcher: Batcher[_Question, Decided] = Batcher("decisions", self._decide, LIMITS)
+        self._batcher: Batcher[_Question, Decided | None] = Batcher("decisions", self._decide, LIMITS)
 
     def open(self) -> None:
         """Starts the task that decides, on the running loop."""
@@ -45,30 +54,57 @@ class DecisionBatcher:
         """Takes nothing more and returns when everything taken is answered."""
         await self._batcher.close()
 
-    async def submit(self, key: PersonKey, request: DecisionRequest) -> Decided:
+    async def submit(self, speaker: Speaker, request: DecisionRequest) -> Decided:
         """Decides for one person; returns when the decision is in PostgreSQL.
 
         Raises:
-            ApiError: 503 when too many wait, this worker stops, PostgreSQL does not answer, or no snapshot has been loaded yet.
+            ApiError: 403 when the caller may not speak for this person; 503 when too many wait, this worker stops, PostgreSQL does
+                not answer, or no snapshot has been loaded yet.
         """
         if self._snapshot.current is None:
             raise _no_snapshot()
         started = perf_counter()
         try:
-            return await self._batcher.submit(_Question(key, request))
+            decided = await self._batcher.submit(_Question(speaker, request))
         finally:
             telemetry.DECISION_SECONDS.observe(perf_counter() - started)
+        if decided is None:
+            raise people.refused()
+        return decided
 
-    async def _decide(self, batch: Sequence[_Question]) -> list[Decided]:
+    async def submit_once(
+        self, attempt: Attempt, speaker: Speaker, request: DecisionRequest, answer_of: Callable[[Decided], Answer]
+    ) -> Kept:
+        """The answer to an attempt with an Idempotency-Key: of two at once both decide, and get the answer that was kept first.
+
+        No connection is held while the decision is waited for: those who wait could hold all that the batch needs.
+
+        Raises:
+            ApiError: as `submit`, and 422 when the key came with another request.
+        """
+        async with self._pool.acquire() as connection:
+            kept = await idempotency.find(connection, attempt)
+            if kept is not None:
+                await people.find_for(connection, speaker)
+                return Kept(kept, is_replay=True)
+        ours = answer_of(await self.submit(speaker, request))
+        now = await self._clock.now()
+        async with self._pool.acquire() as connection:
+            kept = await idempotency.keep_first(connection, attempt, ours, now)
+        return Kept(kept or ours, is_replay=kept is not None)
+
+    async def _decide(self, batch: Sequence[_Question]) -> list[Decided | None]:
         model = self._snapshot.current
         if model is None:
             raise _no_snapshot()
         now = await self._clock.now()
         async with self._pool.acquire() as connection:
-            found = await self._identify(connection, {question.key for question in batch}, now)
+            found = await self._identify(connection, {question.speaker.key for question in batch}, now)
             catalogue = self._catalogue.current
-            asked = [(_ask(question.request, catalogue), found[question.key]) for question in batch]
-            return await pipeline.decide(connection, asked, catalogue, model, now)
+            spoken_for = [speaker.speaks_for(found[speaker.key].known_as) for speaker, _ in batch]
+            asked = [(_ask(request, catalogue), found[speaker.key]) for speaker, request in compress(batch, spoken_for)]
+            decided = iter(await pipeline.decide(connection, asked, catalogue, model, now) if asked else ())
+            return [next(decided) if is_spoken_for else None for is_spoken_for in spoken_for]
 
     async def _identify(self, connection: Any, keys: set[PersonKey], now: datetime) -> dict[PersonKey, DecisionPerson]:
         found = await decision_people.by_key(connection, keys)

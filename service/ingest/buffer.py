@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from service import telemetry
 from service.batching import Batcher, Limits
-from service.ingest.checked import CheckedEvent
+from service.ingest.checked import CheckedEvent, Outcome
 
 ROWS_PER_COMMIT_MAX: Final = 2_000
 
-Write = Callable[[Any, Sequence[CheckedEvent]], Awaitable[list[bool]]]
+Write = Callable[[Any, Sequence[CheckedEvent]], Awaitable[list[Outcome]]]
 
 
 class EventBuffer:
@@ -19,7 +19,7 @@ class EventBuffer:
     def __init__(self, pool: Any, queue_max: int, write: Write) -> None:
         self._pool = pool
         self._write = write
-        self._batcher: Batcher[Sequence[CheckedEvent], list[bool]] = Batcher(
+        self._batcher: Batcher[Sequence[CheckedEvent], list[Outcome]] = Batcher(
             "events", self._commit, Limits(queue_max, ROWS_PER_COMMIT_MAX), len, telemetry.INGEST_QUEUE.set
         )
 
@@ -31,8 +31,8 @@ class EventBuffer:
         """Takes nothing more and returns when everything taken is committed or has failed."""
         await self._batcher.close()
 
-    async def submit(self, events: Sequence[CheckedEvent]) -> list[bool]:
-        """Returns after the commit: True for a new event, False for a duplicate.
+    async def submit(self, events: Sequence[CheckedEvent]) -> list[Outcome]:
+        """Returns after the commit what became of each event.
 
         A caller that is cancelled leaves its events behind: they are written, and sent again they are duplicates.
 
@@ -42,7 +42,7 @@ class EventBuffer:
         """
         return await self._batcher.submit(events) if events else []
 
-    async def _commit(self, requests: Sequence[Sequence[CheckedEvent]]) -> list[list[bool]]:
+    async def _commit(self, requests: Sequence[Sequence[CheckedEvent]]) -> list[list[Outcome]]:
         with telemetry.INGEST_SECONDS.time():
             is_new = iter(await self._write(self._pool, list(chain.from_iterable(requests))))
         return [list(islice(is_new, len(events))) for events in requests]

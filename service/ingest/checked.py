@@ -5,13 +5,19 @@ from typing import NamedTuple
 from uuid import UUID
 
 from schema.event import EventType
-from service.store.people import PersonKey
+from service.store.people import Speaker
+
+Outcome = bool | None
+"""What became of an event: True new, False a duplicate, None not written, since its sender may not speak for the person."""
 
 
 class CheckedEvent(NamedTuple):
-    """Instants are true ones (skew corrected, never later than received_at); `offer_id` is ours, `properties` JSON text."""
+    """Instants are true ones (skew corrected, never later than received_at); `offer_id` is ours, `properties` JSON text.
 
-    person: PersonKey
+    Of its tags those that nobody knows are made known only when `makes_tags`.
+    """
+
+    speaker: Speaker
     event_key: UUID
     type: EventType
     occurred_at: datetime
@@ -20,4 +26,5 @@ class CheckedEvent(NamedTuple):
     decision_id: UUID | None
     slot: int
     tags: tuple[str, ...]
+    makes_tags: bool
     properties: str

@@ -1,11 +1,16 @@
 """POST /v1/events in one call: for the typed controller and for a fast lane alike."""
 
-from schema.event import BatchAnswer
+from collections.abc import Sequence
+
+from schema.event import BatchAnswer, EventProblem
 from service import telemetry
 from service.clock import Clock
 from service.ingest import envelope
 from service.ingest.buffer import EventBuffer
-from service.ingest.judge import Caller, judge, moment
+from service.ingest.checked import Outcome
+from service.ingest.envelope import Rejected
+from service.ingest.judge import Caller, Judged, judge, moment
+from service.store import people
 from service.store.offer_ids import OfferIds
 
 
@@ -28,12 +33,23 @@ class Intake:
         decoded = envelope.decode(batch)
         names = envelope.offer_names(decoded)
         known = await self._offers.of(names) if names else {}
-        checked, problems = judge(decoded, moment(batch.sent_at, now), caller, known)
-        is_new = await self._buffer.submit(checked)
+        judged = judge(decoded, moment(batch.sent_at, now), caller, known)
+        outcomes = await self._buffer.submit(list(judged.accepted.values()))
+        problems = judged.problems | _refused(judged, outcomes)
         answer = BatchAnswer(
-            accepted=sum(is_new), duplicates=len(is_new) - sum(is_new), rejected=len(problems), errors=problems
+            accepted=outcomes.count(True),
+            duplicates=outcomes.count(False),
+            rejected=len(problems),
+            errors=[problems[place] for place in sorted(problems)],
         )
         telemetry.EVENTS.labels("accepted").inc(answer.accepted)
         telemetry.EVENTS.labels("duplicate").inc(answer.duplicates)
         telemetry.EVENTS.labels("rejected").inc(answer.rejected)
         return answer
+
+
+def _refused(judged: Judged, outcomes: Sequence[Outcome]) -> dict[int, EventProblem]:
+    why = people.refused()
+    refusal = Rejected("/anonymous_id", why.code, why.detail)
+    places = zip(judged.accepted, outcomes, strict=True)
+    return {place: refusal.at(place) for place, outcome in places if outcome is None}

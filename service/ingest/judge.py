@@ -11,7 +11,7 @@ from service.errors import ApiError
 from service.ingest.checked import CheckedEvent
 from service.ingest.envelope import Rejected
 from service.store import events
-from service.store.people import PersonKey
+from service.store.people import Speaker
 
 SKEW_TOLERATED: Final = timedelta(seconds=30)
 FUTURE_TOLERATED: Final = timedelta(minutes=1)
@@ -23,11 +23,11 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Caller(NamedTuple):
-    """What the key allows: `acts_as(user_id, anonymous_id)` names the person or raises ApiError."""
+    """What the key allows: `acts_as(user_id, anonymous_id)` says for whom, or raises ApiError."""
 
     is_secret: bool
     may_backfill: bool
-    acts_as: Callable[[str | None, str | None], PersonKey]
+    acts_as: Callable[[str | None, str | None], Speaker]
 
 
 class Moment(NamedTuple):
@@ -43,21 +43,27 @@ def moment(sent_at: datetime, now: datetime) -> Moment:
     return Moment(now, skew if abs(skew) > SKEW_TOLERATED else timedelta())
 
 
+class Judged(NamedTuple):
+    """By their place in the batch and in its order, the events that may be written, and why the others may not."""
+
+    accepted: dict[int, CheckedEvent]
+    problems: dict[int, EventProblem]
+
+
 def judge(
     decoded: Sequence[Event | EventProblem], received: Moment, caller: Caller, offer_ids: Mapping[str, int]
-) -> tuple[list[CheckedEvent], list[EventProblem]]:
-    """The events that may be written, in their order, and why the others may not."""
-    accepted: list[CheckedEvent] = []
-    problems: list[EventProblem] = []
+) -> Judged:
+    """Judges each event by itself."""
+    judged = Judged({}, {})
     for place, event in enumerate(decoded):
         if isinstance(event, EventProblem):
-            problems.append(event)
+            judged.problems[place] = event
             continue
         try:
-            accepted.append(_check(event, received, caller, offer_ids))
+            judged.accepted[place] = _check(event, received, caller, offer_ids)
         except Rejected as rejected:
-            problems.append(rejected.at(place))
-    return accepted, problems
+            judged.problems[place] = rejected.at(place)
+    return judged
 
 
 def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[str, int]) -> CheckedEvent:
@@ -65,7 +71,7 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
     if kind is EventType.REDEEMED and not caller.is_secret:
         raise Rejected("/type", "forbidden", "a redemption is told by the till, with a secret key")
     return CheckedEvent(
-        person=_person(event, caller),
+        speaker=_speaker(event, caller),
         event_key=events.key_of(event.event_id),
         type=kind,
         occurred_at=_occurred_at(event, received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX),
@@ -74,11 +80,12 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
         decision_id=event.decision_id,
         slot=event.slot,
         tags=_tags(event.properties),
+        makes_tags=caller.is_secret,
         properties=_text(event.properties),
     )
 
 
-def _person(event: Event, caller: Caller) -> PersonKey:
+def _speaker(event: Event, caller: Caller) -> Speaker:
     if (event.user_id is None) == (event.anonymous_id is None):
         raise Rejected("/user_id", "invalid_field", "name the person by exactly one of user_id and anonymous_id")
     try:

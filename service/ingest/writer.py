@@ -2,26 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Any
 
 from schema.log import LogEntry
-from service.ingest.checked import CheckedEvent
+from service.ingest.checked import CheckedEvent, Outcome
 from service.store import event_log, events, people, tags
 from service.store.events import StoredEvent
 from service.store.people import Person, PersonKey
 
 
-async def write(pool: Any, batch: Sequence[CheckedEvent]) -> list[bool]:
-    """Commits a batch; says of each event whether it was new (True) or a duplicate (False).
+async def write(pool: Any, batch: Sequence[CheckedEvent]) -> list[Outcome]:
+    """Commits a batch; says of each event what became of it.
 
     Every writer takes its locks in the same order: identities, users, event keys, heads of the log, each of them sorted.
     """
     now = max(event.received_at for event in batch)
     async with pool.acquire() as connection:
         # Before the transaction: what is remembered of tags must not be rolled back.
-        tag_ids = await tags.ensure(connection, {tag for event in batch for tag in event.tags})
+        told = {tag for event in batch for tag in event.tags}
+        trusted = {tag for event in batch if event.makes_tags for tag in event.tags}
+        tag_ids = await tags.of_events(connection, told, trusted)
         async with connection.transaction():
-            found = await people.ensure(connection, {event.person for event in batch}, now)
+            found = await people.ensure(connection, {event.speaker.key for event in batch}, now)
             return await _append(connection, batch, found, tag_ids, now)
 
 
@@ -31,23 +34,26 @@ async def _append(
     found: Mapping[PersonKey, Person],
     tag_ids: Mapping[str, int],
     now: datetime,
-) -> list[bool]:
-    keys = [(found[event.person].user_id, event.event_key) for event in batch]
-    fresh = await events.claim(connection, keys, now)
-    is_new = []
+) -> list[Outcome]:
+    people_of = [found[event.speaker.key] for event in batch]
+    is_spoken_for = [event.speaker.speaks_for(person.known_as) for event, person in zip(batch, people_of, strict=True)]
+    keys = [(person.user_id, event.event_key) for event, person in zip(batch, people_of, strict=True)]
+    fresh = await events.claim(connection, list(compress(keys, is_spoken_for)), now)
+    outcomes: list[Outcome] = []
     rows: list[StoredEvent] = []
     entries: list[LogEntry] = []
-    for event, key in zip(batch, keys, strict=True):
-        is_new.append(key in fresh)
-        if key in fresh:
+    for place, (event, key) in enumerate(zip(batch, keys, strict=True)):
+        is_new = is_spoken_for[place] and key in fresh
+        outcomes.append(is_new if is_spoken_for[place] else None)
+        if is_new:
             fresh.discard(key)  # the second of two in one batch is a duplicate
             row = _row(event, key[0])
             rows.append(row)
             known_tags = [tag_ids[tag] for tag in event.tags if tag in tag_ids]
-            entries.append(events.log_entry(row, found[event.person].time_zone, known_tags))
+            entries.append(events.log_entry(row, people_of[place].time_zone, known_tags))
     await events.insert(connection, rows)
     await event_log.append(connection, entries, now)
-    return is_new
+    return outcomes
 
 
 def _row(event: CheckedEvent, user_id: int) -> StoredEvent:

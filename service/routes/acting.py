@@ -40,27 +40,35 @@ async def act_once(
     `Idempotent-Replayed: true`. `kept_as` takes out what must not be stored. Raises what `effect` raises (nothing is
     stored then), and ApiError 400, 409 or 422 for the key.
     """
-    attempt = await _attempt(request)
+    attempt = await attempt_of(request)
     async with once(pool, attempt, now) as this:
         if this.kept is not None:
-            return _response(this.kept, {"Idempotent-Replayed": "true"})
+            return response_of(this.kept, is_replay=True)
         made = await effect(this.connection)
         await this.keep(Answer(status, _ENCODER.encode(kept_as(made))))
-    return _response(Answer(status, _ENCODER.encode(made)), {})
+    return response_of(Answer(status, _ENCODER.encode(made)))
 
 
-async def _attempt(request: Request[Any, Any, Any]) -> Attempt:
+def has_key(request: Request[Any, Any, Any]) -> bool:
+    """Whether an Idempotency-Key came along, found out without making a mapping of the headers."""
+    return any(name == b"idempotency-key" for name, _ in request.scope["headers"])
+
+
+async def attempt_of(request: Request[Any, Any, Any]) -> Attempt:
+    """The attempt that a request is. Raises ApiError 400 for a bad Idempotency-Key."""
     principal: Principal = request.scope["state"]["principal"]
     key = request.headers.get("idempotency-key")
     if key is None:
-        return Attempt(principal.key_id, None, b"")
+        return Attempt(principal.key_id, principal.user_external_id, None, b"")
     if not _KEY.fullmatch(key):
         raise invalid_field("header:Idempotency-Key", "An Idempotency-Key has 1 to 128 visible ASCII characters.")
     asked = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     asked.update(await request.body())
-    return Attempt(principal.key_id, key, asked.digest())
+    return Attempt(principal.key_id, principal.user_external_id, key, asked.digest())
 
 
-def _response(answer: Answer, headers: dict[str, str]) -> Response[Any]:
+def response_of(answer: Answer, *, is_replay: bool = False) -> Response[Any]:
+    """An answer as it is sent."""
+    headers = {"Idempotent-Replayed": "true"} if is_replay else {}
     # The bytes are the JSON of a T: told so, that the OpenAPI document names it.
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

@@ -8,7 +8,7 @@ from service import guards
 from service.errors import ApiError, invalid_field
 from service.guards import Principal
 from service.store import zones
-from service.store.people import USER, PersonKey
+from service.store.people import USER, PersonKey, Speaker
 
 _ID_CHARACTERS_MAX: Final = 128
 
@@ -18,9 +18,14 @@ def principal_of(request: Request[Any, Any, Any]) -> Principal:
     return request.scope["state"]["principal"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
 
 
-def person_of(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None = None) -> PersonKey:
-    """The person a call acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
-    return guards.acting_user(principal_of(request), user_id, anonymous_id)
+def person_of(request: Request[Any, Any, Any], user_id: str | None) -> PersonKey:
+    """The user a call acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
+    return guards.acting_user(principal_of(request), user_id, None)
+
+
+def speaker_of(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> Speaker:
+    """Whom a call says it acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
+    return guards.speaker_of(principal_of(request), user_id, anonymous_id)
 
 
 def owner_of(request: Request[Any, Any, Any], user_id: str) -> PersonKey:

@@ -5,7 +5,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from litestar import Controller, Request, get, post
+import msgspec
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
@@ -21,11 +22,14 @@ from service.decision import explanation, replay
 from service.decision.ask import Decided
 from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
-from service.routes.caller import fit_id, person_of, principal_of
+from service.routes.acting import attempt_of, has_key, response_of
+from service.routes.caller import fit_id, principal_of, speaker_of
 from service.store import decisions, people
 from service.store.decisions import LoggedDecision
-from service.store.people import PersonKey
+from service.store.idempotency import Answer
+from service.store.people import Speaker
 
+_ENCODER: Final = msgspec.json.Encoder()
 _LIFE: Final = timedelta(seconds=LIFE_OF_A_DECISION_S)
 
 
@@ -42,10 +46,21 @@ class DecisionController(Controller):
         request: Request[Any, Any, Any],
         data: JSONBody[DecisionRequest],
         decisions: NamedDependency[SkipValidation[DecisionBatcher]],
-    ) -> DecisionAnswer:
-        """Decides and logs; the answer leaves when the decision is durable."""
-        person = person_of(request, data.user_id, data.anonymous_id)
-        return answer_of(await decisions.submit(person, data), with_propensities=principal_of(request).kind == "sk")
+    ) -> Response[DecisionAnswer]:
+        """Decides and logs; the answer leaves when the decision is durable.
+
+        The same request again with the same Idempotency-Key gets the same answer for a day; its offers expire all the same.
+        """
+        speaker = speaker_of(request, data.user_id, data.anonymous_id)
+        is_secret = principal_of(request).kind == "sk"
+
+        def encoded(decided: Decided) -> Answer:
+            return Answer(200, _ENCODER.encode(answer_of(decided, with_propensities=is_secret)))
+
+        if not has_key(request):
+            return response_of(encoded(await decisions.submit(speaker, data)))
+        kept = await decisions.submit_once(await attempt_of(request), speaker, data, encoded)
+        return response_of(kept.answer, is_replay=kept.is_replay)
 
     @get("/{decision_id:uuid}/explanation", status_code=200)
     async def explain(
@@ -57,9 +72,9 @@ class DecisionController(Controller):
         anonymous_id: FromQuery[str | None] = None,
     ) -> ExplanationAnswer:
         """Why this deal, in words; with a secret key in numbers too."""
-        person = _named(request, user_id, anonymous_id)
+        speaker = _named(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
-            logged = await _logged(connection, person, decision_id)
+            logged = await _logged(connection, speaker, decision_id)
             again = await replay.redraw(connection, logged)
         return explanation.explain(logged, again, with_numbers=principal_of(request).kind == "sk")
 
@@ -73,22 +88,22 @@ class DecisionController(Controller):
         anonymous_id: FromQuery[str | None] = None,
     ) -> ReplayAnswer:
         """Draws the decision again from what was logged and tells whether it comes out the same."""
-        person = _named(request, user_id, anonymous_id)
+        speaker = _named(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
-            logged = await _logged(connection, person, decision_id)
+            logged = await _logged(connection, speaker, decision_id)
             return replay.compare(logged, await replay.redraw(connection, logged))
 
 
-def _named(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> PersonKey:
+def _named(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> Speaker:
     """The person a query names, or a user token. Raises ApiError 400 for an unfit id or nobody, 403 for somebody else's."""
     for name, text in (("user_id", user_id), ("anonymous_id", anonymous_id)):
         if text is not None:
             fit_id(f"query:{name}", text)
-    return person_of(request, user_id, anonymous_id)
+    return speaker_of(request, user_id, anonymous_id)
 
 
-async def _logged(connection: Any, key: PersonKey, decision_id: UUID) -> LoggedDecision:
-    person = await people.find(connection, key)
+async def _logged(connection: Any, speaker: Speaker, decision_id: UUID) -> LoggedDecision:
+    person = await people.find_for(connection, speaker)
     logged = await decisions.read(connection, person.user_id, decision_id) if person else None
     if logged is None:
         raise ApiError(404, "not_found", "There is no such decision of this person.")

@@ -12,7 +12,7 @@ from schema.event import CODES, EventType, Feedback, FeedbackAnswer
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
-from service.routes.caller import person_of, principal_of
+from service.routes.caller import principal_of, speaker_of
 from service.store import feedback
 from service.store.feedback import Answered, NoSuchDecision, NoSuchSlot
 
@@ -40,13 +40,13 @@ class FeedbackController(Controller):
         kind = CODES[data.type]
         if kind is EventType.REDEEMED and principal_of(request).kind != "sk":
             raise ApiError(403, "forbidden", "A redemption is told by the till, with a secret key.")
-        person = person_of(request, data.user_id, data.anonymous_id)
+        speaker = speaker_of(request, data.user_id, data.anonymous_id)
         now = await clock.now()
         answered = Answered(decision_id, data.slot, kind, data.occurred_at, now)
 
         async def effect(connection: Any) -> FeedbackAnswer:
             try:
-                watermark = await feedback.apply(connection, person, answered)
+                watermark = await feedback.apply(connection, speaker, answered)
             except NoSuchDecision:
                 raise ApiError(404, "not_found", "This person has no such decision.") from None
             except NoSuchSlot:

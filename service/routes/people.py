@@ -14,12 +14,11 @@ from schema.user import Acknowledgement, Identify
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
-from service.routes.caller import check_zone, owner_of, person_of
+from service.routes.caller import check_zone, owner_of, speaker_of
 from service.store import identify, preferences
 from service.store.identify import Profile, TraitsTooLarge
 from service.store.merge import MergeState
 from service.store.offer_ids import OfferIds
-from service.store.people import USER
 from service.store.preferences import Wishes
 
 T = TypeVar("T")
@@ -45,18 +44,20 @@ class IdentifyController(Controller):
     ) -> Response[Acknowledgement]:
         """Merges traits key by key. With both ids all that is known of the anonymous one becomes the user's:
 
-        history, devices, thumbs-downs and snoozes united, and of opt-outs, mutes and consent the stricter.
+        history, devices, thumbs-downs and snoozes united, and of opt-outs, mutes and consent the stricter. On a phone that
+        several people share, what comes from then on is the one's who was named last. Where user tokens are required, a
+        publishable key may not take over an anonymous_id that is another known user's (403 user_token_required): an app makes
+        a new one when somebody logs out.
         """
         check_zone(data.time_zone)
-        person = person_of(request, data.user_id, data.anonymous_id)
-        known = person.external_id if person.kind == USER else None
+        speaker = speaker_of(request, data.user_id, data.anonymous_id)
         profile = Profile(data.time_zone, data.locale, data.birth_date, data.traits)
         now = await clock.now()
 
         async def effect(connection: Any) -> Acknowledgement:
             try:
                 watermark = await identify.identify(
-                    connection, known, data.anonymous_id, profile, now, merge_state=merge_state
+                    connection, speaker, data.anonymous_id, profile, now, merge_state=merge_state
                 )
             except TraitsTooLarge as error:
                 raise invalid_field("/traits", str(error)) from None

@@ -12,7 +12,8 @@ _BY_KEY: Final = """
                                    where d.user_id = u.user_id and d.time_zone is not null
                                    order by d.last_seen_at desc limit 1)),
            u.birth_date, u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids,
-           u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, s.tastes
+           u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, s.tastes,
+           case i.kind when 1 then (select n.external_id from identities n where n.user_id = u.user_id and n.kind = 0 limit 1) end
       from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
       join identities i using (kind, external_id)
       join users u on u.user_id = i.user_id
@@ -32,7 +33,10 @@ _BY_ID: Final = """
 
 
 class DecisionPerson(NamedTuple):
-    """The user's row and learned state as they stood when the decision was made; without a time zone that of the device seen last."""
+    """The user's row and learned state as they stood when the decision was made; without a time zone that of the device seen last.
+
+    `known_as` is the name of somebody who was asked for by an anonymous_id and has one.
+    """
 
     user_id: int
     version: int
@@ -47,6 +51,7 @@ class DecisionPerson(NamedTuple):
     snoozed_until: list[datetime]
     feedback_applied_through: datetime | None
     tastes: bytes | None
+    known_as: str | None = None
 
 
 K = TypeVar("K")

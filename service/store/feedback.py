@@ -6,15 +6,15 @@ from uuid import UUID
 
 import xxhash
 
+from schema.decision import Action
 from schema.event import EventType
 from schema.ids import instant_of
-from service.store import event_log, events, people
+from service.store import decisions, event_log, events, people
 from service.store.events import StoredEvent
-from service.store.people import Person, PersonKey
+from service.store.people import Person, Speaker
 
 SNOOZE: Final = timedelta(days=14)
 
-_DECISION: Final = "select action, offer_ids from decisions where user_id = $1 and decision_id = $2"
 _WATERMARK: Final = "select feedback_applied_through from users where user_id = $1"
 _VETO: Final = """
     update users set vetoed_offer_ids = vetoed_offer_ids || $2::integer
@@ -53,15 +53,16 @@ class NoSuchSlot(Exception):
     """The decision showed nothing in this slot."""
 
 
-async def apply(connection: Any, key: PersonKey, answered: Answered) -> datetime:
+async def apply(connection: Any, speaker: Speaker, answered: Answered) -> datetime:
     """Applies an answer in a transaction of its own and gives the watermark; applied again it changes nothing.
 
     Raises:
         NoSuchDecision: the person is unknown or has no such decision.
         NoSuchSlot: nothing was offered in that slot.
+        ApiError: 403, when the caller may not speak for this person.
     """
     async with connection.transaction():
-        person = await people.hold(connection, key)
+        person = await people.hold_for(connection, speaker)
         if person is None:
             raise NoSuchDecision
         offer_id = await _offer(connection, person.user_id, answered)
@@ -73,12 +74,12 @@ async def apply(connection: Any, key: PersonKey, answered: Answered) -> datetime
 
 
 async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
-    decision = await connection.fetchrow(_DECISION, user_id, answered.decision_id)
+    decision = await decisions.take(connection, user_id, answered.decision_id)
     if decision is None:
         raise NoSuchDecision
-    if decision["action"] == 0 or answered.slot >= len(decision["offer_ids"]):
+    if decision.action == Action.NO_SEND or answered.slot >= len(decision.offer_ids):
         raise NoSuchSlot
-    return int(decision["offer_ids"][answered.slot])
+    return decision.offer_ids[answered.slot]
 
 
 async def _record(connection: Any, person: Person, offer_id: int, answered: Answered) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from schema.ids import UserId
 from service.store import people
 from service.store.merge import MergeState, merge
-from service.store.people import ANONYMOUS, USER, PersonKey
+from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 
 TRAITS_BYTES_MAX: Final = 64 * 1024
 _ATTEMPTS: Final = 5
@@ -54,24 +54,25 @@ class _Raced(Exception):
 
 async def identify(
     connection: Any,
-    known: str | None,
+    speaker: Speaker,
     anonymous: str | None,
     profile: Profile,
     now: datetime,
     *,
     merge_state: MergeState,
 ) -> datetime:
-    """Writes the profile of a person in a transaction of its own; given both ids, links the anonymous one to the known first.
+    """Writes the profile of a person in a transaction of its own; of a user with an anonymous id too, links the two first.
 
     Returns the watermark of feedback.
 
     Raises:
         TraitsTooLarge: the traits have grown beyond their bound.
+        ApiError: 403, when the caller may not speak for the anonymous id.
     """
     for attempt in range(_ATTEMPTS):
         try:
             async with connection.transaction():
-                user_id = await _resolve(connection, known, anonymous, now, merge_state)
+                user_id = await _resolve(connection, speaker, anonymous, now, merge_state)
                 return await _describe(connection, user_id, profile, now)
         except _Raced:
             if attempt == _ATTEMPTS - 1:
@@ -89,15 +90,18 @@ async def _describe(connection: Any, user_id: int, profile: Profile, now: dateti
 
 
 async def _resolve(
-    connection: Any, known: str | None, anonymous: str | None, now: datetime, merge_state: MergeState
+    connection: Any, speaker: Speaker, anonymous: str | None, now: datetime, merge_state: MergeState
 ) -> int:
-    if known is not None and anonymous is not None:
-        return await _link(connection, known, anonymous, now, merge_state)
-    key = PersonKey(ANONYMOUS, anonymous) if known is None and anonymous is not None else PersonKey(USER, known or "")
-    return (await people.ensure_and_hold(connection, key, now)).user_id
+    if speaker.key.kind == USER and anonymous is not None:
+        return await _link(connection, speaker, anonymous, now, merge_state)
+    person = await people.ensure_and_hold(connection, speaker.key, now)
+    if not speaker.speaks_for(person.known_as):
+        raise people.refused()
+    return person.user_id
 
 
-async def _link(connection: Any, known: str, anonymous: str, now: datetime, merge_state: MergeState) -> UserId:
+async def _link(connection: Any, speaker: Speaker, anonymous: str, now: datetime, merge_state: MergeState) -> UserId:
+    known = speaker.key.external_id
     user: int | None = await connection.fetchval(_FIND, USER, known)
     stranger: int | None = await connection.fetchval(_FIND, ANONYMOUS, anonymous)
     if user is None and stranger is not None and not await connection.fetch(_NAMES, stranger):
@@ -110,6 +114,8 @@ async def _link(connection: Any, known: str, anonymous: str, now: datetime, merg
     both = sorted({user, stranger or user})
     await _lock(connection, both)
     if stranger is not None and stranger != user:
+        if speaker.is_bounded and await connection.fetch(_NAMES, stranger):
+            raise people.refused()
         await _join(connection, user, (stranger, anonymous), now, merge_state)
     return UserId(user)
 

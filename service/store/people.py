@@ -4,6 +4,8 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from service.errors import ApiError
+
 USER: Final = 0
 ANONYMOUS: Final = 1
 _ATTEMPTS: Final = 3
@@ -16,11 +18,24 @@ class PersonKey(NamedTuple):
     external_id: str
 
 
+class Speaker(NamedTuple):
+    """For whom a call acts; a bounded one reaches by an anonymous_id only strangers, and the known person whose name is `subject`."""
+
+    key: PersonKey
+    is_bounded: bool = False
+    subject: str | None = None
+
+    def speaks_for(self, known_as: str | None) -> bool:
+        """Whether that goes for the person of its key, who has this name or none."""
+        return not self.is_bounded or known_as is None or known_as == self.subject
+
+
 class Person(NamedTuple):
-    """Our user, and the zone of their clock: their own, else that of the device seen last."""
+    """Our user, the zone of their clock (their own, else that of the device seen last), and for an anonymous_id the name they have."""
 
     user_id: int
     time_zone: str | None
+    known_as: str | None
 
 
 # The identity comes first: on a conflict nothing is left behind but an unused number.
@@ -41,7 +56,8 @@ _CREATE: Final = """
 _FIND: Final = """
     select i.kind, i.external_id, u.user_id, coalesce(u.time_zone, (
              select d.time_zone from devices d
-              where d.user_id = u.user_id and d.time_zone is not null order by d.last_seen_at desc limit 1))
+              where d.user_id = u.user_id and d.time_zone is not null order by d.last_seen_at desc limit 1)),
+           case i.kind when 1 then (select n.external_id from identities n where n.user_id = u.user_id and n.kind = 0 limit 1) end
       from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
       join identities i using (kind, external_id)
       join users u on u.user_id = i.user_id and u.merged_into is null
@@ -53,6 +69,14 @@ _RAISE: Final = """
     update users set version = version + 1, feedback_applied_through = greatest(feedback_applied_through, $2)
      where user_id = $1 returning feedback_applied_through
 """
+
+
+def refused() -> ApiError:
+    """What is told to whoever may not speak for a person by their anonymous_id."""
+    detail = (
+        "This anonymous_id belongs to a known user: send that user's token in X-User-Token, or take a new anonymous_id."
+    )
+    return ApiError(403, "user_token_required", detail)
 
 
 async def ensure(connection: Any, keys: Collection[PersonKey], now: datetime) -> dict[PersonKey, Person]:
@@ -74,13 +98,29 @@ async def create(connection: Any, keys: Collection[PersonKey], now: datetime) ->
 async def find(connection: Any, key: PersonKey) -> Person | None:
     """The person of a key, without a lock; None when never heard of."""
     rows = await connection.fetch(_FIND, [key.kind], [key.external_id])
-    return Person(rows[0][2], rows[0][3]) if rows else None
+    return Person(*rows[0][2:]) if rows else None
+
+
+async def find_for(connection: Any, speaker: Speaker) -> Person | None:
+    """The person a call acts for, without a lock; None when never heard of. Raises ApiError 403."""
+    return _spoken_for(speaker, await find(connection, speaker.key))
 
 
 async def hold(connection: Any, key: PersonKey) -> Person | None:
     """The person of a key, locked for a write of the ledger lane; None when never heard of."""
     found = await _find_all(connection, _FIND_AND_HOLD, [key])
     return found.get(key)
+
+
+async def hold_for(connection: Any, speaker: Speaker) -> Person | None:
+    """The person a call acts for, locked for a write of the ledger lane; None when never heard of. Raises ApiError 403."""
+    return _spoken_for(speaker, await hold(connection, speaker.key))
+
+
+def _spoken_for(speaker: Speaker, person: Person | None) -> Person | None:
+    if person is not None and not speaker.speaks_for(person.known_as):
+        raise refused()
+    return person
 
 
 async def ensure_and_hold(connection: Any, key: PersonKey, now: datetime) -> Person:
@@ -107,7 +147,7 @@ async def _find_all(connection: Any, query: str, keys: list[PersonKey]) -> dict[
     for _ in range(_ATTEMPTS):
         missing = [key for key in keys if key not in people]
         rows = await connection.fetch(query, [k.kind for k in missing], [k.external_id for k in missing])
-        people |= {PersonKey(row[0], row[1]): Person(row[2], row[3]) for row in rows}
+        people |= {PersonKey(row[0], row[1]): Person(*row[2:]) for row in rows}
         if len(people) == len(keys):
             break
     return people

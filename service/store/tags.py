@@ -6,6 +6,9 @@ from collections.abc import Collection
 from typing import Any, Final
 
 TAGS_MAX: Final = 4_096
+EVENT_TAGS_MAX: Final = TAGS_MAX * 3 // 4
+"""Events make no tag beyond this many, so that offers always find room."""
+
 TAG_CHARACTERS_MAX: Final = 64
 
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f;\ud800-\udfff]")
@@ -36,7 +39,7 @@ async def known(connection: Any, tags: Collection[str]) -> dict[str, int]:
 
 async def room(connection: Any) -> int:
     """How many more tags may be added."""
-    return TAGS_MAX - int(await connection.fetchval(_COUNT))
+    return TAGS_MAX - await _count(connection)
 
 
 async def ensure(connection: Any, tags: Collection[str]) -> dict[str, int]:
@@ -44,19 +47,34 @@ async def ensure(connection: Any, tags: Collection[str]) -> dict[str, int]:
 
     Left out are unfit tags and, when TAGS_MAX are known, those that would be new: the caller decides what that means.
     """
+    return await _ensure(connection, tags, tags, TAGS_MAX)
+
+
+async def of_events(connection: Any, tags: Collection[str], trusted: Collection[str]) -> dict[str, int]:
+    """As `ensure`, but only those that are `trusted` too are added, and only while fewer than EVENT_TAGS_MAX are known."""
+    return await _ensure(connection, tags, trusted, EVENT_TAGS_MAX)
+
+
+async def _ensure(connection: Any, tags: Collection[str], may_be_new: Collection[str], tags_max: int) -> dict[str, int]:
     spelled = {tag: normalise(tag) for tag in tags}
     wanted = {tag for tag in spelled.values() if is_fit(tag)}
     # No cache: an id seen inside a transaction that is rolled back later would never have existed.
     ids = await known(connection, wanted) if wanted else {}
-    if len(ids) < len(wanted):
-        ids |= await _add(connection, wanted - ids.keys())
+    missing = (wanted - ids.keys()) & {spelled[tag] for tag in may_be_new}
+    # Asked before the lock, so that a full taxonomy does not make all writers queue for it.
+    if missing and await _count(connection) < tags_max:
+        ids |= await _add(connection, missing, tags_max)
     return {given: ids[tag] for given, tag in spelled.items() if tag in ids}
 
 
-async def _add(connection: Any, tags: set[str]) -> dict[str, int]:
+async def _add(connection: Any, tags: set[str], tags_max: int) -> dict[str, int]:
     # Reading again under the lock keeps conflicts from eating the 32,767 numbers of the identity column.
     async with connection.transaction():
         await connection.execute(_LOCK)
         ids = await known(connection, tags)
-        missing = sorted(tags - ids.keys())[: max(0, await room(connection))]
+        missing = sorted(tags - ids.keys())[: max(0, tags_max - await _count(connection))]
         return ids | dict(await connection.fetch(_ADD, missing))
+
+
+async def _count(connection: Any) -> int:
+    return int(await connection.fetchval(_COUNT))

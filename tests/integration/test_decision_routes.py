@@ -12,8 +12,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from schema.ids import stable_share
-from service.decision import policy
+from schema.ids import stable_share, uuid7
+from service.decision import pipeline, policy
+from service.store import decision_features, decision_people, decisions
+from service.store.people import ANONYMOUS, PersonKey
+from tests import deciding
 from tests.deciding import offer
 from tests.integration import decision_world
 from tests.integration.serving import Api, serving
@@ -206,7 +209,7 @@ async def test_a_purged_snapshot_ends_replays_in_words(api: Api) -> None:
     [
         ({}, 400, None),
         ({"user_id": ""}, 400, "/user_id"),
-        ({"user_id": "a\0b"}, 400, ""),
+        ({"user_id": "a\0b"}, 400, "/user_id"),
         ({"user_id": "x", "slots": 0}, 400, "/slots"),
         ({"user_id": "x", "slots": 17}, 400, "/slots"),
         ({"user_id": "x", "channel": "push"}, 400, "/channel"),
@@ -302,3 +305,96 @@ async def test_before_the_first_snapshot_decisions_are_refused(database: str) ->
         running.headers.update(await running.key("sk", "users"))
         response = await running.post("/v1/decisions", json={"user_id": "x"})
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+async def keyed(api: Api, key: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[Any, bool]:
+    response = await api.post("/v1/decisions", json=body, headers=(headers or {}) | {"Idempotency-Key": key})
+    return response.json(), response.headers.get("idempotent-replayed") == "true"
+
+
+async def test_a_repeated_request_is_the_same_decision(api: Api) -> None:
+    body = {"user_id": await known(api), "slots": 2}
+    first, is_replay = await keyed(api, "k", body)
+    assert not is_replay
+    assert all(one["propensity"] > 0 for one in first["offers"])
+    assert await keyed(api, "k", body) == (first, True)
+    assert (await keyed(api, "k2", body))[0]["decision_id"] != first["decision_id"]
+    assert await api.resources.pool.fetchval("select count(*) from decisions") == 2
+    reused, _ = await keyed(api, "k", body | {"slots": 1})
+    assert (reused["status"], reused["code"]) == (422, "idempotency_key_reused")
+    assert (await keyed(api, "not a key", body))[0]["status"] == 400
+    path = f"/v1/decisions/{first['decision_id']}/feedback"
+    answer = {"type": "opened", "user_id": body["user_id"]}
+    assert (await api.post(path, json=answer, headers={"Idempotency-Key": "k"})).status_code == 422
+    assert await api.resources.pool.fetchval("select count(*) from decisions") == 2
+
+
+async def test_of_many_at_once_all_get_the_decision_that_was_kept_first(api: Api) -> None:
+    """More than there are connections: none is held while the decision is waited for."""
+    body = {"user_id": await known(api)}
+    told = await asyncio.wait_for(asyncio.gather(*(keyed(api, "k", body) for _ in range(24))), 10)
+    assert len({answer["decision_id"] for answer, _ in told}) == 1
+    assert [is_replay for _, is_replay in told].count(False) == 1
+
+
+async def test_a_kept_decision_is_its_owners_alone(api: Api) -> None:
+    ann, bob = await speaking_for(api, "ann"), await speaking_for(api, "bob")
+    bob["Authorization"] = ann["Authorization"]
+    first, _ = await keyed(api, "1", {"slots": 2}, ann)
+    other, is_replay = await keyed(api, "1", {"slots": 2}, bob)
+    assert not is_replay
+    assert other["decision_id"] != first["decision_id"]
+    again, is_replay = await keyed(api, "1", {"slots": 2}, ann)
+    assert is_replay
+    assert again == first
+    assert not any("propensity" in one for one in again["offers"])
+
+
+async def test_what_was_kept_for_a_stranger_is_not_told_of_a_known_person(api: Api) -> None:
+    pk = await speaking_for(api, "ann")
+    del pk["X-User-Token"]
+    body = {"anonymous_id": "phone"}
+    first, _ = await keyed(api, "1", body, pk)
+    assert await keyed(api, "1", body, pk) == (first, True)
+    await api.post("/v1/identify", json={"user_id": "ann", "anonymous_id": "phone"})
+    refused, _ = await keyed(api, "1", body, pk)
+    assert (refused["status"], refused["code"]) == (403, "user_token_required")
+
+
+async def test_a_decision_that_was_on_its_way_during_a_merge_is_not_lost(api: Api) -> None:
+    """Read for the stranger, logged after they had become a part of Ann."""
+    ann = await known(api)
+    await api.post("/v1/identify", json={"anonymous_id": "phone"})
+    stranger, resources, now = PersonKey(ANONYMOUS, "phone"), api.resources, datetime.now(UTC)
+    async with resources.pool.acquire() as connection:
+        found = await decision_people.by_key(connection, [stranger])
+        await api.post("/v1/identify", json={"user_id": ann, "anonymous_id": "phone"})
+        catalogue = await resources.catalogue.refresh(connection)
+        model = resources.snapshot.current
+        assert model is not None
+        asked = deciding.ask(rules=policy.in_app_rules(3), entropy=bytes(range(10)))
+        (late,) = await pipeline.decide(connection, [(asked, found.people[stranger])], catalogue, model, now)
+        answer = {"decision_id": str(late.decision_id)}
+        assert (await about(api, "replay", ann, answer))["identical"]
+        assert (await about(api, "explanation", ann, answer))["headline"]
+        path = f"/v1/decisions/{late.decision_id}"
+        await api.post("/v1/identify", json={"user_id": "bob"})
+        for name in ("bob", "nobody"):
+            assert (await api.get(path + "/explanation", params={"user_id": name})).status_code == 404
+        body = {"type": "thumbs_down", "slot": 1, "user_id": ann}
+        assert (await api.post(path + "/feedback", json=body)).status_code == 200
+        assert catalogue.offers[late.offer_indices[1]].offer.offer_id not in names(await ask(api, ann, slots=3))
+        owner = await connection.fetchval("select user_id from identities where external_id = $1", ann)
+        assert (
+            await connection.fetchval("select user_id from decisions where decision_id = $1", late.decision_id) == owner
+        )
+        assert len(await decision_features.load(connection, {(owner, late.decision_id)})) == 1, "learning finds it too"
+
+
+async def test_reading_a_decision_uses_indices(api: Api) -> None:
+    """Asking who was merged into a person must not read everybody."""
+    async with api.resources.pool.acquire() as connection, connection.transaction():
+        await connection.execute("set local enable_seqscan = off")
+        plan = await connection.fetch("explain " + decisions._READ, 1, uuid7(datetime.now(UTC), bytes(10)))
+    assert "Seq Scan" not in str(plan)
+    assert "users_merged" in str(plan)

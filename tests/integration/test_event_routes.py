@@ -1,12 +1,15 @@
 """POST /v1/events over HTTP: who may send what for whom."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from schema.event import BATCH_BYTES_MAX
+from service.store import event_log, tags
 from tests.integration.serving import Api, serving
 
 
@@ -90,3 +93,50 @@ async def test_offers_are_known_by_the_apps_name_even_after_their_end(api: Api) 
     told = (await api.post("/v1/events", json=batch(event), headers=sk)).json()
     assert told["accepted"] == 1
     assert await api.resources.pool.fetchval("select offer_id from events") == offer
+
+
+async def tag_names(api: Api) -> list[str]:
+    return [row[0] for row in await api.resources.pool.fetch("select tag from tags order by tag_id")]
+
+
+def telling(first: int, *tags: str, **person: Any) -> dict[str, Any]:
+    return batch({"event_id": str(first), "type": "view", "properties": {"tags": tags}} | person)
+
+
+async def test_a_publishable_key_makes_no_tags(api: Api) -> None:
+    pk, sk = await api.key("pk"), await api.key("sk", "ingest")
+    await api.post("/v1/events", json=telling(1, "coffee"), headers=sk)
+    stranger = {"user_id": None, "anonymous_id": "x"}
+    made_up = telling(2, "Coffee ", *(f"made-up-{n}" for n in range(60)), **stranger)
+    told = (await api.post("/v1/events", json=made_up, headers=pk)).json()
+    assert (told["accepted"], told["errors"]) == (1, [])
+    assert await tag_names(api) == ["coffee"]
+    (coffee,) = await api.resources.pool.fetchrow("select tag_id from tags")
+    async with api.resources.pool.acquire() as connection:
+        batches = await event_log.read(connection, dict.fromkeys(range(64), 0), 100)
+    assert [entry.tag_ids for part in batches for entry in part.entries] == [(coffee,)] * 2
+
+
+async def test_events_of_both_kinds_of_key_in_one_commit_are_told_apart(api: Api) -> None:
+    pk, sk = await api.key("pk"), await api.key("sk", "ingest")
+    stranger = {"user_id": None, "anonymous_id": "x"}
+    await asyncio.gather(
+        *(api.post("/v1/events", json=telling(n, f"till-{n}"), headers=sk) for n in range(6)),
+        *(api.post("/v1/events", json=telling(n, f"phone-{n}", **stranger), headers=pk) for n in range(6)),
+    )
+    assert sorted(await tag_names(api)) == [f"till-{n}" for n in range(6)]
+
+
+async def test_events_leave_room_for_the_tags_of_offers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tags.EVENT_TAGS_MAX == 3_072
+    monkeypatch.setattr(tags, "TAGS_MAX", 4)
+    monkeypatch.setattr(tags, "EVENT_TAGS_MAX", 3)
+    sk = await api.key("sk", "ingest", "offers")
+    for turn in range(2):
+        told = (await api.post("/v1/events", json=telling(turn, "d", "c", "b", "a"), headers=sk)).json()
+        assert told["accepted"] == 1
+        assert await tag_names(api) == ["a", "b", "c"]
+    offer = {"offer_id": "tea", "creative": {"title": "Tea"}, "tags": ["tea"]}
+    assert (await api.post("/v1/offers", json=offer, headers=sk)).status_code == 201
+    refused = await api.post("/v1/offers", json=offer | {"offer_id": "x", "tags": ["one more"]}, headers=sk)
+    assert refused.status_code == 409

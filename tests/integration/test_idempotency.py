@@ -4,6 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
@@ -11,7 +12,7 @@ from litestar.params import JSONBody, SkipValidation
 from schema.base import Incoming, Kept
 from service.errors import ApiError
 from service.routes.acting import act_once
-from service.store.idempotency import Answer, Attempt, Once, once, purge
+from service.store.idempotency import Answer, Attempt, Once, find, keep_first, once, purge
 from service.store.pool import open_pool
 from tests.integration.serving import NOW, Api, serving
 
@@ -78,7 +79,7 @@ async def test_of_two_at_once_one_acts_and_the_other_is_told_to_wait(database: s
 
 async def test_a_dead_attempt_does_not_block_its_key(database: str) -> None:
     pool = await open_pool(database, 2)
-    attempt = Attempt(UUID(int=1), "k", b"sha")
+    attempt = Attempt(UUID(int=1), None, "k", b"sha")
     started = asyncio.Event()
 
     async def dies() -> None:
@@ -97,7 +98,7 @@ async def test_a_dead_attempt_does_not_block_its_key(database: str) -> None:
 
 async def test_answers_are_kept_for_a_day(database: str) -> None:
     pool = await open_pool(database, 2)
-    attempt = Attempt(UUID(int=1), "k", b"sha")
+    attempt = Attempt(UUID(int=1), None, "k", b"sha")
     async with once(pool, attempt, NOW) as this:
         await this.keep(Answer(200, b"{}"))
     for age, answer in ((timedelta(hours=24), Answer(200, b"{}")), (timedelta(hours=24, seconds=1), None)):
@@ -105,4 +106,35 @@ async def test_answers_are_kept_for_a_day(database: str) -> None:
         async with once(pool, attempt, NOW) as again:
             assert isinstance(again, Once)
             assert again.kept == answer
+    await pool.close()
+
+
+async def test_what_acts_under_a_key_that_a_decision_has_taken_meanwhile_is_undone(database: str) -> None:
+    pool = await open_pool(database, 2)
+    ours, theirs = (Attempt(UUID(int=1), "ann", "k", sha) for sha in (b"one", b"other"))
+
+    async def act() -> None:
+        async with once(pool, ours, NOW) as this:
+            await this.connection.execute("insert into tags (tag) values ('a')")
+            assert await keep_first(pool, theirs, Answer(200, b"{}"), NOW) is None
+            await this.keep(Answer(200, b"{}"))
+
+    with pytest.raises(ApiError) as caught:
+        await act()
+    assert (caught.value.status, caught.value.code) == (422, "idempotency_key_reused")
+    assert await pool.fetchval("select count(*) from tags") == 0
+    await pool.close()
+
+
+async def test_the_answer_kept_first_is_the_answer(database: str) -> None:
+    pool = await open_pool(database, 2)
+    attempt = Attempt(UUID(int=1), None, "k", b"sha")
+    first, second = Answer(200, b"1"), Answer(200, b"2")
+    assert await find(pool, attempt) is None
+    assert await keep_first(pool, attempt, first, NOW) is None
+    assert await keep_first(pool, attempt, second, NOW) == await find(pool, attempt) == first
+    for other in (attempt._replace(user_external_id="ann"), attempt._replace(key_id=UUID(int=2))):
+        assert await find(pool, other) is None
+    with pytest.raises(ApiError):
+        await keep_first(pool, attempt._replace(request_sha256=b"other"), second, NOW)
     await pool.close()

@@ -18,7 +18,7 @@ from service.ingest.buffer import EventBuffer
 from service.ingest.checked import CheckedEvent
 from service.store import event_log
 from service.store.events import key_of
-from service.store.people import ANONYMOUS, USER, PersonKey
+from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 from service.store.pool import open_pool
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 def event(name: str, user: str = "ann", **changes: Any) -> CheckedEvent:
     plain = CheckedEvent(
-        person=PersonKey(USER, user),
+        speaker=Speaker(PersonKey(USER, user)),
         event_key=key_of(name),
         type=EventType.PURCHASE,
         occurred_at=NOW - timedelta(minutes=5),
@@ -35,6 +35,7 @@ def event(name: str, user: str = "ann", **changes: Any) -> CheckedEvent:
         decision_id=None,
         slot=0,
         tags=(),
+        makes_tags=True,
         properties="{}",
     )
     return plain._replace(**changes)
@@ -112,7 +113,9 @@ async def test_two_workers_and_32_clients_count_every_event_once(pool: asyncpg.P
             names = [(f"e{turn}-{number // 4}-{i}", f"user{(number // 4 + i) % 11}") for i in range(20)]
             names = names[number % 4 :] + names[: number % 4]
             kind = ANONYMOUS if turn % 2 else USER
-            batch = [event(name, person=PersonKey(kind, user), tags=(f"tag{number % 5}",)) for name, user in names]
+            batch = [
+                event(name, speaker=Speaker(PersonKey(kind, user)), tags=(f"tag{number % 5}",)) for name, user in names
+            ]
             outcomes = await buffers[number % 2].submit(batch if number % 3 else batch[::-1])
             order = names if number % 3 else names[::-1]
             accepted.update(name for name, is_new in zip(order, outcomes, strict=True) if is_new)

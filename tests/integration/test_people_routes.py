@@ -12,7 +12,7 @@ from schema.event import EventType
 from schema.ids import uuid7
 from service.ingest.checked import CheckedEvent
 from service.store.events import key_of
-from service.store.people import ANONYMOUS, USER, PersonKey
+from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 from tests.integration.serving import Api, serving
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -30,8 +30,10 @@ async def api(database: str) -> AsyncIterator[Api]:
 
 
 async def report(api: Api, person: PersonKey, name: str) -> bool:
-    event = CheckedEvent(person, key_of(name), EventType.VIEW, NOW, NOW, None, None, 0, (), "{}")
-    return (await api.resources.ingest.submit([event]))[0]
+    event = CheckedEvent(
+        Speaker(person), key_of(name), EventType.VIEW, NOW, NOW, None, None, 0, (), makes_tags=False, properties="{}"
+    )
+    return (await api.resources.ingest.submit([event]))[0] is True
 
 
 async def ids(api: Api) -> dict[tuple[int, str], int]:
@@ -62,7 +64,7 @@ async def test_traits_are_merged_and_the_version_rises(api: Api) -> None:
         ({"user_id": "ann", "time_zone": "../../etc/passwd"}, "/time_zone"),
         ({"user_id": "ann", "birth_date": "soon"}, "/birth_date"),
         ({"user_id": "ann", "traits": {"a": "x" * 70_000}}, "/traits"),
-        ({"user_id": "a\x00"}, ""),
+        ({"user_id": "a\x00"}, "/user_id"),
     ],
 )
 async def test_a_bad_profile_writes_nothing(api: Api, body: dict[str, Any], pointer: str) -> None:
@@ -159,7 +161,7 @@ async def test_what_was_learned_is_merged(api: Api) -> None:
         await pool.execute("insert into user_state values ($1, $2, $3, now())", user, tastes, tastes[::-1])
     async with pool.acquire() as connection:
         await identifying.identify(
-            connection, "ann", "phone", identifying.Profile(None, None, None, {}), NOW,
+            connection, Speaker(PersonKey(USER, "ann")), "phone", identifying.Profile(None, None, None, {}), NOW,
             merge_state=lambda tastes, rhythm, lost, lost_rhythm: (tastes + lost, rhythm + lost_rhythm),
         )  # fmt: skip
     rows = await pool.fetch("select user_id, tastes, rhythm from user_state")

@@ -16,14 +16,14 @@ from service.ingest.buffer import EventBuffer
 from service.ingest.intake import Intake
 from service.ingest.judge import Caller
 from service.store.offer_ids import OfferIds
-from service.store.people import ANONYMOUS, USER, PersonKey
+from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 from service.store.pool import open_pool
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CALLER = Caller(
-    is_secret=False,
+    is_secret=True,
     may_backfill=False,
-    acts_as=lambda user, anonymous: (
+    acts_as=lambda user, anonymous: Speaker(
         PersonKey(USER, user) if user is not None else PersonKey(ANONYMOUS, anonymous or "")
     ),
 )

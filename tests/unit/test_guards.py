@@ -6,7 +6,7 @@ from litestar.exceptions import ImproperlyConfiguredException
 
 from schema.access import IdentityMode, KeyKind
 from service.errors import ApiError
-from service.guards import Principal, acting_user, refuse_open_routes
+from service.guards import Principal, acting_user, refuse_open_routes, speaker_of
 from service.store.people import PersonKey
 
 
@@ -53,6 +53,24 @@ def test_a_publishable_key_acts_as_far_as_the_mode_lets_it(
     with pytest.raises(ApiError) as caught:
         acting_user(caller, user_id, anonymous_id)
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "token_user", "strangers", "known"),
+    [
+        ("pk", "required", None, True, False),
+        ("pk", "required", "bob", True, False),
+        ("pk", "required", "ann", True, True),
+        ("pk", "optional", None, True, True),
+        ("pk", "disabled", None, True, True),
+        ("sk", "required", None, True, True),
+    ],
+)
+def test_an_anonymous_id_goes_for_strangers_and_for_whom_the_token_names(
+    kind: KeyKind, mode: IdentityMode, token_user: str | None, strangers: bool, known: bool
+) -> None:
+    speaker = speaker_of(principal(kind, mode, token_user), None, "device")
+    assert (speaker.key, speaker.speaks_for(None), speaker.speaks_for("ann")) == (DEVICE, strangers, known)
 
 
 def test_nobody_named_is_a_mistake_of_the_body() -> None:
