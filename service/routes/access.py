@@ -72,8 +72,14 @@ class KeyController(Controller):
         clock: NamedDependency[SkipValidation[Clock]],
         access: NamedDependency[SkipValidation[AccessCache]],
     ) -> None:
-        """Revokes a key for ever: at once in this worker, in every other within two seconds."""
-        if not await stored.revoke_key(pool, key_id, await clock.now()):
+        """Revokes a key for ever: at once in this worker, in every other within two seconds. 409 for the last admin key."""
+        now = await clock.now()
+        try:
+            async with pool.acquire() as connection:
+                is_known = await stored.revoke_unless_last(connection, key_id, now)
+        except stored.LastAdminKey:
+            raise ApiError(409, "conflict", "This is the last admin key: make another one first.") from None
+        if not is_known:
             raise ApiError(404, "not_found", "There is no such key.")
         await access.reload()
 

@@ -23,6 +23,10 @@ _INSERT: Final = """
 _LIST: Final = (
     "select key_id, kind, scopes, prefix, created_at, revoked_at from api_keys order by created_at desc, key_id desc"
 )
+# Locked, so that two admins cannot revoke each other at the same time.
+_ADMINS: Final = """
+    select key_id from api_keys where kind = 'sk' and 'admin' = any(scopes) and revoked_at is null order by key_id for update
+"""
 _REVOKE: Final = """
     update api_keys set revoked_at = coalesce(revoked_at, $2) where key_id = $1 returning key_id
 """
@@ -30,6 +34,10 @@ _ACTIVE: Final = "select key_id, kind, secret_sha256, scopes from api_keys where
 _IDENTITY: Final = "select mode, keys from identity_settings"
 _IDENTITY_LOCKED: Final = "select mode, keys from identity_settings for update"
 _SET_IDENTITY: Final = "update identity_settings set mode = $1, keys = $2"
+
+
+class LastAdminKey(Exception):
+    """Without this key nobody could make another one."""
 
 
 class ActiveKey(NamedTuple):
@@ -74,6 +82,14 @@ async def list_keys(connection: Any) -> list[Key]:
 async def revoke_key(connection: Any, key_id: UUID, now: datetime) -> bool:
     """Revokes a key for ever; False when there is no such key."""
     return await connection.fetchval(_REVOKE, key_id, now) is not None
+
+
+async def revoke_unless_last(connection: Any, key_id: UUID, now: datetime) -> bool:
+    """As `revoke_key`, in a transaction of its own. Raises LastAdminKey."""
+    async with connection.transaction():
+        if [row["key_id"] for row in await connection.fetch(_ADMINS)] == [key_id]:
+            raise LastAdminKey
+        return await revoke_key(connection, key_id, now)
 
 
 async def active_keys(connection: Any) -> dict[bytes, ActiveKey]:

@@ -60,6 +60,23 @@ async def test_a_key_is_made_once_shown_once_and_revoked(database: str) -> None:
         assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
+async def test_the_last_admin_key_stays(database: str) -> None:
+    async with serving(database) as api:
+        first = await api.key("sk", "admin")
+        await api.key("sk", "offers", "users")
+        one = (await api.get("/v1/keys", headers=first)).json()["data"]
+        (own,) = [key["key_id"] for key in one if "admin" in key["scopes"]]
+        last = await api.delete(f"/v1/keys/{own}", headers=first)
+        assert (last.status_code, last.json()["code"]) == (409, "conflict")
+        made = (await api.post("/v1/keys", json={"kind": "sk", "scopes": ["admin"]}, headers=first)).json()
+        second = {"Authorization": f"Bearer {made['secret']}"}
+        # Both at once: whoever comes second is the last.
+        answers = await asyncio.gather(
+            api.delete(f"/v1/keys/{own}", headers=second), api.delete(f"/v1/keys/{made['key_id']}", headers=first)
+        )
+        assert sorted(answer.status_code for answer in answers) in ([204, 409], [204, 401])
+
+
 @pytest.mark.parametrize(
     "body", [{"kind": "sk"}, {"kind": "pk", "scopes": ["admin"]}, {"kind": "sk", "scopes": ["all"]}, {}]
 )
