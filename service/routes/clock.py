@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from schema.base import Incoming, Kept
 from service.errors import ApiError
+from service.routes.bounds import check_present
 from service.store import virtual_clock
 from service.store.virtual_clock import ClockHand
 
@@ -47,6 +48,7 @@ class ClockController(Controller):
     @post(status_code=200)
     async def move(self, data: JSONBody[ClockMove], hand: NamedDependency[SkipValidation[ClockHand]]) -> ClockState:
         """Sets the clock, then only moves it forward, and waits for the worker; with wait_s 0 it does not wait."""
+        check_present(data.now)
         try:
             state = await hand.move(data.now, data.wait_s)
         except TimeoutError:
