@@ -10,7 +10,8 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from schema.access import IdentityMode, KeyKind
-from service.errors import ApiError, request_id_of
+from schema.problem import FieldError
+from service.errors import ApiError, invalid_field, request_id_of
 from service.store.access_cache import AccessCache
 from service.store.people import PersonKey, Speaker
 from service.store.user_tokens import InvalidUserToken
@@ -21,6 +22,8 @@ SECRET_SCOPES: Final = frozenset({"ingest", "offers", "users", "campaigns", "rep
 BODY_BYTES_MAX: Final = 256 * 1024
 SECRET_CHARACTERS_MAX: Final = 256
 JSON: Final = ("application/json",)
+NAMED_IN_BODY: Final = "/user_id"
+NAMED_IN_QUERY: Final = "query:user_id"
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
@@ -41,12 +44,14 @@ class Principal(NamedTuple):
         return self.kind == "sk" and (scope in self.scopes or "admin" in self.scopes)
 
 
-def acting_user(principal: Principal, user_id: str | None, anonymous_id: str | None) -> PersonKey:
+def acting_user(
+    principal: Principal, user_id: str | None, anonymous_id: str | None, place: str = NAMED_IN_BODY
+) -> PersonKey:
     """The person a call acts for: whom the body names, as far as the key may speak for them.
 
     A secret key speaks for anyone. A publishable key speaks, in mode `required`, for its token's user or for an
     anonymous_id; in mode `optional` for its token's user when there is a token; else for whom the body names.
-    With a token the body need not name anyone. Raises ApiError 403, or 400 when nobody is named.
+    With a token the body need not name anyone. Raises ApiError 403, or 400 about `place` when nobody is named.
     """
     token_user = principal.user_external_id
     if (
@@ -63,15 +68,17 @@ def acting_user(principal: Principal, user_id: str | None, anonymous_id: str | N
         return PersonKey(0, user_id)
     if anonymous_id is not None:
         return PersonKey(1, anonymous_id)
-    raise ApiError(400, "invalid_body", "Name a user_id or an anonymous_id.")
+    raise invalid_field(place, "Name a user_id or an anonymous_id.", "invalid_body")
 
 
-def speaker_of(principal: Principal, user_id: str | None, anonymous_id: str | None) -> Speaker:
+def speaker_of(
+    principal: Principal, user_id: str | None, anonymous_id: str | None, place: str = NAMED_IN_BODY
+) -> Speaker:
     """As `acting_user`, with what only the person's row can tell: in mode `required` a publishable key's anonymous_id speaks
     for a known person only with that person's token.
     """
     is_bounded = principal.kind == "pk" and principal.identity_mode == "required"
-    return Speaker(acting_user(principal, user_id, anonymous_id), is_bounded, principal.user_external_id)
+    return Speaker(acting_user(principal, user_id, anonymous_id, place), is_bounded, principal.user_external_id)
 
 
 async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str, sk_scope: str | None) -> Principal:
@@ -173,7 +180,8 @@ def _bounded(receive: Receive, bytes_max: int) -> Receive:
 
 
 def _too_large(bytes_max: int) -> ApiError:
-    return ApiError(413, "body_too_large", f"The body may have at most {bytes_max} bytes here.")
+    detail = f"The body may have at most {bytes_max} bytes here."
+    return ApiError(413, "body_too_large", detail, [FieldError(pointer="", code="body_too_large", detail=detail)])
 
 
 async def stamp(message: Message, scope: Scope) -> None:

@@ -1,16 +1,15 @@
 """For whom a call acts, and texts from a path or query that PostgreSQL can hold."""
 
-from typing import Any, Final
+from typing import Any
 
 from litestar import Request
 
+from schema.external_id import ID_RULE, is_fit
 from service import guards
 from service.errors import ApiError, invalid_field
-from service.guards import Principal
+from service.guards import NAMED_IN_BODY, Principal
 from service.store import zones
 from service.store.people import USER, PersonKey, Speaker
-
-_ID_CHARACTERS_MAX: Final = 128
 
 
 def principal_of(request: Request[Any, Any, Any]) -> Principal:
@@ -18,14 +17,16 @@ def principal_of(request: Request[Any, Any, Any]) -> Principal:
     return request.scope["state"]["principal"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
 
 
-def person_of(request: Request[Any, Any, Any], user_id: str | None) -> PersonKey:
-    """The user a call acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
-    return guards.acting_user(principal_of(request), user_id, None)
+def person_of(request: Request[Any, Any, Any], user_id: str | None, place: str = NAMED_IN_BODY) -> PersonKey:
+    """The user a call acts for. Raises ApiError 403 when the key may not, 400 about `place` when nobody is named."""
+    return guards.acting_user(principal_of(request), user_id, None, place)
 
 
-def speaker_of(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> Speaker:
-    """Whom a call says it acts for. Raises ApiError 403 when the key may not, 400 when nobody is named."""
-    return guards.speaker_of(principal_of(request), user_id, anonymous_id)
+def speaker_of(
+    request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None, place: str = NAMED_IN_BODY
+) -> Speaker:
+    """Whom a call says it acts for. Raises ApiError 403 when the key may not, 400 about `place` when nobody is named."""
+    return guards.speaker_of(principal_of(request), user_id, anonymous_id, place)
 
 
 def owner_of(request: Request[Any, Any, Any], user_id: str) -> PersonKey:
@@ -38,8 +39,8 @@ def owner_of(request: Request[Any, Any, Any], user_id: str) -> PersonKey:
 
 def fit_id(place: str, text: str) -> str:
     """An id out of a path or query. Raises ApiError 400 when it cannot be one."""
-    if not 0 < len(text) <= _ID_CHARACTERS_MAX or not text.isprintable():
-        raise invalid_field(place, f"An id has 1 to {_ID_CHARACTERS_MAX} printable characters.")
+    if not is_fit(text):
+        raise invalid_field(place, ID_RULE)
     return text
 
 

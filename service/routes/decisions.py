@@ -22,6 +22,7 @@ from service.decision import explanation, replay
 from service.decision.ask import Decided
 from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
+from service.guards import NAMED_IN_QUERY
 from service.routes.acting import attempt_of, has_key, response_of
 from service.routes.caller import fit_id, principal_of, speaker_of
 from service.store import decisions, people
@@ -99,7 +100,7 @@ def _named(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: s
     for name, text in (("user_id", user_id), ("anonymous_id", anonymous_id)):
         if text is not None:
             fit_id(f"query:{name}", text)
-    return speaker_of(request, user_id, anonymous_id)
+    return speaker_of(request, user_id, anonymous_id, NAMED_IN_QUERY)
 
 
 async def _logged(connection: Any, speaker: Speaker, decision_id: UUID) -> LoggedDecision:

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 from schema.user import Acknowledgement, Device
 from service.clock import Clock
 from service.errors import ApiError
+from service.guards import NAMED_IN_QUERY
 from service.routes.caller import check_zone, fit_id, person_of
 from service.store import devices
 
@@ -50,7 +51,7 @@ class DeviceController(Controller):
     ) -> None:
         """Forgets a device; with a user token user_id need not be named."""
         named = None if user_id is None else fit_id("query:user_id", user_id)
-        person = person_of(request, named)
+        person = person_of(request, named, NAMED_IN_QUERY)
         async with pool.acquire() as connection:
             if not await devices.delete(connection, person, fit_id("path:device_id", device_id), await clock.now()):
                 raise ApiError(404, "not_found", "This user has no such device.")

@@ -13,6 +13,7 @@ from schema.preferences import Consent, ConsentPatch, Preferences, PreferencesPa
 from schema.user import Acknowledgement, Identify
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
+from service.routes import bounds
 from service.routes.acting import act_once
 from service.routes.caller import check_zone, owner_of, speaker_of
 from service.store import identify, preferences
@@ -53,6 +54,7 @@ class IdentifyController(Controller):
         speaker = speaker_of(request, data.user_id, data.anonymous_id)
         profile = Profile(data.time_zone, data.locale, data.birth_date, data.traits)
         now = await clock.now()
+        bounds.check_birth_date(data.birth_date, now)
 
         async def effect(connection: Any) -> Acknowledgement:
             try:
@@ -95,18 +97,19 @@ class UserController(Controller):
         clock: NamedDependency[SkipValidation[Clock]],
         offer_ids: NamedDependency[SkipValidation[OfferIds]],
     ) -> Preferences:
-        """Adds or undoes vetoes, ends snoozes, mutes until an instant; counts in the very next decision."""
+        """Adds or undoes vetoes, ends snoozes, mutes until an instant within ten years; counts in the very next decision."""
         key = owner_of(request, user_id)
+        now = await clock.now()
         is_mute_named = data.muted_until is not msgspec.UNSET
         wishes = Wishes(
             add_vetoes=await _ids(offer_ids, data.add_vetoes, "/add_vetoes"),
             remove_vetoes=await _ids(offer_ids, data.remove_vetoes, "/remove_vetoes"),
             remove_snoozes=await _ids(offer_ids, data.remove_snoozes, "/remove_snoozes"),
             is_mute_named=is_mute_named,
-            muted_until=data.muted_until if data.muted_until is not msgspec.UNSET else None,
+            muted_until=bounds.mute_of(data.muted_until, now) if data.muted_until is not msgspec.UNSET else None,
         )
         async with pool.acquire() as connection:
-            return await preferences.change(connection, key, wishes, await clock.now())
+            return await preferences.change(connection, key, wishes, now)
 
     @get("/consent", status_code=200)
     async def consent(

@@ -76,7 +76,7 @@ def test_an_anonymous_id_goes_for_strangers_and_for_whom_the_token_names(
 def test_nobody_named_is_a_mistake_of_the_body() -> None:
     with pytest.raises(ApiError) as caught:
         acting_user(principal("sk", "required"), None, None)
-    assert caught.value.status == 400
+    assert (caught.value.status, caught.value.errors[0].pointer) == (400, "/user_id")
 
 
 def test_admin_implies_every_scope_and_a_publishable_key_has_none() -> None:
