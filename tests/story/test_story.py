@@ -66,7 +66,7 @@ class Shop:
         signer = {"kid": "app", "alg": "HS256", "secret": SIGNING}
         await self.till("PUT", "/v1/identity", {"mode": "required", "keys": [signer]})
         for name in OFFERS:
-            offer = {"offer_id": name, "creative": {"title": name.title()}, "tags": [name]}
+            offer = {"offer_id": name, "creative": {"title": name.title()}, "tags": [name], "code": "SHOP"}
             await self.till("PUT", f"/v1/offers/{name}", offer)
 
     async def pass_time(self, by: timedelta) -> None:
