@@ -7,6 +7,8 @@ from msgspec import Meta
 
 ID_CHARACTERS_MAX: Final = 128
 ID_PATTERN: Final = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f/]+$(?!\n)"
+DOTS: Final = frozenset({".", ".."})
+"""Texts that a path cannot end with: clients take them for directions."""
 ID_RULE: Final = (
     f"An id has 1 to {ID_CHARACTERS_MAX} characters, no control characters and no '/', and is not '.' or '..'."
 )

@@ -13,7 +13,8 @@ from schema.event import Instant, Text
 class PreferencesPatch(Incoming, frozen=True):
     """The body of PATCH /v1/users/{id}/preferences: changes, not a new state, so that two phones cannot undo each other's.
 
-    remove_vetoes is the undo of a thumbs-down, remove_snoozes of a not-now; muted_until null ends a mute.
+    remove_vetoes is the undo of a thumbs-down, remove_snoozes of a not-now; muted_until lies within ten years, and null ends a
+    mute.
     """
 
     add_vetoes: Annotated[list[Text], Meta(max_length=1000)] = []

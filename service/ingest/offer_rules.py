@@ -10,6 +10,7 @@ import msgspec
 
 from push.draft import excess_bytes
 from push.fcm_limits import PAYLOAD_BYTES_MAX
+from schema.external_id import DOTS
 from schema.offer import TAGS_PER_OFFER_MAX, Creative, Offer
 from schema.problem import FieldError
 from service.store import tags
@@ -19,6 +20,7 @@ STORES_MAX: Final = 10_000
 AGE_MAX: Final = 120
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_PATH_WORDS: Final = DOTS | {"imports"}
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _CONTROL_BUT_BREAKS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -94,6 +96,8 @@ def _field_problems(offer: Offer) -> Iterator[FieldError]:
     creative = offer.creative
     if not _KEY.fullmatch(offer.offer_id):
         yield _wrong("/offer_id", "has 1 to 64 letters, digits and the signs . _ : - and nothing else")
+    elif offer.offer_id in _PATH_WORDS:
+        yield _wrong("/offer_id", f"must not be {offer.offer_id}, which means something else at the end of a path")
     yield from _text(_TITLE, creative.title, 120, least=1)
     yield from _text(_BODY, creative.body, 400, unfit=_CONTROL_BUT_BREAKS)
     yield from _url(_IMAGE, creative.image_url, _is_https, "must begin with https:// and a host")

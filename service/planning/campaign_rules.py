@@ -9,6 +9,7 @@ import numpy as np
 from push.occurrences import LATEST_ZONE
 from schema.campaign import EARLIEST_ZONE, Campaign
 from schema.decision import Channel
+from schema.external_id import DOTS
 from schema.problem import FieldError
 from service.store import zones
 from service.store.catalogue import Catalogue
@@ -20,6 +21,8 @@ NO_VALUE: Final = "A message without value must not be sent: name an offer that 
 
 def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterator[FieldError]:
     """Every field that is wrong."""
+    if campaign.campaign_id in DOTS:
+        yield _wrong("/campaign_id", "Dots alone cannot stand at the end of a path: the campaign could not be ended.")
     instants = {"/starts_at": campaign.starts_at, "/ends_at": campaign.ends_at}
     outside = [pointer for pointer, instant in instants.items() if not EARLIEST <= instant < LATEST]
     if outside:

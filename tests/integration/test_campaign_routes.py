@@ -113,6 +113,7 @@ async def test_what_is_wrong_is_named(api: Api) -> None:
         "/offers/2",
     ]
     assert await wrong(api, starts_at="2099-03-02T00:00:00Z") == ["/starts_at"]
+    assert await wrong(api, campaign_id="..") == ["/campaign_id"]
     assert await wrong(api, hours=[168]) == ["/hours/0"]
     assert await wrong(api, extra=1) == ["/extra"]
     assert (await api.get("/v1/campaigns?cursor=%25")).status_code == 400

@@ -26,7 +26,7 @@ STORES: Final = st.lists(WORDS, max_size=4)
 def offers(draw: st.DrawFn) -> Offer:
     kind: Literal["none", "percent", "amount", "gift"] = draw(st.sampled_from(["none", "percent", "amount", "gift"]))
     offer = Offer(
-        offer_id=draw(st.from_regex(r"[A-Za-z0-9._:-]{1,64}", fullmatch=True)),
+        offer_id=draw(st.from_regex(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}", fullmatch=True)),
         creative=Creative(
             title=draw(WORDS),
             body=draw(st.text(max_size=100)),

@@ -35,6 +35,8 @@ def test_a_plain_offer_is_right() -> None:
     ("changes", "pointer", "code"),
     [
         ({"offer_id": "a\n"}, "/offer_id", "invalid"),
+        ({"offer_id": ".."}, "/offer_id", "invalid"),
+        ({"offer_id": "imports"}, "/offer_id", "invalid"),
         ({"currency": "USD\n"}, "/currency", "invalid"),
         ({"creative": creative(title="  ")}, "/creative/title", "required"),
         ({"creative": creative(title="a\x00b")}, "/creative/title", "control_character"),
