@@ -63,7 +63,12 @@ async def test_ten_kills_lose_nothing_and_count_nothing_twice(serve: Serve) -> N
 async def set_up(operator: Client) -> None:
     """Offers, people with phones, and a campaign whose window lies too far ahead for the planner."""
     for n in range(OFFERS):
-        offer = {"offer_id": f"offer-{n}", "creative": {"title": f"Deal {n}"}, "tags": list(TAGS[n : n + 2]), "code": "D"}
+        offer = {
+            "offer_id": f"offer-{n}",
+            "creative": {"title": f"Deal {n}"},
+            "tags": list(TAGS[n : n + 2]),
+            "code": "D",
+        }
         await operator.call("PUT", f"/v1/offers/offer-{n}", offer)
     phones = [
         operator.call(
