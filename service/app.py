@@ -21,7 +21,7 @@ from service.routes.health import HealthController
 from service.routes.offer_imports import OfferImportController
 from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
-from service.routes.strict_query import StrictQuery
+from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
 from service.store import merged_state
 
@@ -40,7 +40,7 @@ def create_app(resources: Resources) -> Litestar:
     app = Litestar(
         route_handlers=_controllers(resources),
         dependencies=_dependencies(resources),
-        middleware=[guards.Gate(lambda: resources.access), StrictQuery()],
+        middleware=[guards.Gate(lambda: resources.access), strict_query],
         before_send=[guards.stamp],
         exception_handlers={Exception: errors.answer},
         request_class=StrictRequest,
