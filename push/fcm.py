@@ -226,6 +226,7 @@ class FcmChannel:
         """
         certificate = credentials.Certificate(dict(service_account))
         self._credential = certificate.get_credential().with_scopes([_SCOPE])
+        self._is_token_cleartext = str(service_account.get("token_uri", "")).startswith("http:")
         self._channel_id = channel_id
         self._ca_file = ca_file or Path(certifi.where())
         self._token = AccessToken(self._fetch_token)
@@ -283,6 +284,7 @@ class FcmChannel:
         request = Request()
         with request.session as session:
             session.verify = str(self._ca_file)
+            session.trust_env = not self._is_token_cleartext  # the stand-in next door, as in the transport
             self._credential.refresh(functools.partial(request, timeout=_TOKEN_TIMEOUT_S))
         life = self._credential.expiry.replace(tzinfo=UTC) - datetime.now(UTC)
         return self._credential.token, life.total_seconds()

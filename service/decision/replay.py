@@ -11,16 +11,15 @@ from bandits.policies.model import DamagedSnapshotError, Model, from_snapshot
 from schema.decision import ReplayAnswer
 from service.decision import inputs, pipeline
 from service.errors import ApiError
-from service.store import catalogue as catalogues
 from service.store import snapshots
-from service.store.catalogue import Catalogue
+from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
 from service.store.decisions import LoggedDecision
 
 _IMPOSSIBLE: Final = (
     snapshots.SnapshotMissingError,
     snapshots.SnapshotDamagedError,
     DamagedSnapshotError,
-    catalogues.VersionMissing,
+    VersionMissing,
     tastes.UnknownStateError,
 )
 
@@ -35,7 +34,7 @@ class Replayed(NamedTuple):
     draw: Draw | None
 
 
-async def redraw(connection: Any, logged: LoggedDecision) -> Replayed:
+async def redraw(connection: Any, catalogue: CatalogueCache, logged: LoggedDecision) -> Replayed:
     """Draws a logged decision again.
 
     Raises:
@@ -43,8 +42,7 @@ async def redraw(connection: Any, logged: LoggedDecision) -> Replayed:
     """
     try:
         model = from_snapshot(await snapshots.load(connection, logged.snapshot_version))
-        catalogue = await catalogues.load(connection, logged.catalogue_version)
-        return draw_again(logged, catalogue, model)
+        return draw_again(logged, await catalogue.of_version(connection, logged.catalogue_version), model)
     except _IMPOSSIBLE as error:
         raise ApiError(409, "replay_impossible", f"{error}; the logged numbers still stand.") from None
 

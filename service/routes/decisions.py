@@ -26,6 +26,7 @@ from service.guards import NAMED_IN_QUERY
 from service.routes.acting import attempt_of, has_key, response_of
 from service.routes.caller import fit_id, principal_of, speaker_of
 from service.store import decisions, people
+from service.store.catalogue import CatalogueCache
 from service.store.decisions import LoggedDecision
 from service.store.idempotency import Answer
 from service.store.people import Speaker
@@ -69,6 +70,7 @@ class DecisionController(Controller):
         request: Request[Any, Any, Any],
         decision_id: FromPath[UUID],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        catalogue: NamedDependency[SkipValidation[CatalogueCache]],
         user_id: FromQuery[str | None] = None,
         anonymous_id: FromQuery[str | None] = None,
     ) -> ExplanationAnswer:
@@ -76,7 +78,7 @@ class DecisionController(Controller):
         speaker = _named(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
             logged = await _logged(connection, speaker, decision_id)
-            again = await replay.redraw(connection, logged)
+            again = await replay.redraw(connection, catalogue, logged)
         return explanation.explain(logged, again, with_numbers=principal_of(request).kind == "sk")
 
     @post("/{decision_id:uuid}/replay", status_code=200, opt={"scope": "reports"})
@@ -85,6 +87,7 @@ class DecisionController(Controller):
         request: Request[Any, Any, Any],
         decision_id: FromPath[UUID],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        catalogue: NamedDependency[SkipValidation[CatalogueCache]],
         user_id: FromQuery[str | None] = None,
         anonymous_id: FromQuery[str | None] = None,
     ) -> ReplayAnswer:
@@ -92,7 +95,7 @@ class DecisionController(Controller):
         speaker = _named(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
             logged = await _logged(connection, speaker, decision_id)
-            return replay.compare(logged, await replay.redraw(connection, logged))
+            return replay.compare(logged, await replay.redraw(connection, catalogue, logged))
 
 
 def _named(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> Speaker:

@@ -50,6 +50,20 @@ def message(server: StandInServer, address: str, number: int = 0, **changes: Any
     return Message(**(fields | changes))
 
 
+async def test_the_stand_in_is_reached_past_a_proxy_of_the_surroundings(
+    server: StandInServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    channel = FcmChannel(server.account, base_url=server.url)
+    await channel.open()
+    try:
+        assert isinstance(await send_one(channel, server, "ok-proxy"), Accepted)
+    finally:
+        await channel.close()
+
+
 async def send_one(channel: FcmChannel, server: StandInServer, address: str, **changes: Any) -> Outcome:
     return (await channel.send([message(server, address, **changes)], server.now))[0]
 

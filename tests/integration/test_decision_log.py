@@ -21,7 +21,7 @@ from service.decision import pipeline, policy, replay
 from service.decision.ask import Ask
 from service.store import catalogue as catalogues
 from service.store import decision_people, decisions, offers
-from service.store.catalogue import Catalogue
+from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.decision_people import DecisionPerson
 from service.store.decisions import LoggedDecision
 from service.store.pool import open_pool
@@ -159,7 +159,7 @@ async def test_a_decision_is_drawn_again_after_catalogue_and_snapshot_have_moved
     await offers.delete(world.connection, "deal-001")
     await decision_world.publish(world.pool, NOW + timedelta(hours=1))
     for one in logged:
-        assert replay.compare(one, await replay.redraw(world.connection, one)).identical
+        assert replay.compare(one, await replay.redraw(world.connection, CatalogueCache(), one)).identical
 
 
 async def test_what_was_logged_wrongly_is_told(world: World) -> None:
@@ -172,7 +172,9 @@ async def test_what_was_logged_wrongly_is_told(world: World) -> None:
         ({"send_probability": 0.123}, "send_probability"),
     ):
         altered = msgspec.structs.replace(push, **change)
-        assert replay.compare(altered, await replay.redraw(world.connection, altered)).differences == [difference]
+        assert replay.compare(
+            altered, await replay.redraw(world.connection, CatalogueCache(), altered)
+        ).differences == [difference]
 
 
 async def test_a_row_stays_small_at_the_extremes(pool: asyncpg.Pool) -> None:

@@ -153,15 +153,11 @@ async def audit(serve: Serve, ledger: Ledger) -> None:
 
 
 async def _are_up_to_date(http: httpx.AsyncClient, url: str, connection: Any) -> bool:
-    """Whether every API worker decides by the newest snapshot; each scrape on a connection of its own meets some worker."""
+    """Whether every API worker, and the background worker, decides by the newest snapshot."""
     newest = await connection.fetchval("select max(version) from snapshots")
-    seen: dict[str, int] = {}
-    for _ in range(20):
-        text = (await http.get(f"{url}/metrics", headers={"connection": "close"})).text
-        for line in text.splitlines():
-            if line.startswith("welltimed_snapshot_version{"):
-                seen[line] = int(float(line.rpartition(" ")[2]))
-    return len(seen) == WORKERS and set(seen.values()) == {newest}
+    lines = (await http.get(f"{url}/metrics")).text.splitlines()
+    versions = [float(line.split()[-1]) for line in lines if line.startswith("welltimed_snapshot_version{")]
+    return [version for version in versions if version] == [float(newest)] * (WORKERS + 1)
 
 
 async def _until(is_true: Callable[[], Any], what: str) -> None:

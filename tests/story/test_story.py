@@ -109,15 +109,11 @@ class Shop:
         return await self.connection.fetchrow("select * from decisions where decision_id = $1", UUID(decision_id))
 
     async def metrics(self, name: str) -> dict[str, float]:
-        """A sample by worker, once every worker has answered: each scrape on a connection of its own meets one of them."""
-        found: dict[str, float] = {}
-        for _ in range(500):
-            answer = await self._http.get("/metrics", headers={"connection": "close"})
-            lines = [line for line in answer.text.splitlines() if line.startswith(f"{name}{{")]
-            found |= {line.partition('worker="')[2].partition('"')[0]: float(line.split()[-1]) for line in lines}
-            if len(found) == WORKERS:
-                break
-        return found
+        """A sample by process, of those in which it is not zero."""
+        text = (await self._http.get("/metrics")).text
+        lines = [line for line in text.splitlines() if line.startswith(f"{name}{{")]
+        found = {line.partition('worker="')[2].partition('"')[0]: float(line.split()[-1]) for line in lines}
+        return {worker: value for worker, value in found.items() if value}
 
 
 @asynccontextmanager
@@ -248,7 +244,8 @@ async def the_pmf_changes_with_the_snapshot(shop: Shop) -> None:
     await shop.pass_time(midnight - shop.now)
     newest = await shop.connection.fetchval("select max(version) from snapshots")
     assert newest > version
-    while set((await shop.metrics("welltimed_snapshot_version")).values()) != {float(newest)}:
+    deciders = WORKERS + 1  # the background worker draws pushes
+    while list((await shop.metrics("welltimed_snapshot_version")).values()) != [float(newest)] * deciders:
         await asyncio.sleep(0.1)
     later, later_version = await pmf_of_a_stranger(shop, "stranger-3")
     assert later_version == newest
@@ -264,7 +261,7 @@ async def pmf_of_a_stranger(shop: Shop, user_id: str) -> tuple[bytes, int]:
 async def thumbs_down_stops_a_planned_push(shop: Shop, pushed: dict[str, Any]) -> None:
     """A second campaign has that one offer alone; Anna's push is planned already when she says no."""
     was_received = len(await shop.inbox(ANNA)), len(await shop.inbox(BEN))
-    await shop.campaign("again", shop.now + 2 * HOUR, [pushed["offer_id"]])
+    await shop.campaign("again", shop.now + HOUR, [pushed["offer_id"]])
     await shop.pass_time(timedelta(minutes=1))
     assert await states_of_campaign(shop, "again") == {ANNA: State.PLANNED, BEN: State.PLANNED}
     await shop.feedback(ANNA, pushed["decision_id"], "thumbs_down")
@@ -298,7 +295,8 @@ async def no_worker_ever_offers_it_again(shop: Shop, pushed: dict[str, Any]) -> 
     assert all(sorted(offer["offer_id"] for offer in answer["offers"]) == wanted for answer in answers)
     assert all(answer["feedback_applied_through"] >= watermark for answer in answers)
     after = await decisions_by_worker(shop)
-    assert all(after[worker] > before.get(worker, 0.0) for worker in after), "some worker was never asked"
+    asked = [worker for worker in after if after[worker] > before.get(worker, 0.0)]
+    assert len(asked) == WORKERS, "some worker was never asked"
 
 
 async def decisions_by_worker(shop: Shop) -> dict[str, float]:
