@@ -87,7 +87,8 @@ class Worker:
 
     async def settle(self, now: datetime) -> None:
         """Does all that is due by the virtual instant `now`, in a fixed order, so that a run can be repeated."""
-        await self.learner.catch_up(now)
+        # What is told from now on waits for the next instant: it may come while this one is being settled.
+        await self.learner.catch_up(now, appended_before=now)
         if now.date() != self._day:
             self._day = now.date()
             await self._begin_day(now)

@@ -1,7 +1,7 @@
 """The replay: hour by hour what really happened goes in over HTTP, and phones answer what comes out as the baskets dictate.
 
-Tills and phones report an hour when it is over, after the clock has struck and the pushes of the new hour have left: these
-do not know it yet. That keeps one barrier an hour, and it is a disadvantage of the engine alone.
+Tills and phones report an hour when it is over, while the pushes of the new hour are drawn and sent: these do not know it
+yet. That keeps one barrier an hour, and it is a disadvantage of the engine alone.
 """
 
 import heapq
@@ -95,18 +95,19 @@ class Replay:
         self._board.phase = "replaying"
         with ThreadPoolExecutor(2, thread_name_prefix="hand") as hands:
             for hour_s in range(self._begin_s(), self._end_s(), HOUR_S):
-                self._api.move_clock(hour_s, wait=True)
-                self._board.now_s = hour_s
+                self._hour(hour_s, hands)
                 if hour_s - self._registered_s >= _REGISTERED_FOR_S:
                     self._register_phones(hour_s)
-                self._hour(hour_s, hands)
                 tick()
 
     def _hour(self, hour_s: int, hands: ThreadPoolExecutor) -> None:
-        """Tills and phones report side by side, while the phones' inbox is read: the learner sorts an hour before it counts it."""
+        """Tills, phones and the worker work side by side: what is reported now the worker counts in the next hour, and sorted."""
+        self._board.now_s = hour_s
         answers = self._due_answers(hour_s)
+        self._api.move_clock(hour_s, wait=False)
         tills = hands.submit(self._api.report, self._past_events(hour_s, answers), hour_s)
         opened = hands.submit(self._open, [one for one in answers if one.type == "opened"])
+        self._api.move_clock(hour_s, wait=True)
         messages = self._api.new_messages()
         self._board.events += tills.result() + opened.result()
         for message in messages:

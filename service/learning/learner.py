@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schema.ids import partition_of
 from service.clock import Clock
@@ -36,6 +37,13 @@ class _Overtaken(Exception):
     """Another learner has counted these entries, or what we remember was changed by somebody else."""
 
 
+class _Pass(NamedTuple):
+    """How many entries a pass has counted, and whether there was no more to be read."""
+
+    counted: int
+    is_complete: bool
+
+
 class Learner:
     """Counts the log. Any number may run: of two that count the same entries one commits, the other rolls back.
 
@@ -50,24 +58,47 @@ class Learner:
 
     async def fold_once(self, now: datetime) -> int:
         """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
+        return (await self._pass(now, None)).counted
+
+    async def catch_up(self, now: datetime, appended_before: datetime | None = None) -> int:
+        """Passes until everything is counted that was in the log at the start; the number of entries counted here.
+
+        With `appended_before` what was appended at or after that instant is left for another time.
+
+        Raises:
+            RuntimeError: another learner is quicker time and again.
+        """
+        counted = futile = 0
+        while futile < FUTILE_PASSES_MAX:
+            done = await self._pass(now, appended_before)
+            counted += done.counted
+            if done.is_complete:
+                return counted
+            futile = 0 if done.counted else futile + 1
+        raise RuntimeError("another learner counts the event log, time and again before this one")
+
+    async def _pass(self, now: datetime, appended_before: datetime | None) -> _Pass:
         async with self._pool.acquire() as connection:
             ours = self._books or await books.load(connection)
             # Forgotten unless the pass succeeds: after a failure memory and database differ.
             self._books = None
             offsets = {partition: place.last_seq for partition, place in ours.places.items()}
-            batches = await event_log.read(connection, offsets, BATCHES_MAX)
-            counted = 0
-            if batches:
-                try:
-                    async with connection.transaction():
-                        counted = await self._fold(connection, ours, batches, now)
-                except _Overtaken:
-                    return 0
-            else:
-                await self._forget(connection, now)
+            batches = await event_log.read(connection, offsets, BATCHES_MAX, appended_before)
+            try:
+                counted = await self._count(connection, ours, batches, now)
+            except _Overtaken:
+                return _Pass(0, is_complete=False)
             self._books = ours
         FOLDED.inc(counted)
-        return counted
+        read = Counter(batch.partition for batch in batches)
+        return _Pass(counted, is_complete=not read or max(read.values()) < BATCHES_MAX)
+
+    async def _count(self, connection: Any, ours: Books, batches: Sequence[LogBatch], now: datetime) -> int:
+        if not batches:
+            await self._forget(connection, now)
+            return 0
+        async with connection.transaction():
+            return await self._fold(connection, ours, batches, now)
 
     async def _forget(self, connection: Any, now: datetime) -> None:
         """Called when all is counted: what a learner that was away has still to count may concern old answers."""
@@ -106,25 +137,6 @@ class Learner:
         if any(fact.entry.type in needed for fact in facts):
             return await self._catalogue.refresh(connection)
         return self._catalogue.current
-
-    async def catch_up(self, now: datetime) -> int:
-        """Passes until everything is counted that was in the log at the start; the number of entries counted here.
-
-        Raises:
-            RuntimeError: the log stays ahead although nothing comes to be counted.
-        """
-        heads = await event_log.heads(self._pool)
-        counted = futile = 0
-        while futile < FUTILE_PASSES_MAX:
-            folded = await self.fold_once(now)
-            counted += folded
-            if self._books is not None:
-                if all(self._books.places[partition].last_seq >= seq for partition, seq in heads.items()):
-                    return counted
-                if not folded:
-                    self._books = None  # another learner counted them, and they have been trimmed since
-            futile = 0 if folded else futile + 1
-        raise RuntimeError("the event log is ahead of what was counted, yet there is nothing to count")
 
     async def run(self, clock: Clock, stop: asyncio.Event) -> None:
         """Counts entries as they come, until `stop` is set; what fails is tried again."""

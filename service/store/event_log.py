@@ -1,11 +1,12 @@
 """The event log in PostgreSQL: 64 partitions by user, in each the order of seq is the order of commits."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from schema.ids import PARTITIONS, partition_of
+from schema.ids import partition_of
 from schema.log import DECODER, ENCODER, LogEntry
 
 CHANNEL: Final = "event_log"
@@ -25,15 +26,14 @@ _APPEND: Final = """
     select pg_notify('event_log', '')
 """
 _READ: Final = """
-    select l.partition, l.seq, l.body
+    select l.partition, l.seq, l.body, l.appended_at
       from unnest($1::smallint[], $2::bigint[]) as o(partition, seq)
       cross join lateral (
-        select e.partition, e.seq, e.body from event_log e
+        select e.partition, e.seq, e.body, e.appended_at from event_log e
          where e.partition = o.partition and e.seq > o.seq order by e.seq limit $3
       ) l
      order by l.partition, l.seq
 """
-_HEADS: Final = "select partition, seq from event_log_heads"
 _TRIM: Final = """
     delete from event_log e using learner_partitions p
      where e.partition = p.partition and e.seq <= p.last_seq and e.appended_at < $1
@@ -58,18 +58,17 @@ async def append(connection: Any, entries: Sequence[LogEntry], now: datetime) ->
     await connection.execute(_APPEND, list(parts), [ENCODER.encode(part) for part in parts.values()], now)
 
 
-async def read(connection: Any, offsets: Mapping[int, int], batches_max: int) -> list[LogBatch]:
-    """Micro-batches after the given offsets, at most `batches_max` a partition, in order."""
+async def read(
+    connection: Any, offsets: Mapping[int, int], batches_max: int, appended_before: datetime | None = None
+) -> list[LogBatch]:
+    """Micro-batches after the given offsets, at most `batches_max` a partition, in order; in each partition only those before the
+    first that was not appended before the given instant.
+    """
     rows = await connection.fetch(_READ, list(offsets), list(offsets.values()), batches_max)
+    if appended_before is not None:
+        too_late = {row["partition"]: row["seq"] for row in reversed(rows) if row["appended_at"] >= appended_before}
+        rows = [row for row in rows if row["seq"] < too_late.get(row["partition"], math.inf)]
     return [LogBatch(row["partition"], row["seq"], DECODER.decode(row["body"])) for row in rows]
-
-
-async def heads(connection: Any) -> dict[int, int]:
-    """The last seq of every partition."""
-    found = dict(await connection.fetch(_HEADS))
-    if len(found) != PARTITIONS:
-        raise RuntimeError(f"event_log_heads has {len(found)} rows, not {PARTITIONS}")
-    return found
 
 
 async def trim(connection: Any, before: datetime) -> None:

@@ -20,16 +20,18 @@ _READ: Final = "select now_at, settled_at from virtual_clock"
 _ADVANCE: Final = """
     with moved as (
         insert into virtual_clock (now_at, settled_at) values ($1, $1)
-        on conflict (singleton) do update set now_at = excluded.now_at where virtual_clock.now_at <= excluded.now_at
+        on conflict (singleton) do update set now_at = excluded.now_at where virtual_clock.now_at < excluded.now_at
         returning now_at, settled_at
     )
     select now_at, settled_at, pg_notify('virtual_clock', ''), set_config('synchronous_commit', 'off', true) from moved
 """
 _SETTLE: Final = """
     with done as (
-        update virtual_clock set settled_at = greatest(settled_at, $1) returning now_at
+        update virtual_clock set settled_at = greatest(settled_at, $1) returning now_at, settled_at
     )
-    select now_at, pg_notify('virtual_clock_settled', ''), set_config('synchronous_commit', 'off', true) from done
+    select now_at, pg_notify('virtual_clock_settled', extract(epoch from settled_at)::text),
+           set_config('synchronous_commit', 'off', true)
+      from done
 """
 
 
@@ -55,9 +57,12 @@ class VirtualClock:
 
 
 async def advance(connection: Any, to: datetime) -> ClockState | None:
-    """Sets the clock, or moves it forward and wakes the worker; None when that would move it back."""
+    """Sets the clock, or moves it forward and wakes the worker, unless it stands there already; None when that would move it back."""
     row = await connection.fetchrow(_ADVANCE, to)
-    return ClockState(row[0], row[1]) if row else None
+    if row is not None:
+        return ClockState(row[0], row[1])
+    state = await read(connection)
+    return state if state is not None and state.now_at == to else None
 
 
 async def read(connection: Any) -> ClockState | None:
@@ -79,6 +84,7 @@ class ClockHand:
         self._dsn = dsn
         self._told: set[asyncio.Event] = set()
         self._listening: asyncpg.Connection | None = None
+        self._settled_s = 0.0
 
     async def open(self) -> None:
         """Begins to listen."""
@@ -90,7 +96,8 @@ class ClockHand:
         if self._listening is not None:
             await self._listening.close()
 
-    def _tell(self, *_: Any) -> None:
+    def _tell(self, *notice: Any) -> None:
+        self._settled_s = max(self._settled_s, float(notice[-1]))
         for event in self._told:
             event.set()
 
@@ -100,21 +107,27 @@ class ClockHand:
         Raises:
             TimeoutError: it was not done within timeout_s; the clock has moved.
         """
-        if not timeout_s:
-            return await advance(self._pool, to)
+        state = await advance(self._pool, to)
+        if state is None or not timeout_s:
+            return state
         told = asyncio.Event()
         self._told.add(told)
         try:
             async with asyncio.timeout(timeout_s):
-                state = await advance(self._pool, to)
-                while state is not None and state.settled_at < to:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(told.wait(), LOST_NOTICE_S)
-                    told.clear()
-                    state = await read(self._pool)
+                while state.settled_at < to:
+                    state = await self._next(told, state, to)
                 return state
         finally:
             self._told.discard(told)
+
+    async def _next(self, told: asyncio.Event, state: ClockState, to: datetime) -> ClockState:
+        told.clear()
+        if self._settled_s < to.timestamp():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), LOST_NOTICE_S)
+        if self._settled_s >= to.timestamp():
+            return ClockState(state.now_at, to)
+        return await read(self._pool) or state
 
 
 async def follow(dsn: str, do_all: Callable[[datetime], Awaitable[None]], stop: asyncio.Event) -> None:

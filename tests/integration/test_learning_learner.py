@@ -205,6 +205,18 @@ async def test_learners_at_once_and_one_that_dies_count_everything_once(
     assert await pool.fetchval("select count(*) from exposures where exposed_at is not null") == 500
 
 
+async def test_what_is_appended_too_late_waits_with_all_that_follows_it(pool: asyncpg.Pool) -> None:
+    later = NOW + timedelta(hours=1)
+    async with pool.acquire() as connection:
+        for seq, at in enumerate((NOW, later, NOW)):
+            await event_log.append(connection, [entry(1, EventType.PURCHASE, START, tag_ids=(seq,))], at)
+        await event_log.append(connection, [entry(2, EventType.PURCHASE, START, tag_ids=(1,))], NOW)
+    one = world.learner(pool)
+    assert await one.catch_up(later, appended_before=later) == 2
+    assert await one.catch_up(later, appended_before=later) == 0
+    assert await one.catch_up(later, appended_before=later + timedelta(seconds=1)) == 2
+
+
 async def test_a_pass_that_fails_leaves_nothing_behind(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     async with pool.acquire() as connection:
         await log(
@@ -224,7 +236,7 @@ async def test_a_pass_that_fails_leaves_nothing_behind(pool: asyncpg.Pool, monke
     assert await world.learner(pool).catch_up(NOW) == 0
     async with pool.acquire() as connection:
         counted = await partitions.load(connection)
-        heads = await event_log.heads(connection)
+        heads = dict(await connection.fetch("select partition, seq from event_log_heads"))
     assert {p: one.place.last_seq for p, one in counted.items()} == heads
     total = population.Population()
     for each in counted.values():
