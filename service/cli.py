@@ -229,6 +229,31 @@ def kernel(*, offers: int, dims: int, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--target",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="npz with action_dist, the probabilities of the policy asked about.",
+)
+@click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and resamples.")
+@click.option("--weight-max", type=click.FloatRange(0, min_open=True), help="The largest weight possible, if known.")
+@click.option("--reward-range", type=(float, float), help="Least and greatest reward possible, if known.")
+@click.option("--json", "as_json", is_flag=True)
+def evaluate(*, log: Path, target: Path, as_json: bool, **known: Any) -> None:
+    """What another policy would have earned on a logged bandit (docs/evaluation.md), and whether to believe it."""
+    from service import evaluate as evaluation  # noqa: PLC0415 - only here
+
+    try:
+        result = evaluation.evaluate(log, target, evaluation.Options(**known))
+    except (ValueError, OSError) as error:
+        click.echo(f"welltimed: {error}", err=True)
+        sys.exit(1)
+    click.echo(json.dumps(result) if as_json else evaluation.table(result))
+
+
+@main.command()
 @click.option("--households", type=int, default=500, show_default=True, help="1 to 2469.")
 @click.option(
     "--weeks", type=int, default=20, show_default=True, help="Weeks of decisions, 1 to 42, after ten of history."
