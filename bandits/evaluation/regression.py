@@ -95,7 +95,7 @@ def _coefficients(sums: _Sums) -> F64:
     residual = sums.response - sums.gram @ shared
     own = residual.shape[1]
     gram = sums.gram[:, :, :own]
-    penalty = np.diag(noise / _own_variances(gram, residual, noise) + _RIDGE_MIN)
+    penalty = np.diag(_own_penalty(gram, residual, noise))
     coefficients = np.tile(shared, (len(residual), 1))
     coefficients[:, :own] += np.linalg.solve(gram + penalty, residual[:, :, None])[:, :, 0]
     return coefficients
@@ -103,16 +103,27 @@ def _coefficients(sums: _Sums) -> F64:
 
 def _shared(sums: _Sums) -> tuple[F64, float]:
     """The shared beta (d,), and the variance it leaves of the rewards."""
+    gram, response = sums.shared_gram, sums.shared_response
+    shared = np.linalg.solve(gram + np.diag(_ridge(sums)), response).astype(np.float64)
+    left = float(sums.square - 2.0 * shared @ response + shared @ gram @ shared)
+    return shared, max(left / sums.rows, _VARIANCE_MIN)
+
+
+def _ridge(sums: _Sums) -> F64:
+    """The penalty of each shared coefficient, (d,)."""
     rows, gram, response = sums.rows, sums.shared_gram, sums.shared_response
     mean = gram[0] / rows
     centred, pull = gram - rows * np.outer(mean, mean), response - response[0] * mean
     noise = max(sums.square / rows - float(response[0] / rows) ** 2, _VARIANCE_MIN)
     slope = float(pull @ pull - noise * np.trace(centred)) / max(float((centred**2).sum()), _VARIANCE_MIN)
-    ridge = np.full(len(response), noise / max(slope, _VARIANCE_MIN))
+    ridge = np.full(len(response), noise / max(slope, _VARIANCE_MIN) + _RIDGE_MIN)
     ridge[0] = _RIDGE_MIN
-    shared = np.linalg.solve(gram + np.diag(ridge), response).astype(np.float64)
-    left = float(sums.square - 2.0 * shared @ response + shared @ gram @ shared)
-    return shared, max(left / rows, _VARIANCE_MIN)
+    return ridge
+
+
+def _own_penalty(gram: F64, residual: F64, noise: float) -> F64:
+    """The penalty of each of an action's own coefficients, (p,)."""
+    return noise / _own_variances(gram, residual, noise) + _RIDGE_MIN
 
 
 def _own_variances(gram: F64, residual: F64, noise: float) -> F64:
