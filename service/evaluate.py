@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -61,11 +62,13 @@ def _arrays(file: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
         with zipfile.ZipFile(file) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             return {name: _array(archive, members[name], name) for name in names if name in members}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise UnreadableError(f"{file.name}: no npz file ({error})") from error
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> npt.NDArray[Any]:
+    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise UnreadableError(f"{name}: packed in a way that numpy does not use")
     if member.file_size > ARRAY_BYTES_MAX:
         raise UnreadableError(f"{name}: {member.file_size:,} bytes, more than {ARRAY_BYTES_MAX:,}")
     with archive.open(member) as stream:

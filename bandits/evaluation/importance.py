@@ -28,7 +28,7 @@ def bounds(
     """
     low, high = min(0.0, float(log.reward.min())), max(0.0, float(log.reward.max()))
     if reward_range is not None:
-        if low < min(0.0, reward_range[0]) or high > max(0.0, reward_range[1]):
+        if log.reward.min() < reward_range[0] or log.reward.max() > reward_range[1]:
             raise ValueError(f"reward: {log.reward.min():g} to {log.reward.max():g} is outside {reward_range}")
         low, high = reward_range
     if weight_max is None:

@@ -14,12 +14,16 @@ I64 = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
 ROWS_MIN: Final = 2
-ROWS_MAX: Final = 5_000_000
+ROWS_MAX: Final = 2_000_000
 COLUMNS_MAX: Final = 1_000
 ACTIONS_MAX: Final = 10_000
 SLOTS_MAX: Final = 100
 CELLS_MAX: Final = 500_000_000
 """Largest size of action_dist."""
+
+CONTEXT_CELLS_MAX: Final = 100_000_000
+PSCORE_MIN, NUMBER_MAX = 1e-100, 1e50
+"""Beyond these sums of squares of weighted rewards overflow."""
 
 SUM_TOLERANCE: Final = 1e-3
 _REQUIRED: Final = ("context", "action", "reward", "pscore", "n_actions")
@@ -61,12 +65,15 @@ def checked_log(arrays: Mapping[str, Array]) -> LoggedBandit:
     if not ROWS_MIN <= rows <= ROWS_MAX:
         raise NotALogError(f"action: {rows} rows; a log has {ROWS_MIN} to {ROWS_MAX}")
     pscore = _real("pscore", arrays["pscore"], (rows,))
-    if not ((pscore > 0.0) & (pscore <= 1.0)).all():
-        row = int(np.argmin((pscore > 0.0) & (pscore <= 1.0)))
+    is_good = (pscore >= PSCORE_MIN) & (pscore <= 1.0)
+    if not is_good.all():
+        row = int(np.argmin(is_good))
         raise NotALogError(f"pscore: {pscore[row]:g} in row {row} is not in (0, 1]")
-    columns = arrays["context"].shape[1] if arrays["context"].ndim == 2 else 0
-    if columns > COLUMNS_MAX:
-        raise NotALogError(f"context: {columns} columns, more than {COLUMNS_MAX}")
+    if arrays["context"].ndim != 2:
+        raise NotALogError(f"context: shape {arrays['context'].shape} is not ({rows}, d)")
+    columns = arrays["context"].shape[1]
+    if columns > COLUMNS_MAX or columns * rows > CONTEXT_CELLS_MAX:
+        raise NotALogError(f"context: {columns} columns; at most {COLUMNS_MAX}, and {CONTEXT_CELLS_MAX} cells")
     return LoggedBandit(
         context=_real("context", arrays["context"], (rows, columns)),
         action=action,
@@ -129,8 +136,8 @@ def _real(name: str, values: Array, shape: tuple[int, ...]) -> F64:
     if values.shape != shape:
         raise NotALogError(f"{name}: shape {values.shape} is not {shape}")
     real: F64 = values.astype(np.float64)
-    if not np.isfinite(real).all():
-        raise NotALogError(f"{name}: not finite (NaN or infinity)")
+    if not (np.abs(real) <= NUMBER_MAX).all():
+        raise NotALogError(f"{name}: NaN, infinite, or larger than {NUMBER_MAX:g}")
     return real
 
 

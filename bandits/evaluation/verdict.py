@@ -17,6 +17,8 @@ MAX_SHARE: Final = 0.1
 MEAN_OFF_MIN, MEAN_OFF_MAX, MEAN_OFF_ERRORS = 0.02, 0.25, 4.0
 """The mean weight may be off one by so many standard errors, but at least and at most by this."""
 
+_ROUNDING: Final = 1e-9
+
 
 class Verdict(NamedTuple):
     """Trustworthy when there is no reason against it; cautions are no reasons, but should be read."""
@@ -29,7 +31,8 @@ class Verdict(NamedTuple):
 def judge(figures: Diagnostics, doubly_robust: float, bounds: Bounds) -> Verdict:
     """doubly_robust is the value of that estimate."""
     reasons = [*_of_weights(figures), *_of_rewards(figures)]
-    if not bounds.reward_low <= doubly_robust <= bounds.reward_high:
+    slack = _ROUNDING * bounds.reward_span
+    if not bounds.reward_low - slack <= doubly_robust <= bounds.reward_high + slack:
         reasons.append(
             f"the doubly robust value {doubly_robust:.4g} is outside the rewards possible"
             f" ({bounds.reward_low:g} to {bounds.reward_high:g}): the correction by weights is mostly noise"

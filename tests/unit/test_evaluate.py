@@ -138,6 +138,14 @@ def test_a_shape_that_the_file_does_not_hold_is_not_allocated(files: Files) -> N
     assert "action_dist: shape (1000000000000,) is more than the file holds" in files.refused()
 
 
+def test_damaged_compression_is_refused(files: Files) -> None:
+    np.savez_compressed(files.log, **files.arrays)
+    content = bytearray(files.log.read_bytes())
+    content[5_000:5_400] = b"\xff" * 400
+    files.log.write_bytes(content)
+    assert "log.npz: no npz file" in files.refused()
+
+
 @pytest.mark.parametrize("cut", [0, 10, 3_000, -40])
 def test_a_damaged_file_is_refused(files: Files, cut: int) -> None:
     files.log.write_bytes(files.log.read_bytes()[:cut])
@@ -155,3 +163,20 @@ def test_files_that_are_not_there_are_wrong_usage(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["evaluate", str(tmp_path / "no.npz"), "--target", str(tmp_path / "no.npz")])
     assert result.exit_code == 2
     assert CliRunner().invoke(main, ["evaluate", "--help"]).exit_code == 0
+
+
+def test_the_example_of_the_page_is_what_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    code, told = (
+        page.split("```python\n")[1].split("```")[0],
+        page.split("--target target.npz\n")[1].split("\n\nThe direct")[0],
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    given = CliRunner().invoke(main, ["evaluate", "log.npz", "--target", "target.npz"]).output
+    for expected, line in zip(told.splitlines(), given.splitlines(), strict=True):
+        for word, number in zip(expected.split(), line.split(), strict=True):
+            if word.startswith("0."):
+                assert float(number) == pytest.approx(float(word), abs=0.0005)
+            else:
+                assert number == word

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bandits.evaluation import importance, logged
+from bandits.evaluation.evaluation import evaluate
 from bandits.evaluation.logged import NotALogError, checked_log, checked_target
 
 N, K = 6, 3
@@ -46,12 +47,14 @@ def changed(values: Any, at: int, value: Any) -> Any:
         ("reward", None),
         ("reward", np.zeros(N + 1)),
         ("reward", changed(np.zeros(N), 2, np.inf)),
+        ("reward", changed(np.zeros(N), 2, 1e60)),
         ("reward", np.zeros(N, complex)),
         ("pscore", None),
         ("pscore", changed(np.full(N, 0.5), 3, 0.0)),
         ("pscore", changed(np.full(N, 0.5), 3, 1.01)),
         ("pscore", changed(np.full(N, 0.5), 3, -0.1)),
         ("pscore", changed(np.full(N, 0.5), 3, np.nan)),
+        ("pscore", changed(np.full(N, 0.5), 3, 1e-200)),
         ("pscore", np.full((N, 1), 0.5)),
         ("n_actions", None),
         ("n_actions", np.array(0)),
@@ -112,5 +115,14 @@ def test_bounds_given_hold_or_are_refused() -> None:
     assert importance.bounds(log, target, 50.0, (-1.0, 2.0)) == (50.0, -1.0, 2.0)
     with pytest.raises(ValueError, match=r"^pscore: a weight of 0\.6"):
         importance.bounds(log, target, 0.5)
-    with pytest.raises(ValueError, match=r"^reward: 0 to 1"):
-        importance.bounds(log, target, None, (0.0, 0.5))
+    for reward_range in ((0.0, 0.5), (0.1, 2.0)):
+        with pytest.raises(ValueError, match=r"^reward: 0 to 1"):
+            importance.bounds(log, target, None, reward_range)
+
+
+def test_the_smallest_pscore_and_the_greatest_reward_overflow_nothing() -> None:
+    pscore, reward = np.full(N, logged.PSCORE_MIN), np.full(N, logged.NUMBER_MAX)
+    log = checked_log(arrays(pscore=pscore, reward=changed(reward, 0, -logged.NUMBER_MAX)))
+    result = evaluate(log, checked_target(np.full((N, K), 1 / K), log))
+    assert not result.verdict.trustworthy
+    assert all(np.isfinite(judged.value) for judged in result.estimates.values())
