@@ -19,6 +19,8 @@ ON_DEMAND_S: Final = 0.1
 OUTAGE_S: Final = 600.0
 """How old the last reading may be while PostgreSQL does not answer."""
 READ_TIMEOUT_S: Final = 1.0
+START_TIMEOUT_S: Final = 30.0
+"""At start no request waits, and a busy disk is no reason to end."""
 UNKNOWN_MAX: Final = 4096
 
 _LOG: Final = logger("access")
@@ -46,7 +48,7 @@ class AccessCache:
     async def load(self) -> None:
         """Reads everything now, at start."""
         async with self._lock:
-            await self._read()
+            await self._read(START_TIMEOUT_S)
 
     async def reload(self) -> None:
         """Reads everything after this worker has changed it; if that fails the change stands, and the next request reads."""
@@ -101,9 +103,9 @@ class AccessCache:
             self._due_at = time.monotonic() + REFRESH_S
             _report(error)
 
-    async def _read(self) -> None:
+    async def _read(self, timeout_s: float = READ_TIMEOUT_S) -> None:
         started_at = time.monotonic()
-        async with asyncio.timeout(READ_TIMEOUT_S), self._pool.acquire() as connection:
+        async with asyncio.timeout(timeout_s), self._pool.acquire() as connection:
             keys = await access.active_keys(connection)
             settings = await access.read_identity(connection)
         if settings != self._settings:

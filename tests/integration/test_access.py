@@ -179,6 +179,22 @@ async def test_another_worker_learns_of_new_and_revoked_keys_in_time(database: s
         await pool.close()
 
 
+async def test_the_first_reading_waits_for_a_busy_database(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_cache, "READ_TIMEOUT_S", 0.05)
+    pool = await open_pool(database, 2)
+    try:
+        async with pool.acquire() as busy, asyncio.TaskGroup() as group:
+            transaction = busy.transaction()
+            await transaction.start()
+            await busy.execute("lock table api_keys in access exclusive mode")
+            loading = group.create_task(AccessCache(pool).load())
+            await asyncio.sleep(0.3)
+            assert not loading.done()
+            await transaction.rollback()
+    finally:
+        await pool.close()
+
+
 async def test_unknown_secrets_cost_few_readings_and_bounded_memory(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
