@@ -25,11 +25,10 @@ def intervals(
 
     A side is infinite when too many resamples have no variance left to tell it, as with two or three rewards in all.
     """
-    rows = len(estimates[0].contributions)
     moments = np.concatenate([_moments(estimate) for estimate in estimates], axis=1)
     sums = _resampled(moments, resamples, seed).reshape(resamples, len(estimates), 5)
-    values, errors = _ratios(sums, rows)
-    _, own_errors = _ratios(moments.sum(axis=0).reshape(len(estimates), 5), rows)
+    values, errors = _ratios(sums)
+    _, own_errors = _ratios(moments.sum(axis=0).reshape(len(estimates), 5))
     return [
         _interval(estimate.value, float(own_errors[at]), values[:, at], errors[:, at], confidence)
         for at, estimate in enumerate(estimates)
@@ -57,14 +56,14 @@ def _resampled(moments: F64, resamples: int, seed: int) -> F64:
     return sums
 
 
-def _ratios(sums: F64, rows: int) -> tuple[F64, F64]:
+def _ratios(sums: F64) -> tuple[F64, F64]:
     """Each ratio's deviation from V and its standard error, from sums (…, 5)."""
     top, bottom, tops, cross, bottoms = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = top / bottom
         left = tops - 2.0 * value * cross + value * value * bottoms
         rounding = 1e-12 * (tops + value * value * bottoms)
-        error = np.sqrt(np.where(left > rounding, left, 0.0) * rows / max(rows - 1, 1)) / bottom
+        error = np.sqrt(np.where(left > rounding, left, 0.0)) / bottom
     return value, error
 
 

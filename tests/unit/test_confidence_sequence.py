@@ -28,6 +28,24 @@ def test_one_value_by_hand() -> None:
     assert math.log(1 / 0.025) / 0.95 < reach < 12.0
 
 
+def test_a_forecast_is_made_before_its_value() -> None:
+    sequence = ConfidenceSequence(0.0, 2.0)
+    sequence.add([2.0, 0.0])
+    assert float(sequence.variation) == pytest.approx(0.5**2 + (1.5 / 2) ** 2)
+
+
+def test_both_groups_share_what_may_go_wrong() -> None:
+    rng = np.random.default_rng(5)
+    treated, holdout = rng.random(3_000) < 0.4, rng.random(500) < 0.3
+    lift, one, other = Lift(confidence=0.9), ConfidenceSequence(0.0, 1.0, 0.95), ConfidenceSequence(0.0, 1.0, 0.95)
+    lift.add(treated, holdout)
+    one.add(treated)
+    other.add(holdout)
+    (low, high), (base_low, base_high) = one.bounds(), other.bounds()
+    assert lift.difference() == pytest.approx((low - base_high, high - base_low))
+    assert lift.ratio() == pytest.approx((low / base_high, high / base_low))
+
+
 def test_the_boundary_is_where_the_mixture_reaches_one_over_the_tail() -> None:
     variation = np.geomspace(1e-3, 1e10, 27)
     rates = cs.RATES

@@ -67,6 +67,11 @@ def test_the_limit_stays_when_clipping_costs_more_than_it_saves() -> None:
     assert limit < 3_000.0
 
 
+def test_a_limit_that_changes_nothing_is_the_highest() -> None:
+    weight = np.arange(1.0, 101.0)
+    assert clipped_ips(weight, np.zeros(100), Bounds(200.0, 0.0, 1.0))[1] == 100.0
+
+
 def test_no_bias_over_many_logs() -> None:
     truth = logged_world.value()
     found: dict[str, list[float]] = {}
@@ -113,6 +118,17 @@ def test_slots_of_unequal_length_count_by_their_own_mean() -> None:
     assert slate.per_slate(rows, np.array([0, 0, 1])).value == pytest.approx(2.0 + 10.0)
     weighted = Estimate(np.array([2.0, 0.0, 1.0]), np.array([2.0, 2.0, 4.0]), 1.0)
     assert slate.per_slate(weighted, np.array([0, 0, 1])).value == pytest.approx(0.5 + 0.25)
+
+
+def test_what_no_row_can_exceed_bounds_every_slate() -> None:
+    position, slate_id = np.array([0, 0, 0, 1, 0, 1]), np.array([0, 1, 2, 2, 3, 3])
+    rows = plain(np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.0]), 1.0)
+    for ids in (None, slate_id):
+        whole = slate.per_slate(rows, position, ids)
+        assert whole.value == pytest.approx(0.5 + 0.5)
+        assert np.ptp(whole.contributions) <= whole.span
+    assert slate.per_slate(rows, position).span == 3.0
+    assert slate.per_slate(rows, position, slate_id).span == 4.0
 
 
 def test_rows_of_a_slate_that_answer_together_widen_the_interval() -> None:
