@@ -22,7 +22,6 @@ _HEADERS: Final = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_NAMES: Final = ("ips", "snips", "clipped_ips", "dm", "dr", "switch_dr")
 
 
 class UnreadableError(ValueError):
@@ -134,15 +133,16 @@ def table(told: dict[str, Any]) -> str:
     """The same for people."""
     level = f"{100 * told['confidence']:g} %"
     weights = f"largest weight {told['max_weight']:,.1f}, mean weight {told['mean_weight']:.3g}"
+    wide = told["empirical_bernstein"]
     lines = [
         f"{told['rows']:,} rows, effective {told['ess']:,.0f}; {weights}",
         "",
         f"{'':<12}{'value':>11}   {level + ' bootstrap':<24}{level + ' empirical Bernstein'}",
-        *(_line(name, told[name], told["empirical_bernstein"][name]) for name in _NAMES),
+        *(_line(name, told[name], wide[name]) for name in wide),
     ]
     if "slate" in told:
         lines += ["", "of a whole slate (items of other slots do not matter)"]
-        lines += [_line(name, told["slate"][name]) for name in _NAMES]
+        lines += [_line(name, one) for name, one in told["slate"].items()]
     lines += ["", f"trustworthy: {'yes' if told['trustworthy'] else 'NO'}"]
     lines += [f"  - {reason}" for reason in told["reasons"]]
     lines += [f"  (caution: {caution})" for caution in told["cautions"]]

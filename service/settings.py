@@ -81,7 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_max: int = 8
     """Connections to PostgreSQL of one process."""
     metrics_dir: Path | None = None
-    """Where the processes of this host keep their counters, so that /metrics of any tells of all; `serve` makes one."""
+    """Where the processes of this host keep their counters, so that /metrics of any tells of all; else each tells of itself.
+
+    `serve` makes one. Who starts the roles alone sets PROMETHEUS_MULTIPROC_DIR, which the library reads, to the same directory.
+    """
     log_level: str = "info"
     """What is logged at least: debug, info, warning, error or critical."""
     seed: str = ""

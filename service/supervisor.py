@@ -18,8 +18,7 @@ from typing import Final
 import asyncpg
 
 from push.stand_in_account import make_service_account
-from service import telemetry
-from service.routes import exposition
+from service import exposition, telemetry
 from service.settings import PREFIX, Settings
 from service.sockets import reserve, reserve_alone
 from service.store import migrate, partitions_by_day, pool

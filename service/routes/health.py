@@ -12,10 +12,13 @@ from litestar.params import SkipValidation
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from schema.base import Kept
-from service.routes import exposition
+from service import exposition
 from service.settings import Settings
 
 CHECK_TIMEOUT_S: Final = 2.0
+
+_ABANDONED: Final[set[asyncio.Future[str | None]]] = set()
+"""Until they end: the event loop itself keeps no task from being collected."""
 
 Check = Callable[[], Coroutine[Any, Any, str | None]]
 """Answers None when all is well, else what is wrong, in words."""
@@ -50,10 +53,6 @@ def _word(asked: asyncio.Future[str | None]) -> str:
         return "failed: TimeoutError"
     error = asked.exception()
     return f"failed: {type(error).__qualname__}" if error is not None else asked.result() or "ok"
-
-
-_ABANDONED: Final[set[asyncio.Future[str | None]]] = set()
-"""Until they end: the event loop itself keeps no task from being collected."""
 
 
 def _let_go(asked: asyncio.Future[str | None]) -> None:

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.routes.exposition import exposition, forget
+from service.exposition import exposition, forget
 
 COUNTS = """
 from service import telemetry
