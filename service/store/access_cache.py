@@ -54,7 +54,7 @@ class AccessCache:
         """Reads everything after this worker has changed it; if that fails the change stands, and the next request reads."""
         async with self._lock:
             try:
-                await self._read()
+                await self._read(READ_TIMEOUT_S)
             except LOST as error:
                 self._due_at = float("-inf")
                 _report(error)
@@ -98,12 +98,12 @@ class AccessCache:
     async def _try(self) -> None:
         self._tried_at = time.monotonic()
         try:
-            await self._read()
+            await self._read(READ_TIMEOUT_S)
         except LOST as error:
             self._due_at = time.monotonic() + REFRESH_S
             _report(error)
 
-    async def _read(self, timeout_s: float = READ_TIMEOUT_S) -> None:
+    async def _read(self, timeout_s: float) -> None:
         started_at = time.monotonic()
         async with asyncio.timeout(timeout_s), self._pool.acquire() as connection:
             keys = await access.active_keys(connection)

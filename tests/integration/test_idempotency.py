@@ -96,6 +96,17 @@ async def test_a_dead_attempt_does_not_block_its_key(database: str) -> None:
     await pool.close()
 
 
+async def test_two_users_of_one_api_key_do_not_wait_for_each_other(database: str) -> None:
+    pool = await open_pool(database, 2)
+    try:
+        for one, other in (("ada", "ben"), ("ada", None)):
+            attempts = [Attempt(UUID(int=1), user, "k", b"\1" * 32) for user in (one, other)]
+            async with once(pool, attempts[0], NOW), once(pool, attempts[1], NOW) as second:
+                assert second.kept is None
+    finally:
+        await pool.close()
+
+
 async def test_answers_are_kept_for_a_day(database: str) -> None:
     pool = await open_pool(database, 2)
     attempt = Attempt(UUID(int=1), None, "k", b"sha")
