@@ -1,0 +1,165 @@
+"""The personal layer: a small Gaussian offset of one person on the log-odds of a redemption, kept as sums in 180 bytes.
+
+The predictor of an offer is eta = phi . w + z . tau with w shared by all and tau ~ N(0, V) a person's own: how much more or less than
+others they follow their habits (slopes), and which directions of taste they answer to (axes, bandits.taste_map). V has one variance for
+each of the two blocks, learned from everybody's sums (bandits.personal_variance).
+
+A row is linearised at the predictor it was decided by, which was logged. With p = sigmoid(eta) and o = z . tau as logged
+
+    A += d p (1 - p) z z',    b += d [(y - p) z + p (1 - p) o z],    tau ~ N(S b, S),    S^-1 = V^-1 + A,
+
+so that the sums are a function of the log, whatever its order, and a row can be taken back. d fades with the age of the row, counted from
+a fixed epoch. A showing counts at once as unanswered and its redemption adds d z: this layer acts in the next decision, without waiting
+for the attribution window.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits.kernels import personal as kernels
+from bandits.posterior import decay_weight
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+VERSION: Final = 1
+"""Raised whenever the meaning of a column of z changes: sums of another version count as none."""
+
+SLOPES: Final = ("lp", "soon", "later")
+"""The columns of phi (bandits.features.NAMES) whose weight may differ from person to person."""
+
+AXES: Final = 5
+DIMS: Final = kernels.DIMS
+BLOCKS: Final = (len(SLOPES), AXES)
+"""Columns in each block of z; a block has one prior variance."""
+
+VARIANCES: Final = (0.03, 0.01)
+"""What the prior variance of each block is taken for until it has been learned."""
+
+_SLOPE_SCALES: Final = np.array([0.5, 1.0, 1.0], np.float32)
+"""The log-odds of a habit spread twice as wide as the other columns; so scaled one variance fits all slopes."""
+
+_KEPT: Final = np.dtype([("version", "<u2"), ("dims", "<u2"), ("sums", "<f4", (kernels.SIZE,))])
+BYTES: Final = _KEPT.itemsize
+
+
+class UnknownSumsError(ValueError):
+    """The bytes are not sums this program can read."""
+
+
+class PersonalScores(NamedTuple):
+    """One person's own part of one draw: z (offers, DIMS), tau ~ N(mean (DIMS,), covariance (DIMS, DIMS)), all float32."""
+
+    z: F32
+    mean: F32
+    covariance: F32
+
+
+class LoggedRow(NamedTuple):
+    """A slot as it was decided: z (DIMS,), eta the whole predictor of the redemption, offset what z . tau had part in it."""
+
+    z: F32
+    eta: float
+    offset: float
+
+
+class Personal:
+    """One person's sums, (kernels.SIZE,) float64, weighted from the fixed epoch."""
+
+    __slots__ = ("sums",)
+
+    def __init__(self) -> None:
+        self.sums: F64 = np.zeros(kernels.SIZE)
+
+    def shown(self, row: LoggedRow, at_s: float, count: float = 1.0) -> None:
+        """An offer shown at at_s (seconds since 1970), unanswered so far; count -1 takes it back."""
+        self._observe(row, 0.0, count * decay_weight(at_s))
+
+    def redeemed(self, row: LoggedRow, shown_at_s: float, count: float = 1.0) -> None:
+        """The redemption of what was shown at shown_at_s; count -1 takes it back."""
+        kernels.add_row(self.sums, row.z, 0.0, count * decay_weight(shown_at_s))
+
+    def felt(self, row: LoggedRow, at_s: float, outcome: float, weight: float) -> None:
+        """A word of the person about the offer, worth `weight` showings with this outcome (0 or 1)."""
+        self._observe(row, outcome, weight * decay_weight(at_s))
+
+    def _observe(self, row: LoggedRow, outcome: float, weight: float) -> None:
+        chance = _sigmoid(row.eta)
+        curvature = chance * (1.0 - chance)
+        kernels.add_row(self.sums, row.z, weight * curvature, weight * (outcome - chance + curvature * row.offset))
+
+    def add(self, other: "Personal") -> None:
+        """Adds the sums of a person who turns out to be the same."""
+        self.sums += other.sums
+
+    def pack(self) -> bytes:
+        """As a little-endian record of BYTES bytes."""
+        record = np.zeros(1, _KEPT)
+        record["version"], record["dims"], record["sums"] = VERSION, DIMS, self.sums
+        return record.tobytes()
+
+
+def unpack(data: bytes) -> Personal:
+    """Reads what `pack` wrote; no bytes are a person nothing is known of.
+
+    Raises:
+        UnknownSumsError: another version or length, or numbers that are not finite.
+    """
+    personal = Personal()
+    if data:
+        if len(data) != BYTES:
+            raise UnknownSumsError(f"{len(data)} bytes instead of {BYTES}")
+        (record,) = np.frombuffer(data, _KEPT)
+        if record["version"] != VERSION or record["dims"] != DIMS:
+            raise UnknownSumsError(f"version {record['version']} of {record['dims']} dimensions")
+        personal.sums[:] = record["sums"]
+        if not np.isfinite(personal.sums).all():
+            raise UnknownSumsError("sums that are not finite")
+    return personal
+
+
+def z_of(slopes: F32, axes: F32, may_be_personal: npt.NDArray[np.bool_]) -> F32:
+    """The personal columns of every offer, (offers, DIMS).
+
+    Args:
+        slopes: (offers, 3) the columns SLOPES of phi.
+        axes: (offers, AXES) the mean over the offer's tags, see taste_map.axes_of.
+        may_be_personal: (offers,) False gives a row of zeros: such an offer is scored as for a stranger.
+    """
+    z = np.empty((len(slopes), DIMS), np.float32)
+    np.multiply(slopes, _SLOPE_SCALES, out=z[:, : len(SLOPES)])
+    z[:, len(SLOPES) :] = axes
+    z[~may_be_personal] = 0.0
+    return z
+
+
+def scores(z: F32, data: bytes, variances: Sequence[float], now_s: float) -> PersonalScores:
+    """What a draw needs of a person; no bytes are somebody new, of whom the prior alone is known.
+
+    Args:
+        z: (offers, DIMS) of `z_of`.
+        data: packed sums.
+        variances: prior variance of each block.
+        now_s: seconds since 1970.
+
+    Raises:
+        UnknownSumsError: `data` cannot be read, or does not give a posterior.
+    """
+    mean, covariance = np.empty(DIMS), np.empty((DIMS, DIMS))
+    precision = precision_of(variances)
+    if not kernels.posterior(unpack(data).sums, 1.0 / decay_weight(now_s), precision, mean, covariance):
+        raise UnknownSumsError("sums without a posterior")
+    return PersonalScores(z, mean.astype(np.float32), covariance.astype(np.float32))
+
+
+def precision_of(variances: Sequence[float]) -> F64:
+    """(DIMS,) prior precisions from the variance of each block."""
+    return np.repeat(1.0 / np.asarray(variances, np.float64), BLOCKS)
+
+
+def _sigmoid(eta: float) -> float:
+    return 1.0 / (1.0 + math.exp(-eta)) if eta >= 0.0 else 1.0 - 1.0 / (1.0 + math.exp(eta))
