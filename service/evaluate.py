@@ -1,31 +1,17 @@
 """`welltimed evaluate`: reads a logged bandit and a target policy from npz files, and tells what came out."""
 
 import math
-import zipfile
-import zlib
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Final, NamedTuple
 
 from bandits.evaluation import importance, logged
 from bandits.evaluation.estimate import Interval
 from bandits.evaluation.evaluation import Evaluation, Judged
 from bandits.evaluation.evaluation import evaluate as evaluate_log
+from service import npz
 
-ARRAY_BYTES_MAX: Final = 4 * 2**30
 LOG_ARRAYS: Final = ("context", "action", "reward", "pscore", "n_actions", "position", "slate_id")
 TARGET_ARRAYS: Final = ("action_dist",)
-
-_HEADERS: Final = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-
-class UnreadableError(ValueError):
-    """A file is no npz of plain arrays."""
 
 
 class Options(NamedTuple):
@@ -45,51 +31,14 @@ def evaluate(log_file: Path, target_file: Path, options: Options) -> dict[str, A
     """
     if options.reward_range is not None and not options.reward_range[0] < options.reward_range[1]:
         raise ValueError("reward range: the least must be below the greatest")
-    log = logged.checked_log(_arrays(log_file, LOG_ARRAYS))
-    given = _arrays(target_file, TARGET_ARRAYS)
+    log = logged.checked_log(npz.arrays(log_file, LOG_ARRAYS))
+    given = npz.arrays(target_file, TARGET_ARRAYS)
     if "action_dist" not in given:
         raise logged.NotALogError(f"action_dist: missing in {target_file.name}")
     target = logged.checked_target(given.pop("action_dist"), log)
     bounds = importance.bounds(log, target, options.weight_max, options.reward_range)
     result = evaluate_log(log, target, bounds=bounds, confidence=options.confidence, seed=options.seed)
     return _told(result, options.confidence)
-
-
-def _arrays(file: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    """Those of the named arrays that the file has; never unpickles, never allocates more than the file holds."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {name: _array(archive, members[name], name) for name in names if name in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UnreadableError(f"{file.name}: no npz file ({error})") from error
-
-
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> npt.NDArray[Any]:
-    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise UnreadableError(f"{name}: packed in a way that numpy does not use")
-    if member.file_size > ARRAY_BYTES_MAX:
-        raise UnreadableError(f"{name}: {member.file_size:,} bytes, more than {ARRAY_BYTES_MAX:,}")
-    with archive.open(member) as stream:
-        shape, dtype = _header(stream, name)
-    if dtype.hasobject:
-        raise UnreadableError(f"{name}: holds Python objects, not numbers (leave out what is None)")
-    if math.prod(shape) * dtype.itemsize > member.file_size:
-        raise UnreadableError(f"{name}: shape {shape} is more than the file holds")
-    with archive.open(member) as stream:
-        try:
-            array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise UnreadableError(f"{name}: cannot be read ({error})") from error
-    return array
-
-
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    try:
-        shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
-    except (ValueError, KeyError) as error:
-        raise UnreadableError(f"{name}: is no array of numpy ({error})") from error
-    return shape, dtype
 
 
 def _told(result: Evaluation, confidence: float) -> dict[str, Any]:
