@@ -1,6 +1,6 @@
 """A snapshot: a frozen posterior with a version, as it is stored and sent to every process that decides."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -8,6 +8,9 @@ from schema.base import Kept
 
 HEADS: Final = ("open", "redeem")
 """What a person may do with an offer; each has a posterior of its own. Their order is that of every array with a heads axis."""
+
+Link = Literal["identity", "logit"]
+"""How a linear predictor becomes the mean of a reward."""
 
 
 class HeadSnapshot(Kept, frozen=True, array_like=True):

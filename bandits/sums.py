@@ -1,0 +1,141 @@
+"""Sums over exposures, linearised at the mode of an epoch: all that the shared model needs to know of the log between two refits.
+
+Head h expects g(eta) of row i, eta = phi . w + o, which at the epoch's mode m is close to g(eta_m) + g'(eta_m) phi . (w - m). With event-time
+decay d the sums over rows are
+
+    H_h = sum d g'(eta_m) phi phi',   E_h = sum d (g(eta_m) - g'(eta_m) phi . m) phi,   R_h = sum d y phi,
+
+so that E_h + H_h w is what is expected of the rows in all and R_h what came. They are additive: over rows in any order, partitions and
+learners, and a row that is taken back leaves nothing behind. For the identity link E_h holds the offsets alone.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits import delay, event_time
+from bandits.epoch import Epoch
+from bandits.kernels import rows as kernels
+from schema.snapshot import HEADS
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+OFFSET_HEAD: Final = HEADS.index("redeem")
+"""The personal part of a score belongs to this head; the others have no offset."""
+
+
+class Rows(NamedTuple):
+    """Exposures and answers to be counted, n of them.
+
+    phi (n, d); exposed_at_s (n,) in seconds since 1970; offset (n,), the personal part logged with the decision; shown (n,): 1, -1 for an
+    exposure taken back, 0 for news of its answers alone; answered (n, heads): 1, -1 or 0 for a reward of the head; age_s (n, heads), after the
+    exposure, where answered is not 0.
+    """
+
+    phi: F32
+    exposed_at_s: F64
+    offset: F32
+    shown: F64
+    answered: F64
+    age_s: F64
+
+
+class Sums:
+    """Sums over the exposures of one cohort of one partition, all float64.
+
+    outer is (heads, d (d + 1) / 2), packed; expected and response (heads, d); totals (2,) the weight of the exposures and their number;
+    arrivals (heads, buckets), the weight of the rewards by age.
+    """
+
+    __slots__ = ("arrivals", "expected", "outer", "response", "totals")
+
+    def __init__(self, dims: int) -> None:
+        heads = len(HEADS)
+        self.outer: F64 = np.zeros((heads, dims * (dims + 1) // 2))
+        self.expected: F64 = np.zeros((heads, dims))
+        self.response: F64 = np.zeros((heads, dims))
+        self.totals: F64 = np.zeros(2)
+        self.arrivals: F64 = np.zeros((heads, len(delay.AGE_EDGES_S)))
+
+    def add(self, other: "Sums") -> None:
+        """Adds the sums of another cohort or partition, made in the same epoch."""
+        for name in _ORDER:
+            getattr(self, name).__iadd__(getattr(other, name))
+
+    def pack(self) -> bytes:
+        """As little-endian float64, in the order of the class's docstring."""
+        return b"".join(np.ascontiguousarray(getattr(self, name), "<f8").tobytes() for name in _ORDER)
+
+
+_ORDER: Final = ("outer", "expected", "response", "totals", "arrivals")
+
+
+def unpack(data: bytes, dims: int) -> Sums:
+    """Reads what `pack` wrote.
+
+    Raises:
+        ValueError: the length is not that of sums over `dims` features.
+    """
+    sums = Sums(dims)
+    flat = np.frombuffer(data, "<f8")
+    if flat.size != sum(getattr(sums, name).size for name in _ORDER):
+        raise ValueError(f"{len(data)} bytes are not the sums of {dims} features")
+    at = 0
+    for name in _ORDER:
+        part = getattr(sums, name)
+        part[...] = flat[at : at + part.size].reshape(part.shape)
+        at += part.size
+    return sums
+
+
+def count(rows: Rows, epoch: Epoch) -> Sums:
+    """The sums of these rows."""
+    return Ledger(1, rows.phi.shape[1], epoch).add(rows, np.zeros(len(rows.phi), np.int64)).sums(0)
+
+
+class Ledger:
+    """Sums of several groups of rows at once."""
+
+    def __init__(self, groups: int, dims: int, epoch: Epoch) -> None:
+        heads = len(HEADS)
+        self._epoch = epoch
+        self._outer = np.zeros((heads, groups, dims * (dims + 1) // 2))
+        self._expected = np.zeros((heads, groups, dims))
+        self._response = np.zeros((heads, groups, dims))
+        self._totals = np.zeros((groups, 2))
+        self._arrivals = np.zeros((heads, groups, len(delay.AGE_EDGES_S)))
+
+    def add(self, rows: Rows, group: I64) -> "Ledger":
+        """Counts rows, each in its group (n,); gives itself."""
+        weight = event_time.decay_weights(rows.exposed_at_s)
+        np.add.at(self._totals, group, np.stack([weight * rows.shown, rows.shown], axis=1))
+        is_logit = self._epoch.link == "logit"
+        for head in range(len(HEADS)):
+            offset = offset_of(rows, head)
+            sums = (self._outer[head], self._expected[head])
+            kernels.linearise_rows(
+                is_logit, rows.phi, offset, weight * rows.shown, self._epoch.modes[head], group, *sums
+            )
+            came = np.flatnonzero(rows.answered[:, head])
+            worth = weight[came] * rows.answered[came, head]
+            np.add.at(self._response[head], group[came], worth[:, None] * rows.phi[came].astype(np.float64))
+            np.add.at(self._arrivals[head], (group[came], delay.buckets(rows.age_s[came, head])), worth)
+        return self
+
+    def sums(self, group: int) -> Sums:
+        """The sums of one group."""
+        sums = Sums(self._expected.shape[2])
+        sums.outer[...] = self._outer[:, group]
+        sums.expected[...] = self._expected[:, group]
+        sums.response[...] = self._response[:, group]
+        sums.totals[...] = self._totals[group]
+        sums.arrivals[...] = self._arrivals[:, group]
+        return sums
+
+
+def offset_of(rows: Rows, head: int) -> F32:
+    """The rows' offsets as head `head` sees them, (n,)."""
+    return rows.offset if head == OFFSET_HEAD else np.zeros_like(rows.offset)
