@@ -1,6 +1,8 @@
 """What people in general buy and when they come: decayed counts over everyone, kept per partition and added up.
 
-Counts are weighted from a fixed epoch, so that they do not depend on the order of the log and partitions may be added.
+Counts are weighted from a fixed instant, so that they do not depend on the order of the log and partitions may be added. Those that
+fade quickly would overflow in a few decades: their instant moves on by whole eras, and what was counted before is scaled by a power of
+two, which is exact.
 """
 
 from collections.abc import Iterable
@@ -13,42 +15,84 @@ from bandits.posterior import EPOCH_S
 from bandits.rhythm import HOURS
 
 HALF_LIFE_S: Final = 84 * 86400.0
+RECENT_HALF_LIFE_S: Final = 14 * 86400.0
+"""What is in season shows in the shares of the last weeks."""
+
+RECENT_PSEUDO_BASKETS: Final = 5.0
+"""Recent shares are shrunk to the long ones as if this many recent baskets had been like those."""
+
+ERA_HALF_LIVES: Final = 64
+ERA_S: Final = ERA_HALF_LIVES * RECENT_HALF_LIFE_S
+
+_HEAD: Final = 3
 
 
 class Population:
-    """Decayed counts: baskets, visits by hour of the week (168,), baskets with each tag (tags,), all float64."""
+    """Decayed counts, all float64: baskets, visits by hour of the week (168,), baskets with each tag (tags,).
 
-    __slots__ = ("baskets", "hours", "tags")
+    `recent_baskets` and `recent_tags` (tags,) are baskets by the shorter half-life, weighted from the beginning of `era`.
+    """
+
+    __slots__ = ("baskets", "era", "hours", "recent_baskets", "recent_tags", "tags")
 
     def __init__(self) -> None:
         self.baskets = 0.0
         self.hours: npt.NDArray[np.float64] = np.zeros(HOURS)
         self.tags: npt.NDArray[np.float64] = np.zeros(0)
+        self.era = 0
+        self.recent_baskets = 0.0
+        self.recent_tags: npt.NDArray[np.float64] = np.zeros(0)
 
     def bought(self, tag_ids: Iterable[int], hour: int, at_s: float) -> None:
         """A basket with these tags in local hour `hour` (-1 when unknown) at at_s, in seconds since 1970."""
-        weight = _weight(at_s)
+        self._advance(_era_of(at_s))
+        weight, recent = _weight(at_s), self._recent_weight(at_s)
         self.baskets += weight
+        self.recent_baskets += recent
         if hour >= 0:
             self.hours[hour] += weight
         for tag_id in tag_ids:
-            self._reach(tag_id + 1)
+            self.reach(tag_id + 1)
             self.tags[tag_id] += weight
+            self.recent_tags[tag_id] += recent
 
     def add(self, other: "Population") -> None:
         """Adds the counts of another partition."""
-        self._reach(len(other.tags))
+        self.reach(len(other.tags))
+        self._advance(other.era)
+        left = 2.0 ** (ERA_HALF_LIVES * (other.era - self.era))
         self.baskets += other.baskets
         self.hours += other.hours
         self.tags[: len(other.tags)] += other.tags
+        self.recent_baskets += left * other.recent_baskets
+        self.recent_tags[: len(other.recent_tags)] += left * other.recent_tags
 
-    def _reach(self, size: int) -> None:
-        if size > len(self.tags):
-            self.tags = np.concatenate([self.tags, np.zeros(size - len(self.tags))])
+    def reach(self, size: int) -> None:
+        """Makes room for the tags 0 to size - 1."""
+        self.tags = _longer(self.tags, size)
+        self.recent_tags = _longer(self.recent_tags, len(self.tags))
+
+    def _advance(self, era: int) -> None:
+        if era > self.era:
+            left = 2.0 ** (ERA_HALF_LIVES * (self.era - era))
+            self.recent_baskets *= left
+            self.recent_tags *= left
+            self.era = era
+
+    def _recent_weight(self, at_s: float) -> float:
+        return float(2.0 ** ((at_s - EPOCH_S - self.era * ERA_S) / RECENT_HALF_LIFE_S))
 
     def tag_shares(self) -> npt.NDArray[np.float32]:
         """Share of the baskets that hold each tag, (tags,)."""
         return (self.tags / max(self.baskets, 1e-300)).astype(np.float32)
+
+    def recent_shares(self, now_s: float) -> npt.NDArray[np.float32]:
+        """Share of the baskets of the last weeks that hold each tag, shrunk to `tag_shares`, (tags,)."""
+        prior = RECENT_PSEUDO_BASKETS * self.tags / max(self.baskets, 1e-300)
+        elapsed_s = now_s - EPOCH_S - self.era * ERA_S
+        left = 2.0 ** -max(elapsed_s / RECENT_HALF_LIFE_S, -float(ERA_HALF_LIVES))
+        shares = (left * self.recent_tags + prior) / (left * self.recent_baskets + RECENT_PSEUDO_BASKETS)
+        return np.asarray(shares, np.float32)
 
     def hour_shares(self) -> npt.NDArray[np.float32]:
         """Share of the visits in each local hour of the week, (168,); uniform while nobody has come."""
@@ -60,8 +104,10 @@ class Population:
         return self.baskets / _weight(now_s)
 
     def pack(self) -> bytes:
-        """As little-endian float64: baskets, hours, tags."""
-        return np.concatenate([[self.baskets], self.hours, self.tags]).astype("<f8").tobytes()
+        """As little-endian float64: era, recent baskets, number of recent tags, these; then baskets, hours, tags."""
+        head = [self.era, self.recent_baskets, len(self.recent_tags)]
+        parts = (head, self.recent_tags, [self.baskets], self.hours, self.tags)
+        return np.concatenate(parts).astype("<f8").tobytes()
 
 
 def unpack(data: bytes) -> Population:
@@ -73,12 +119,24 @@ def unpack(data: bytes) -> Population:
     population = Population()
     if data:
         flat = np.frombuffer(data, "<f8")
-        if flat.size <= HOURS:
+        begin = _HEAD + int(flat[_HEAD - 1]) if flat.size >= _HEAD else _HEAD
+        if flat.size <= begin + HOURS:
             raise ValueError(f"{len(data)} bytes are too few for a population")
-        population.baskets = float(flat[0])
-        population.hours = flat[1 : 1 + HOURS].copy()
-        population.tags = flat[1 + HOURS :].copy()
+        population.era, population.recent_baskets = int(flat[0]), float(flat[1])
+        population.recent_tags = flat[_HEAD:begin].copy()
+        population.baskets = float(flat[begin])
+        population.hours = flat[begin + 1 : begin + 1 + HOURS].copy()
+        population.tags = flat[begin + 1 + HOURS :].copy()
+        population.reach(len(population.recent_tags))
     return population
+
+
+def _longer(counts: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
+    return np.concatenate([counts, np.zeros(size - len(counts))]) if size > len(counts) else counts
+
+
+def _era_of(at_s: float) -> int:
+    return int((at_s - EPOCH_S) // ERA_S)
 
 
 def _weight(at_s: float) -> float:

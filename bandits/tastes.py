@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bandits.kernels import tastes as kernels
 
-VERSION: Final = 1
+VERSION: Final = 2
 LOGGED_BYTES_MAX: Final = 1024
 """A decision logs at most this much of a person's state, and decides by no more than it logs."""
 
@@ -40,6 +40,10 @@ class Tastes:
     def shown(self, tag_ids: Iterable[int], at_s: float, count: float) -> None:
         """An offer was shown (1) or a showing answered (-1) at at_s."""
         kernels.add_shown(self.header, self.entries, _tags(tag_ids), at_s, count)
+
+    def pushed(self, at_s: float, count: float) -> None:
+        """A push was accepted (1) or one answered (-1) at at_s."""
+        kernels.add_pushed(self.header, self.entries, at_s, count)
 
     def pack(self) -> bytes:
         """The whole state as little-endian records."""
@@ -88,6 +92,11 @@ def view(data: bytes) -> View:
     return View(header, np.frombuffer(data, kernels.ENTRY, count, size))
 
 
+def unanswered(state: View, at_s: float) -> float:
+    """Pushes the person has not answered, as they weigh at at_s: 1 just after one, half of that after 15 days."""
+    return float(kernels.pushed_at(state.header, at_s))
+
+
 def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_]) -> bytes:
     """The part of a packed state that a decision uses and logs, at most LOGGED_BYTES_MAX.
 
@@ -119,7 +128,8 @@ def merge(survivor: bytes, other: bytes) -> bytes:
     as_of_s = float(max(tastes.header["as_of_s"][0], lost.header["as_of_s"][0]))
     for state in (tastes, lost):
         kernels.decay_to(state.header, state.entries, as_of_s)
-    tastes.header["baskets"] += lost.header["baskets"]
+    for count in ("baskets", "pushed"):
+        tastes.header[count] += lost.header[count]
     tastes.header["last_basket_s"] = np.maximum(tastes.header["last_basket_s"], lost.header["last_basket_s"])
     firsts = [int(state.header["first_basket_s"][0]) for state in (tastes, lost)]
     tastes.header["first_basket_s"] = min((first for first in firsts if first), default=0)

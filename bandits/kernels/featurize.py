@@ -9,14 +9,11 @@ from bandits.kernels.compile import boolean, f32_in, f32_out_2d, f64, kernel, vo
 from bandits.kernels.tastes import (
     BOUGHT_HALF_LIFE_S,
     INTEREST_HALF_LIFE_S,
-    entry_array,
+    entries_in,
     half_life_factor,
-    header_array,
+    header_in,
     shown_at,
 )
-
-header_in: Final = header_array.copy(readonly=True)
-entries_in: Final = entry_array.copy(readonly=True)
 
 SHARE_PSEUDO_BASKETS: Final = 2.0
 """A person's share of baskets with a tag is shrunk to the population's as if this many baskets had been the population's."""

@@ -31,6 +31,7 @@ HEADER: Final = np.dtype(
         ("first_basket_s", "<u4"),
         ("last_basket_s", "<u4"),
         ("baskets", "<f4"),
+        ("pushed", "<f4"),
     ],
     align=True,
 )
@@ -48,6 +49,8 @@ ENTRY: Final = np.dtype(
 
 header_array: Final = types.Array(numba.from_dtype(HEADER), 1, "C")
 entry_array: Final = types.Array(numba.from_dtype(ENTRY), 1, "C")
+header_in: Final = header_array.copy(readonly=True)
+entries_in: Final = entry_array.copy(readonly=True)
 tag_array: Final = types.Array(types.uint16, 1, "C", readonly=True)
 
 
@@ -73,6 +76,7 @@ def decay_to(header: np.ndarray, entries: np.ndarray, to_s: float) -> None:
         bought = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
         interest = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
         header[0].baskets *= np.float32(bought)
+        header[0].pushed *= np.float32(half_life_factor(elapsed_s, SHOWN_HALF_LIFE_S))
         for i in range(np.int64(header[0].entries)):
             entries[i].bought *= np.float32(bought)
             entries[i].interest *= np.float32(interest)
@@ -128,6 +132,19 @@ def add_interest(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, a
     for tag_id in tag_ids:
         i = entry_of(header, entries, np.int64(tag_id))
         entries[i].interest += change
+
+
+@kernel(void(header_array, entry_array, f64, f64))
+def add_pushed(header: np.ndarray, entries: np.ndarray, at_s: float, count: float) -> None:
+    """A push of any offer reached the phone at at_s (count 1), or was answered after all (count -1)."""
+    decay_to(header, entries, at_s)
+    header[0].pushed += np.float32(count * half_life_factor(header[0].as_of_s - at_s, SHOWN_HALF_LIFE_S))
+
+
+@kernel(f64(header_in, f64))
+def pushed_at(header: np.ndarray, at_s: float) -> float:
+    """Unanswered pushes as they weigh at at_s; what rounding left of those taken back counts as none."""
+    return max(float(header[0].pushed), 0.0) * half_life_factor(at_s - header[0].as_of_s, SHOWN_HALF_LIFE_S)
 
 
 @kernel(void(header_array, entry_array, tag_array, f64, f64))

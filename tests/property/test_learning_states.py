@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandits import population, rhythm, tastes
-from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, CAPACITY, INTEREST_HALF_LIFE_S, shown_at
+from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, CAPACITY, INTEREST_HALF_LIFE_S, SHOWN_HALF_LIFE_S, shown_at
 from bandits.population import Population
 from bandits.rhythm import Rhythm
 from bandits.tastes import LOGGED_BYTES_MAX, Tastes, UnknownStateError
@@ -75,6 +75,33 @@ def test_merged_tastes_are_those_of_one_person(one: list[TasteFact], other: list
     assert_counts(tastes.merge(taught(one), taught(other)), one + other)
 
 
+pushes = st.lists(st.tuples(instants, st.booleans()), max_size=10)
+
+
+def unanswered(packed: bytes) -> float:
+    return tastes.unanswered(tastes.view(packed), END_S)
+
+
+@quick
+@given(facts, pushes, st.randoms(use_true_random=False))
+def test_unanswered_pushes_fade_and_an_answer_takes_back_its_own(
+    told: list[TasteFact], pushed: list[tuple[int, bool]], random: object
+) -> None:
+    counts = [(at_s, 1.0) for at_s, _ in pushed] + [(at_s, -1.0) for at_s, is_answered in pushed if is_answered]
+    random.shuffle(counts)  # type: ignore[attr-defined] # Hypothesis hands out a random.Random
+    state = tastes.unpack(taught(told))
+    for at_s, count in counts:
+        state.pushed(at_s, count)
+    expected = sum(reference.faded(at_s, END_S, SHOWN_HALF_LIFE_S) for at_s, is_answered in pushed if not is_answered)
+    assert unanswered(state.pack()) == pytest.approx(expected, rel=1e-5, abs=1e-6 * len(pushed))
+    other = Tastes()
+    other.pushed(START_S, 1.0)
+    merged = tastes.merge(state.pack(), other.pack())
+    assert unanswered(merged) == pytest.approx(
+        expected + reference.faded(START_S, END_S, SHOWN_HALF_LIFE_S), rel=1e-5, abs=1e-6 * (len(pushed) + 1)
+    )
+
+
 @quick
 @given(facts, instants, tags)
 def test_an_answer_takes_back_its_own_showing(told: list[TasteFact], at_s: int, shown: tuple[int, ...]) -> None:
@@ -127,7 +154,7 @@ def test_a_full_state_gives_up_what_it_knows_least_of() -> None:
     assert 70 not in kept
 
 
-@pytest.mark.parametrize("damaged", [b"\x01", b"\x02" + Tastes().pack()[1:], Tastes().pack() + b"\x00"])
+@pytest.mark.parametrize("damaged", [b"\x02", b"\x01" + Tastes().pack()[1:], Tastes().pack() + b"\x00"])
 def test_unknown_bytes_are_refused(damaged: bytes) -> None:
     with pytest.raises(UnknownStateError):
         tastes.unpack(damaged)
@@ -219,3 +246,27 @@ def test_population_counts_the_same_in_any_order_and_parts(
         held = sum(weight for weight, (tag_ids, _, _) in zip(faded, told, strict=True) if tag in tag_ids)
         assert share == pytest.approx(held / sum(faded), rel=1e-5)
     assert whole.hour_shares().sum() == pytest.approx(1.0, rel=1e-5)
+    np.testing.assert_allclose(parts.recent_shares(END_S), whole.recent_shares(END_S), rtol=1e-6)
+    recent = [reference.faded(at_s, END_S, population.RECENT_HALF_LIFE_S) for _, _, at_s in told]
+    for tag, share in enumerate(whole.recent_shares(END_S)):
+        held = sum(weight for weight, (tag_ids, _, _) in zip(recent, told, strict=True) if tag in tag_ids)
+        assert share == pytest.approx((held + 5 * whole.tag_shares()[tag]) / (sum(recent) + 5), rel=1e-5)
+
+
+def test_recent_shares_hold_for_centuries() -> None:
+    people = Population()
+    for year in (30, 60, 230, 45):  # since 1970
+        people.bought([year % 7], 3, year * 365.25 * DAY_S)
+    newest = 230 * 365.25 * DAY_S
+    early = Population()
+    early.bought([0], 3, 31 * 365.25 * DAY_S)
+    early.add(population.unpack(people.pack()))
+    assert early.recent_shares(newest)[230 % 7] == pytest.approx((1 + 5) / (1 + 5), rel=1e-3)
+    assert np.isfinite(people.recent_shares(0.0)).all()
+    assert np.isfinite(people.recent_shares(9e9)).all()
+
+
+def test_what_was_counted_before_there_were_recent_shares_is_read_on() -> None:
+    old = np.concatenate([[2.0], np.zeros(168), [1.0, 2.0]]).astype("<f8").tobytes()
+    people = population.unpack(bytes(24) + old)
+    assert people.tag_shares().tolist() == people.recent_shares(END_S).tolist() == [0.5, 1.0]
