@@ -1,0 +1,97 @@
+"""Learners by name, as replay, simulation and bench ask for them, and saved as bytes."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from bandits.learners import fixed
+from bandits.learners.exploration import EpsilonGreedy, Exploration, Thompson, UpperBound
+from bandits.learners.learner import DamagedStateError
+from bandits.learners.policy import Model, Policy
+from bandits.learners.row_model import RowModel
+from bandits.learners.rows import AT_ONCE, Arrays, Arrivals
+from bandits.prior import Prior
+from schema.snapshot import Link
+
+DEFAULT: Final = "logistic_thompson"
+
+
+class Options(NamedTuple):
+    """What may be chosen beside the name.
+
+    Attributes:
+        scale: of Thompson's deviations.
+        width: of the upper bound, in deviations.
+        floor: epsilon spread evenly over the eligible arms by every policy but epsilon-greedy.
+        epsilon: of epsilon-greedy.
+        habit_column: what `usual` goes by.
+    """
+
+    scale: float = 0.2
+    width: float = 1.0
+    floor: float = 0.005
+    epsilon: float = 0.02
+    habit_column: int = 0
+
+
+_EXPLORATIONS: Final[dict[str, Callable[[Options], Exploration]]] = {
+    "thompson": lambda options: Thompson(options.scale, options.floor),
+    "ucb": lambda options: UpperBound(options.width, options.floor),
+    "epsilon_greedy": lambda options: EpsilonGreedy(options.epsilon),
+    "uniform": lambda _: fixed.Uniform(),
+    "usual": lambda options: fixed.Usual(options.habit_column, options.floor),
+}
+_LINKS: Final[dict[str, Link]] = {"logistic": "logit", "linear": "identity"}
+
+NAMES: Final = (
+    *(f"{link}_{kind}" for link in _LINKS for kind in ("thompson", "ucb", "epsilon_greedy")),
+    "uniform",
+    "usual",
+)
+
+
+def learner(name: str, prior: Prior, options: Options | None = None, arrivals: Arrivals = AT_ONCE) -> Policy:
+    """A learner that has seen nothing.
+
+    Args:
+        name: one of NAMES.
+        prior: of the weights, in logits for a logistic learner; bandits.learners.prior.weak_prior where nothing is known.
+        options: None takes the defaults.
+        arrivals: the share of rewards that have come by an age, for rows told by `show`.
+
+    Raises:
+        ValueError: no learner has that name.
+        DamagedStateError: the prior is none.
+    """
+    if name not in NAMES:
+        raise ValueError(f"there is no learner {name!r}; there are {', '.join(NAMES)}")
+    link, _, kind = name.partition("_")
+    if link in _LINKS:
+        model: Model = RowModel(_LINKS[link], prior, arrivals)
+    else:
+        model, kind = fixed.NoModel(len(prior.mean)), name
+    return Policy(model, _EXPLORATIONS[kind](options or Options()))
+
+
+def pack(policy: Policy) -> bytes:
+    """The state of the model, a checked zip of arrays; what the learner was built with is the caller's to remember."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **policy.model.state())
+    return buffer.getvalue()
+
+
+def resume(policy: Policy, data: bytes) -> None:
+    """Lets a learner just built go on exactly as the one that was packed.
+
+    Raises:
+        DamagedStateError: the bytes are not such a state, or nothing may be decided with it; the learner is as it was.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            state: Arrays = dict(file)
+        policy.model.resume(state)
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise DamagedStateError(f"not the state of this learner: {error}") from error

@@ -1,0 +1,188 @@
+"""A generalised linear model of all its rows: exact sums at the epoch's mode, Newton when an epoch ends, late rewards.
+
+The estimating equation is sum of (y - F g(phi.w)) phi + P0 (m0 - w) = 0 with F the share of rewards that can have come by
+the row's age: unbiased at every age, and the exact likelihood once F = 1. Between epochs each row is linearised at the
+epoch's mode e: precision P0 + sum F g'(e) phi phi' / s2, response sum (y - F (g(e) - g'(e) phi.e)) phi / s2. With the
+identity the linearisation is exact and an epoch only estimates the noise s2 anew.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits import dispersion, laplace
+from bandits import link as links
+from bandits.kernels.rank_one import absorb
+from bandits.learners.learner import F32, F64, DamagedStateError
+from bandits.learners.prior import check_prior
+from bandits.learners.rows import Arrays, Arrivals, Rows, refuse_row
+from bandits.prior import Prior
+from schema.snapshot import Link
+
+ALWAYS_BELOW_ROWS: Final = 200
+GROWTH: Final = 1.25
+REWARD_RANGES: Final[dict[Link, tuple[float, float]]] = {"identity": (-np.inf, np.inf), "logit": (0.0, 1.0)}
+
+
+class RowModel:
+    """One head: its rows, the epoch's mode, the posterior N(mean, covariance) in force.
+
+    `dispersion` is the noise variance s2 of the identity; for the logit the covariance is that of s2 = 1, and the deviations told are
+    larger by the root of the dispersion.
+    """
+
+    def __init__(self, link: Link, prior: Prior, arrivals: Arrivals) -> None:
+        check_prior(prior)
+        dims = self.dims = len(prior.mean)
+        self.link, self.prior, self.arrivals = link, prior, arrivals
+        self.reward_range = REWARD_RANGES[link]
+        self.rows = Rows(dims)
+        self.mode: F64 = prior.mean.copy()
+        self.dispersion = prior.dispersion
+        self.epoch, self.rows_at_epoch = 0, 0
+        self._outer: F64 = np.zeros((dims, dims))
+        self._response: F64 = np.zeros(dims)
+        self.mean: F64 = prior.mean.copy()
+        self.covariance: F64 = np.diag(1.0 / prior.precision)
+
+    @property
+    def _noise(self) -> float:
+        return self.dispersion if self.link == "identity" else 1.0
+
+    def mean_of(self, phi: F32) -> F64:
+        means: F64 = phi @ self.mean
+        return means
+
+    def sd_of(self, phi: F32) -> F64:
+        variance = np.einsum("ki,ki->k", phi @ self.covariance.astype(np.float32), phi, dtype=np.float64)
+        scale = self.dispersion / self._noise
+        sds: F64 = np.sqrt(scale * np.maximum(variance, 0.0))
+        return sds
+
+    def learn(self, phi_row: F32, reward: float) -> None:
+        """A finished row, in the posterior at once."""
+        self.rows.append(phi_row, reward, -np.inf, is_closed=True)
+        weight, response = self._linearised(phi_row[None], np.array([reward]), np.ones(1))
+        self._outer += weight[0] * np.outer(phi_row, phi_row)
+        self._response += response[0] * phi_row
+        absorb(self.mean, self.covariance, phi_row, weight[0] / self._noise, response[0] / self._noise)
+        if self._is_epoch_over():
+            self._begin_epoch(np.ones(self.rows.count))
+
+    def show(self, phi_row: F32, at_s: float) -> int:
+        return self.rows.append(phi_row, 0.0, at_s, is_closed=False)
+
+    def answer(self, row: int, reward: float) -> None:
+        rows = self.rows
+        refuse_row(row, rows.count)
+        if rows.is_closed[row]:
+            self._response += (reward - rows.reward[row]) * rows.phi[row]
+        rows.reward[row] = reward
+
+    def refresh(self, now_s: float) -> None:
+        """The posterior of all rows as of now_s: those whose rewards have all come are summed, the others weighed by F."""
+        rows = self.rows
+        share = np.ones(rows.count)
+        opened = np.flatnonzero(~rows.is_closed)
+        share[opened] = self.arrivals.at(now_s - rows.at_s[opened])
+        closed = opened[share[opened] >= 1.0]
+        rows.is_closed[closed] = True
+        self._add(closed)
+        if self._is_epoch_over():
+            self._begin_epoch(share)
+        else:
+            self._compose(share)
+
+    def state(self) -> Arrays:
+        numbers = np.array([self.dispersion, self.epoch, self.rows_at_epoch])
+        posterior = {"mode": self.mode, "mean": self.mean, "covariance": self.covariance}
+        return {**self.rows.state(), **posterior, "outer": self._outer, "response": self._response, "numbers": numbers}
+
+    def resume(self, state: Arrays) -> None:
+        """Takes up what `state` gave.
+
+        Raises:
+            DamagedStateError: it is of another shape, a number is not finite or the covariance not positive definite.
+            KeyError: an array is missing.
+            ValueError: the rows are none.
+        """
+        shapes = {"mode": 1, "mean": 1, "response": 1, "covariance": 2, "outer": 2}
+        for name, axes in shapes.items():
+            if state[name].shape != (self.dims,) * axes or not np.isfinite(state[name]).all():
+                raise DamagedStateError(f"{name} is not an array of {self.dims} finite features")
+        dispersed, epoch, rows_at_epoch = (float(number) for number in state["numbers"])
+        if not 0.0 < dispersed < np.inf:
+            raise DamagedStateError("a dispersion that cannot be")
+        _check_positive(state["covariance"])
+        self.rows.resume(state)
+        self.dispersion, self.epoch, self.rows_at_epoch = dispersed, int(epoch), int(rows_at_epoch)
+        self.mode, self.mean, self.covariance = (
+            state[name].astype(np.float64) for name in ("mode", "mean", "covariance")
+        )
+        self._outer, self._response = state["outer"].astype(np.float64), state["response"].astype(np.float64)
+
+    def _is_epoch_over(self) -> bool:
+        count = self.rows.count
+        return count != self.rows_at_epoch and (count <= ALWAYS_BELOW_ROWS or count >= GROWTH * self.rows_at_epoch)
+
+    def _begin_epoch(self, share: F64) -> None:
+        """A new mode over all rows, and all sums made anew at it; with the identity a new estimate of the noise."""
+        blocks = self._blocks(share)
+        if self.link == "logit":
+            self.mode = laplace.fit(blocks, self.prior, self.link, self.mean).mode.w
+            self._outer[:], self._response[:] = 0.0, 0.0
+            self._add(np.flatnonzero(self.rows.is_closed))
+        self.dispersion = dispersion.estimate(blocks, self.prior, self.link, self.mean)
+        self._compose(share)
+        self.epoch += 1
+        self.rows_at_epoch = self.rows.count
+
+    def _blocks(self, share: F64) -> laplace.Blocks:
+        rows = self.rows
+        ones = np.ones(rows.count)
+
+        def blocks() -> Iterator[laplace.Design]:
+            yield laplace.Design(rows.phi, np.zeros(rows.count, np.float32), ones, share, rows.reward)
+
+        return blocks
+
+    def _add(self, which: npt.NDArray[np.int64]) -> None:
+        phi = self.rows.phi[which].astype(np.float64)
+        weight, response = self._linearised(phi, self.rows.reward[which], np.ones(len(which)))
+        self._outer += (phi * weight[:, None]).T @ phi
+        self._response += response @ phi
+
+    def _linearised(self, phi: F32 | F64, reward: F64, share: F64) -> tuple[F64, F64]:
+        eta = phi @ self.mode
+        weight = share * links.slope(self.link, eta)
+        return weight, reward - share * links.mean(self.link, eta) + weight * eta
+
+    def _compose(self, share: F64) -> None:
+        """The posterior of the sums and the open rows; one that is none is refused and the last stays."""
+        opened = np.flatnonzero(~self.rows.is_closed & (share > 0.0) | ~self.rows.is_closed & (self.rows.reward != 0.0))
+        phi = self.rows.phi[opened].astype(np.float64)
+        weight, response = self._linearised(phi, self.rows.reward[opened], share[opened])
+        precision = (self._outer + (phi * weight[:, None]).T @ phi) / self._noise + np.diag(self.prior.precision)
+        total = (self._response + response @ phi) / self._noise + self.prior.precision * self.prior.mean
+        self.covariance, self.mean = _inverse_of(precision, total)
+
+
+def _inverse_of(precision: F64, total: F64) -> tuple[F64, F64]:
+    try:
+        root = np.linalg.inv(np.linalg.cholesky(precision))
+    except np.linalg.LinAlgError as error:
+        raise DamagedStateError(f"the precision is not positive definite: {error}") from error
+    covariance = root.T @ root
+    mean = covariance @ total
+    if not np.isfinite(mean).all():
+        raise DamagedStateError("the posterior is not finite")
+    return covariance, mean
+
+
+def _check_positive(covariance: F64) -> None:
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError as error:
+        raise DamagedStateError(f"the covariance is not positive definite: {error}") from error
