@@ -9,14 +9,16 @@ import numpy as np
 
 from bandits.learners import fixed
 from bandits.learners.exploration import EpsilonGreedy, Exploration, Thompson, UpperBound
-from bandits.learners.learner import DamagedStateError
+from bandits.learners.learner import F32, DamagedStateError
 from bandits.learners.policy import Model, Policy
+from bandits.learners.prior import weak_prior
 from bandits.learners.row_model import RowModel
 from bandits.learners.rows import AT_ONCE, Arrays, Arrivals
 from bandits.prior import Prior
 from schema.snapshot import Link
 
 DEFAULT: Final = "logistic_thompson"
+INTERCEPT_SD: Final = 3.0
 
 
 class Options(NamedTuple):
@@ -28,6 +30,7 @@ class Options(NamedTuple):
         floor: epsilon spread evenly over the eligible arms by every policy but epsilon-greedy.
         epsilon: of epsilon-greedy.
         habit_column: what `usual` goes by.
+        intercept_sd: above 0 the model has an intercept of its own with this prior sd, for features without a constant.
     """
 
     scale: float = 0.2
@@ -35,6 +38,7 @@ class Options(NamedTuple):
     floor: float = 0.005
     epsilon: float = 0.02
     habit_column: int = 0
+    intercept_sd: float = 0.0
 
 
 _EXPLORATIONS: Final[dict[str, Callable[[Options], Exploration]]] = {
@@ -58,7 +62,7 @@ def learner(name: str, prior: Prior, options: Options | None = None, arrivals: A
 
     Args:
         name: one of NAMES.
-        prior: of the weights, in logits for a logistic learner; bandits.learners.prior.weak_prior where nothing is known.
+        prior: of the weights, in logits for a logistic learner.
         options: None takes the defaults.
         arrivals: the share of rewards that have come by an age, for rows told by `show`.
 
@@ -68,12 +72,31 @@ def learner(name: str, prior: Prior, options: Options | None = None, arrivals: A
     """
     if name not in NAMES:
         raise ValueError(f"there is no learner {name!r}; there are {', '.join(NAMES)}")
+    chosen = options or Options()
     link, _, kind = name.partition("_")
     if link in _LINKS:
-        model: Model = RowModel(_LINKS[link], prior, arrivals)
+        model: Model = RowModel(_LINKS[link], prior, arrivals, chosen.intercept_sd)
     else:
         model, kind = fixed.NoModel(len(prior.mean)), name
-    return Policy(model, _EXPLORATIONS[kind](options or Options()))
+    return Policy(model, _EXPLORATIONS[kind](chosen))
+
+
+def generic(name: str, phi: F32, options: Options | None = None, arrivals: Arrivals = AT_ONCE) -> Policy:
+    """A learner for features of which nothing is known: a weak prior in their own unit, and an intercept.
+
+    Args:
+        name: one of NAMES.
+        phi: (n, d) rows of features, for their size.
+        options: None takes the defaults; an intercept_sd of 0 is replaced.
+        arrivals: as in `learner`.
+
+    Raises:
+        ValueError: no learner has that name.
+    """
+    chosen = options or Options()
+    if chosen.intercept_sd <= 0.0:
+        chosen = chosen._replace(intercept_sd=INTERCEPT_SD)
+    return learner(name, weak_prior(phi), chosen, arrivals)
 
 
 def pack(policy: Policy) -> bytes:

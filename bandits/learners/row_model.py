@@ -33,9 +33,16 @@ class RowModel:
     larger by the root of the dispersion.
     """
 
-    def __init__(self, link: Link, prior: Prior, arrivals: Arrivals) -> None:
+    def __init__(self, link: Link, prior: Prior, arrivals: Arrivals, intercept_sd: float) -> None:
+        """With an intercept (its sd above 0) one more weight is learned than there are features.
+
+        It is the same for all arms, so it is learned and never scored.
+        """
         check_prior(prior)
-        dims = self.dims = len(prior.mean)
+        self.dims = len(prior.mean)
+        if intercept_sd > 0.0:
+            prior = Prior(np.append(prior.mean, 0.0), np.append(prior.precision, intercept_sd**-2), prior.dispersion)
+        dims = len(prior.mean)
         self.link, self.prior, self.arrivals = link, prior, arrivals
         self.reward_range = REWARD_RANGES[link]
         self.rows = Rows(dims)
@@ -52,27 +59,29 @@ class RowModel:
         return self.dispersion if self.link == "identity" else 1.0
 
     def mean_of(self, phi: F32) -> F64:
-        means: F64 = phi @ self.mean
+        means: F64 = phi @ self.mean[: self.dims]
         return means
 
     def sd_of(self, phi: F32) -> F64:
-        variance = np.einsum("ki,ki->k", phi @ self.covariance.astype(np.float32), phi, dtype=np.float64)
+        covariance = self.covariance[: self.dims, : self.dims].astype(np.float32)
+        variance = np.einsum("ki,ki->k", phi @ covariance, phi, dtype=np.float64)
         scale = self.dispersion / self._noise
         sds: F64 = np.sqrt(scale * np.maximum(variance, 0.0))
         return sds
 
     def learn(self, phi_row: F32, reward: float) -> None:
         """A finished row, in the posterior at once."""
-        self.rows.append(phi_row, reward, -np.inf, is_closed=True)
-        weight, response = self._linearised(phi_row[None], np.array([reward]), np.ones(1))
-        self._outer += weight[0] * np.outer(phi_row, phi_row)
-        self._response += response[0] * phi_row
-        absorb(self.mean, self.covariance, phi_row, weight[0] / self._noise, response[0] / self._noise)
+        row = self._with_intercept(phi_row)
+        self.rows.append(row, reward, -np.inf, is_closed=True)
+        weight, response = self._linearised(row[None], np.array([reward]), np.ones(1))
+        self._outer += weight[0] * np.outer(row, row)
+        self._response += response[0] * row
+        absorb(self.mean, self.covariance, row, weight[0] / self._noise, response[0] / self._noise)
         if self._is_epoch_over():
             self._begin_epoch(np.ones(self.rows.count))
 
     def show(self, phi_row: F32, at_s: float) -> int:
-        return self.rows.append(phi_row, 0.0, at_s, is_closed=False)
+        return self.rows.append(self._with_intercept(phi_row), 0.0, at_s, is_closed=False)
 
     def answer(self, row: int, reward: float) -> None:
         rows = self.rows
@@ -110,8 +119,8 @@ class RowModel:
         """
         shapes = {"mode": 1, "mean": 1, "response": 1, "covariance": 2, "outer": 2}
         for name, axes in shapes.items():
-            if state[name].shape != (self.dims,) * axes or not np.isfinite(state[name]).all():
-                raise DamagedStateError(f"{name} is not an array of {self.dims} finite features")
+            if state[name].shape != self.mean.shape * axes or not np.isfinite(state[name]).all():
+                raise DamagedStateError(f"{name} is not an array of {len(self.mean)} finite weights")
         dispersed, epoch, rows_at_epoch = (float(number) for number in state["numbers"])
         if not 0.0 < dispersed < np.inf:
             raise DamagedStateError("a dispersion that cannot be")
@@ -122,6 +131,9 @@ class RowModel:
             state[name].astype(np.float64) for name in ("mode", "mean", "covariance")
         )
         self._outer, self._response = state["outer"].astype(np.float64), state["response"].astype(np.float64)
+
+    def _with_intercept(self, phi_row: F32) -> F32:
+        return phi_row if len(self.mean) == self.dims else np.append(phi_row, np.float32(1.0))
 
     def _is_epoch_over(self) -> bool:
         count = self.rows.count
