@@ -88,13 +88,14 @@ class Life:
             vetoed if is_noticed and vetoes else NEVER,
         )
 
-    def _in_window(self, person: int, thing: int, at_s: float) -> np.ndarray:
+    def _in_window(self, person: int, thing: int, at_s: float) -> I64:
         """Indices of the person's baskets in the window that hold the thing."""
         kept = self.baskets[person]
         first, last = np.searchsorted(kept.at_s, (at_s, at_s + WINDOW_S), "right")
-        return first + np.flatnonzero(kept.has[first:last, thing])
+        found: I64 = first + np.flatnonzero(kept.has[first:last, thing])
+        return found
 
-    def _first(self, person: int, indices: np.ndarray) -> float:
+    def _first(self, person: int, indices: I64) -> float:
         return float(self.baskets[person].at_s[indices[0]]) if len(indices) else NEVER
 
     def _chance_to_open(self, person: int, thing: int, at_s: float) -> float:

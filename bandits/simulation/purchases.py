@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bandits.simulation.people import People
+from bandits.simulation.people import Flags, People
 from bandits.simulation.week import BEGIN_S, F64, HOUR_S, I64, Span
 from bandits.simulation.world import World
 
@@ -17,7 +17,7 @@ class Baskets(NamedTuple):
     """One person's baskets in order of time: at_s (B,), has (B, T) what each holds."""
 
     at_s: F64
-    has: np.ndarray
+    has: Flags
 
 
 class Looks(NamedTuple):

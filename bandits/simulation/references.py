@@ -42,14 +42,15 @@ class Oracle:
     def moments(self, begins_s: float) -> I64:
         """For each person the hour at which the best offer is worth most (every third is looked at: three days ahead change little)."""
         best = [self.values(self._everyone, begins_s + HOUR_S * (hour + 0.5)).max(axis=1) for hour in _LOOKED_AT]
-        return _LOOKED_AT[np.argmax(best, axis=0)]
+        hours: I64 = _LOOKED_AT[np.argmax(best, axis=0)]
+        return hours
 
     def values(self, persons: I64, at_s: float) -> F64:
         """(P, K) true worth of sending each offer now."""
         chance = truth.chances(self.world, persons, at_s, self.life.receptivity(persons, at_s))
         return truth.values(self.world, chance)
 
-    def decide(self, decision: int, person: int, at_s: float, mask: Flags) -> Choice:
+    def decide(self, _decision: int, person: int, at_s: float, mask: Flags) -> Choice:
         """The best of the eligible offers."""
         return _sure(np.where(mask, self.values(np.array([person]), at_s)[0], -np.inf))
 
@@ -70,7 +71,7 @@ class PopulationPolicy(Oracle):
         best = [self._average(begins_s + HOUR_S * (hour + 0.5)).max() for hour in _LOOKED_AT]
         return np.full(self.world.size, _LOOKED_AT[int(np.argmax(best))])
 
-    def decide(self, decision: int, person: int, at_s: float, mask: Flags) -> Choice:
+    def decide(self, _decision: int, _person: int, at_s: float, mask: Flags) -> Choice:
         """The best of the eligible offers on average."""
         return _sure(np.where(mask, self._average(at_s), -np.inf))
 

@@ -39,7 +39,8 @@ def offers(count: int = OFFERED) -> Offers:
 def popularity(draw: np.random.Generator) -> F64:
     """(T,) mean share of the baskets with each thing, from 0.25 down to 0.014, in no order."""
     ranks = draw.permutation(THINGS) + 1.0
-    return 0.25 * ranks**-0.8
+    shares: F64 = 0.25 * ranks**-0.8
+    return shares
 
 
 def tastes(draw: np.random.Generator, count: int, popular: F64) -> F64:
@@ -50,7 +51,8 @@ def tastes(draw: np.random.Generator, count: int, popular: F64) -> F64:
     for segment in range(SEGMENTS):
         liked[segment, of_town.choice(THINGS, _OF_A_SEGMENT, replace=False)] = _MORE
     own = draw.gamma(_SHAPE, 1.0 / _SHAPE, (count, THINGS))
-    return np.minimum(-np.expm1(-popular * liked[draw.integers(0, SEGMENTS, count)] * own), TASTE_MAX)
+    chance: F64 = -np.expm1(-popular * liked[draw.integers(0, SEGMENTS, count)] * own)
+    return np.minimum(chance, TASTE_MAX)
 
 
 def folk(

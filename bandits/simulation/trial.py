@@ -42,7 +42,8 @@ class Trial(NamedTuple):
 
     def where(self, chosen: Flags) -> "Trial":
         """Some of the decisions."""
-        return Trial(self.world, *(column[chosen] for column in self[1:]))
+        columns = {name: getattr(self, name)[chosen] for name in self._fields[1:]}
+        return Trial(self.world, **columns)
 
 
 _Event = tuple[float, int, Callable[..., None], tuple[Any, ...]]

@@ -31,7 +31,5 @@ class Span:
         index = np.arange(first, max(last, first))
         self.begins_s: F64 = BEGIN_S + HOUR_S * index
         self.hours: I64 = index % HOURS
-        self.part: F64 = np.clip(
-            np.minimum(self.begins_s + HOUR_S, to_s) - np.maximum(self.begins_s, from_s), 0.0, None
-        )
-        self.part /= HOUR_S
+        covered_s: F64 = np.minimum(self.begins_s + HOUR_S, to_s) - np.maximum(self.begins_s, from_s)
+        self.part: F64 = np.maximum(covered_s, 0.0) / HOUR_S
