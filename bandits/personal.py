@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bandits.event_time import decay_weight
 from bandits.kernels import personal as kernels
-from bandits.posterior import decay_weight
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

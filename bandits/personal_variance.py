@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from bandits.event_time import decay_weight
 from bandits.kernels import personal as kernels
 from bandits.personal import VARIANCES, precision_of
-from bandits.posterior import decay_weight
 
 GRID: Final = (1e-6, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 SWEEPS: Final = 3
