@@ -254,6 +254,32 @@ def evaluate(*, log: Path, target: Path, as_json: bool, **known: Any) -> None:
 
 
 @main.command()
+@click.argument("data")
+@click.option("--policy", default="default", show_default=True, help="A wrong name is answered with the list.")
+@click.option("--seeds", type=click.IntRange(1, 1_000), default=1, show_default=True, help="How many runs.")
+@click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--categories", default="41-90", show_default=True, help="Of the journey: ranks by household-weeks.")
+@click.option("--rounds", type=click.IntRange(1), help="Only the first of a file; the journey has 10,000 by default.")
+@click.option("--delay-rounds", type=click.IntRange(0), default=0, help="Rewards come so many rounds late.")
+@click.option("--snapshot-every", type=click.IntRange(1), default=1, help="So many rounds share a posterior.")
+@click.option("--json", "as_json", is_flag=True)
+def replay(*, data: str, categories: str, rounds: int | None, as_json: bool, **asked: Any) -> None:
+    """Play a policy on rounds of which every reward is known (docs/replay.md).
+
+    DATA is an npz file with phi, reward and perhaps eligible, or the word `journey`: rounds made of a year of real purchases.
+    """
+    from service.replay import options, runs  # noqa: PLC0415 - only here
+    from service.replay import replay as replays  # noqa: PLC0415 - as above
+
+    try:
+        result = replays.replay(data, categories, rounds, options.Options(**asked))
+    except (ValueError, OSError) as error:
+        click.echo(f"welltimed: {error}", err=True)
+        sys.exit(1)
+    click.echo(json.dumps(result) if as_json else runs.table(result))
+
+
+@main.command()
 @click.option("--households", type=int, default=500, show_default=True, help="1 to 2469.")
 @click.option(
     "--weeks", type=int, default=20, show_default=True, help="Weeks of decisions, 1 to 42, after ten of history."

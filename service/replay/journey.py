@@ -1,0 +1,103 @@
+"""Rounds from raw purchases: a round is a household in a week, with features made as a decision makes them."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits import features, tastes
+from bandits.kernels.featurize import featurize
+from service.replay import shopping as shopping_of
+from service.replay.rounds import Rounds
+from service.replay.shopping import WEEKS, Shopping
+
+Ints = npt.NDArray[np.int64]
+
+_UNKNOWN_HOUR: Final = -1.0
+"""A week has no hour of the day."""
+
+
+class Year(NamedTuple):
+    """The year made ready: shopping, and the share of people's baskets with each tag before each week, (WEEKS, tags)."""
+
+    shopping: Shopping
+    tag_shares: npt.NDArray[np.float32]
+
+
+class Journey(NamedTuple):
+    """Rounds with the household and the week (rounds,) each was made of."""
+
+    rounds: Rounds
+    households: Ints
+    weeks: Ints
+
+
+def ready(shopping: Shopping) -> Year:
+    """Counts what people in general had bought before each week."""
+    tags = len(shopping.baskets.tag_names)
+    shares = np.zeros((WEEKS, tags), np.float32)
+    for week, population in enumerate(shopping_of.populations(shopping)):
+        known = population.tag_shares()
+        shares[week, : len(known)] = known
+    return Year(shopping, shares)
+
+
+def draw(year: Year, count: int, seed: int) -> Journey:
+    """`count` household-weeks without replacement, week by week, in a random order within the week.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    households = len(year.shopping.baskets.household_ids)
+    if not 1 <= count <= households * WEEKS:
+        raise ValueError(f"rounds: {count} is not in 1 to {households * WEEKS}")
+    rng = np.random.default_rng(seed)
+    week, household = np.divmod(np.sort(rng.choice(households * WEEKS, count, replace=False)), households)
+    order = np.lexsort((rng.random(count), week))
+    household, week = household[order], week[order]
+    phi = _phi(year, household, week)
+    bought = year.shopping.bought_in[household, week]
+    return Journey(Rounds(phi, bought.astype(np.float64), np.ones(bought.shape, np.bool_)), household, week)
+
+
+def _phi(year: Year, household: Ints, week: Ints) -> npt.NDArray[np.float32]:
+    """(rounds, arms, features.DIMS), each by what was known when its week began."""
+    shopping, arms = year.shopping, len(year.shopping.tags)
+    tags_of_offer = shopping.tags.astype(np.int16)[:, None]
+    personal, none_given = np.ones(arms, np.bool_), np.zeros(arms, np.float32)
+    nothing_held = np.zeros(year.tag_shares.shape[1], np.bool_)
+    is_arm = np.zeros(year.tag_shares.shape[1], np.bool_)
+    is_arm[shopping.tags] = True
+    phi = np.empty((len(household), arms, features.DIMS), np.float32)
+    for round_, state in _states(shopping, household, week):
+        person = tastes.view(tastes.for_decision(state, is_arm))
+        now_s = float(shopping.begins_s[week[round_]])
+        shares = year.tag_shares[week[round_]]
+        featurize(
+            person.header, person.entries, tags_of_offer, personal, none_given, shares, nothing_held, now_s,
+            _UNKNOWN_HOUR, 0.0, False, phi[round_],
+        )  # fmt: skip
+    return phi
+
+
+def _states(shopping: Shopping, household: Ints, week: Ints) -> Iterator[tuple[int, bytes]]:
+    """Each round with its household's packed tastes when the week began, household after household."""
+    order = np.lexsort((week, household))
+    bounds = np.searchsorted(household[order], np.arange(len(shopping.baskets.household_ids) + 1))
+    for one in range(len(bounds) - 1):
+        rounds = order[bounds[one] : bounds[one + 1]]
+        yield from _states_of(shopping, one, rounds, week[rounds])
+
+
+def _states_of(shopping: Shopping, household: int, rounds: Ints, weeks: Ints) -> Iterator[tuple[int, bytes]]:
+    year = shopping.baskets
+    begin, end = (int(bound) for bound in year.starts[household : household + 2])
+    known = begin + np.searchsorted(shopping.week_of[begin:end], weeks)
+    state = tastes.Tastes()
+    for round_, upto in zip(rounds.tolist(), known.tolist(), strict=True):
+        for basket in range(begin, upto):
+            items = year.tags[year.tag_starts[basket] : year.tag_starts[basket + 1]]
+            state.bought(items, float(year.at_s[basket]))
+        begin = upto
+        yield round_, state.pack()
