@@ -32,9 +32,9 @@ VERSION: Final = 1
 SLOPES: Final = ("lp", "soon", "later")
 """The columns of phi (bandits.features.NAMES) whose weight may differ from person to person."""
 
-AXES: Final = 5
+AXES: Final = kernels.AXES
 DIMS: Final = kernels.DIMS
-BLOCKS: Final = (len(SLOPES), AXES)
+BLOCKS: Final = (kernels.SLOPES, kernels.AXES)
 """Columns in each block of z; a block has one prior variance."""
 
 VARIANCES: Final = (0.03, 0.01)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from bandits import tastes
 from bandits.kernels.featurize import SHARE_PSEUDO_BASKETS
+from bandits.kernels.personal import AXES
 from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, ENTRY, HEADER
-from bandits.personal import AXES
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -13,7 +13,9 @@ from bandits.kernels.compile import boolean, f32_in, f64, f64_in, f64_in_2d, f64
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-DIMS: Final = 8
+SLOPES: Final = 3
+AXES: Final = 5
+DIMS: Final = SLOPES + AXES
 OUTER: Final = DIMS * (DIMS + 1) // 2
 SIZE: Final = OUTER + DIMS
 
