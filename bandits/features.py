@@ -5,11 +5,13 @@ from typing import Final
 import numpy as np
 
 from bandits.kernels import featurize
-from bandits.posterior import Prior
-from schema.snapshot import HEADS
+from bandits.prior import Prior
+from schema.snapshot import HEADS, Link
 
 FEATURE_SET: Final = 1
 """Raised whenever the meaning of a column changes: sums of another feature set are never mixed in."""
+
+LINK: Final[Link] = "identity"
 
 NAMES: Final = (
     "bias",

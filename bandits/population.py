@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bandits.posterior import EPOCH_S
+from bandits.event_time import EPOCH_S
 from bandits.rhythm import HOURS
 
 HALF_LIFE_S: Final = 84 * 86400.0

@@ -9,6 +9,7 @@ so that E_h + H_h w is what is expected of the rows in all and R_h what came. Th
 learners, and a row that is taken back leaves nothing behind. For the identity link E_h holds the offsets alone.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -41,6 +42,34 @@ class Rows(NamedTuple):
     shown: F64
     answered: F64
     age_s: F64
+
+
+class Row(NamedTuple):
+    """One of `Rows`; phi is (d,)."""
+
+    phi: F32
+    exposed_at_s: float
+    offset: float
+    shown: float = 0.0
+    answered: tuple[float, ...] = (0.0,) * len(HEADS)
+    age_s: tuple[float, ...] = (0.0,) * len(HEADS)
+
+
+def stack(rows: Sequence[Row]) -> Rows:
+    """Rows told one by one, at least one."""
+    return Rows(
+        np.stack([row.phi for row in rows]),
+        np.array([row.exposed_at_s for row in rows]),
+        np.array([row.offset for row in rows], np.float32),
+        np.array([row.shown for row in rows]),
+        np.array([row.answered for row in rows]),
+        np.array([row.age_s for row in rows]),
+    )
+
+
+def taken_back(rows: Rows) -> Rows:
+    """The rows that undo these."""
+    return rows._replace(shown=-rows.shown, answered=-rows.answered)
 
 
 class Sums:

@@ -18,9 +18,10 @@ class HeadSnapshot(Kept, frozen=True, array_like=True):
 
     mean: bytes
     covariance: bytes
-    noise_variance: float
+    dispersion: float  # noise variance of the identity link; Pearson's chi-square by weight of the logit
     arrived: list[float]  # share of the rewards that have come by the end of each age bucket
     exposures: float  # decayed, matured
+    mode: bytes = b""  # the weights at which the epoch's sums are linearised
 
 
 class Snapshot(Kept, frozen=True, array_like=True):
@@ -34,6 +35,11 @@ class Snapshot(Kept, frozen=True, array_like=True):
     hour_shares: bytes  # (168,) float32: share of visits by local hour of the week
     baskets: float
     offsets: list[int]  # (64,) how far each partition of the event log had been counted
+    link: Link = "identity"
+    epoch: int = 0
+    recent_shares: bytes = b""  # (tags,) float32: as tag_shares, of the last weeks; empty: not counted
+    personal_variances: list[float] = []  # prior variance of each block of the personal layer
+    taste_map: int = 0  # version of the map of tastes; 0: none
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()

@@ -29,6 +29,14 @@ SNAPSHOT_VERSION: Final = Gauge(
 SNAPSHOTS_REFUSED: Final = Counter(
     "welltimed_snapshots_refused", "Snapshots not taken: damaged or not finite.", registry=REGISTRY
 )
+EPOCH: Final = Gauge(
+    "welltimed_epoch", "Number of the epoch the sums are linearised in.", multiprocess_mode="livemax", registry=REGISTRY
+)
+REFITS_REFUSED: Final = Counter(
+    "welltimed_refits_refused",
+    "Refits not put in force: not finite, or worse than the epoch before.",
+    registry=REGISTRY,
+)
 FOLDED: Final = Counter(
     "welltimed_folded_entries", "Entries of the event log the learner has counted.", registry=REGISTRY
 )

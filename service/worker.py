@@ -19,6 +19,7 @@ from service import telemetry
 from service.clock import Clock, SystemClock
 from service.learning.composer import Composer
 from service.learning.learner import Learner
+from service.learning.refit import Refitter
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
@@ -32,6 +33,9 @@ from service.store.pool import LOST, open_pool
 
 DISPATCH_EVERY_S: Final = 0.5
 PUBLISH_EVERY_S: Final = 0.25
+REFIT_EVERY_S: Final = 5.0
+"""How often it is looked whether a refit is due."""
+
 RETRY_S: Final = 1.0
 
 _LOG: Final = telemetry.logger("worker")
@@ -81,6 +85,7 @@ class Worker:
         self.snapshot = SnapshotCache(self.pool)
         self.learner = Learner(self.quick_pool, catalogue)
         self.composer = Composer(self.pool)
+        self.refitter = Refitter(self.quick_pool)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
@@ -102,6 +107,7 @@ class Worker:
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
             await partitions_by_day.ensure(connection, now)
+        await self.refitter.refit_if_due(now)
         await self.composer.publish(now)
         await self.snapshot.refresh()
 
@@ -109,6 +115,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.learner.run(clock, self._stop))
             group.create_task(self._every(PUBLISH_EVERY_S, clock, self.publish))
+            group.create_task(self._every(REFIT_EVERY_S, clock, self.refitter.refit_if_due))
             group.create_task(self._every(DISPATCH_EVERY_S, clock, self.push))
             group.create_task(self._lead(clock))
 

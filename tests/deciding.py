@@ -85,4 +85,16 @@ def model(tags: int = 8, seed: int = 3) -> Model:
     means = np.stack([rng.normal(prior.mean, 0.02) for prior in features.PRIORS]).astype(np.float32)
     covariances = np.stack([np.diag(1.0 / prior.precision) for prior in features.PRIORS]).astype(np.float32)
     shares = (0.3 / np.arange(1, tags + 1)).astype(np.float32)
-    return Model(7, NOW.timestamp(), means, covariances, shares, np.full(168, 1 / 168, np.float32))
+    return Model(
+        version=7,
+        published_at_s=NOW.timestamp(),
+        means=means,
+        covariances=covariances,
+        tag_shares=shares,
+        hour_shares=np.full(168, 1 / 168, np.float32),
+        link=features.LINK,
+        dispersions=np.array([prior.dispersion for prior in features.PRIORS], np.float32),
+        recent_shares=shares,
+        personal_variances=np.zeros(0, np.float32),
+        taste_map_version=0,
+    )

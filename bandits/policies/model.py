@@ -1,6 +1,6 @@
 """A snapshot made ready to decide: float32 arrays that were checked once."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,12 @@ import numpy.typing as npt
 from bandits import features
 from bandits.kernels import symmetric
 from bandits.rhythm import HOURS
-from schema.snapshot import HEADS, Snapshot
+from schema.snapshot import HEADS, Link, Snapshot
 
 F32 = npt.NDArray[np.float32]
+
+ROUNDING: Final = 1e-5
+"""What rounding to float32 may do to an eigenvalue, in units of the largest."""
 
 
 class DamagedSnapshotError(ValueError):
@@ -18,7 +21,12 @@ class DamagedSnapshotError(ValueError):
 
 
 class Model(NamedTuple):
-    """Posterior means (heads, d), covariances (heads, d, d), popularity of tags (tags,) and of the hours of the week (168,)."""
+    """A snapshot as arrays.
+
+    Posterior means (heads, d), covariances (heads, d, d), popularity of tags (tags,) and of the hours of the week (168,); dispersions
+    (heads,); popularity of tags in the last weeks (tags,); prior variances of the personal layer's blocks (blocks,); the version of the map
+    of tastes, 0 without one.
+    """
 
     version: int
     published_at_s: float
@@ -26,6 +34,11 @@ class Model(NamedTuple):
     covariances: F32
     tag_shares: F32
     hour_shares: F32
+    link: Link
+    dispersions: F32
+    recent_shares: F32
+    personal_variances: F32
+    taste_map_version: int
 
 
 def from_snapshot(snapshot: Snapshot) -> Model:
@@ -34,22 +47,31 @@ def from_snapshot(snapshot: Snapshot) -> Model:
     Raises:
         DamagedSnapshotError: it must not be used; the message says why.
     """
-    dims = features.DIMS
     if snapshot.feature_set != features.FEATURE_SET:
         raise DamagedSnapshotError(f"feature set {snapshot.feature_set}, this program knows {features.FEATURE_SET}")
     if len(snapshot.heads) != len(HEADS):
         raise DamagedSnapshotError(f"{len(snapshot.heads)} heads instead of {len(HEADS)}")
-    means = np.stack([_floats(head.mean, dims, "mean") for head in snapshot.heads])
-    packed = [_floats(head.covariance, dims * (dims + 1) // 2, "covariance") for head in snapshot.heads]
-    covariances = np.stack([_full(part, dims) for part in packed])
-    if (np.diagonal(covariances, axis1=1, axis2=2) <= 0.0).any():
-        raise DamagedSnapshotError("a variance is not positive")
-    hour_shares = _floats(snapshot.hour_shares, HOURS, "hour_shares")
-    tag_shares = _floats(snapshot.tag_shares, len(snapshot.tag_shares) // 4, "tag_shares")
-    for name, shares in (("hour_shares", hour_shares), ("tag_shares", tag_shares)):
-        if (shares < 0.0).any():
-            raise DamagedSnapshotError(f"{name} holds a negative share")
-    return Model(snapshot.version, snapshot.published_at_s, means, covariances, tag_shares, hour_shares)
+    dispersions = np.array([head.dispersion for head in snapshot.heads], np.float32)
+    if not (np.isfinite(dispersions) & (dispersions > 0.0)).all():
+        raise DamagedSnapshotError("a dispersion is not positive")
+    hour_shares = _shares(snapshot.hour_shares, HOURS, "hour_shares")
+    tag_shares = _shares(snapshot.tag_shares, len(snapshot.tag_shares) // 4, "tag_shares")
+    recent_shares = (
+        _shares(snapshot.recent_shares, len(tag_shares), "recent_shares") if snapshot.recent_shares else tag_shares
+    )
+    return Model(
+        version=snapshot.version,
+        published_at_s=snapshot.published_at_s,
+        means=np.stack([_floats(head.mean, features.DIMS, "mean") for head in snapshot.heads]),
+        covariances=np.stack([_covariance(head.covariance, features.DIMS) for head in snapshot.heads]),
+        tag_shares=tag_shares,
+        hour_shares=hour_shares,
+        link=snapshot.link,
+        dispersions=dispersions,
+        recent_shares=recent_shares,
+        personal_variances=_variances(snapshot.personal_variances),
+        taste_map_version=snapshot.taste_map,
+    )
 
 
 def _floats(data: bytes, size: int, name: str) -> F32:
@@ -61,7 +83,27 @@ def _floats(data: bytes, size: int, name: str) -> F32:
     return values
 
 
-def _full(packed: F32, dims: int) -> F32:
+def _shares(data: bytes, size: int, name: str) -> F32:
+    shares = _floats(data, size, name)
+    if (shares < 0.0).any():
+        raise DamagedSnapshotError(f"{name} holds a negative share")
+    return shares
+
+
+def _variances(given: list[float]) -> F32:
+    variances = np.array(given, np.float32)
+    if not (np.isfinite(variances) & (variances >= 0.0)).all():
+        raise DamagedSnapshotError("a personal variance is not one")
+    return variances
+
+
+def _covariance(data: bytes, dims: int) -> F32:
+    packed = _floats(data, dims * (dims + 1) // 2, "covariance")
     full = np.empty((dims, dims))
     symmetric.unpack(packed.astype(np.float64), full)
+    if (np.diagonal(full) <= 0.0).any():
+        raise DamagedSnapshotError("a variance is not positive")
+    eigenvalues = np.linalg.eigvalsh(full)
+    if eigenvalues[0] < -ROUNDING * eigenvalues[-1]:
+        raise DamagedSnapshotError("a covariance is not positive definite")
     return full.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which exposure an answer belongs to, and what both add to the sums of the shared model. Pure.
+"""Which exposure an answer belongs to, and the rows that both are to the shared model. Pure.
 
 What is counted depends on what was told, not on its order or its division into passes:
 
@@ -9,7 +9,7 @@ What is counted depends on what was told, not on its order or its division into 
 - The reward of an exposure is, for each head, the earliest of its answers within the window. The rest count nothing.
 
 So all answers of the last days are kept (service.store.answers), and news of a slot or of an answer makes what it concerns be counted
-anew: the difference is added to the sums, or taken from them. Two corners are left. Older answers stay where they were counted and are
+anew: rows are added, and rows taken back. Two corners are left. Older answers stay where they were counted and are
 not found again, which concerns only backfilled history told answers first. And when two users turn out to be one, what both were told of
 an offer is seen together only from the next word of that offer on.
 """
@@ -20,9 +20,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from bandits.features import DIMS
-from bandits.posterior import CLOSED, WINDOWS_S, Sums, cohort_of, is_closed
+from bandits.delay import CLOSED, WINDOWS_S, cohort_of, is_closed
+from bandits.sums import Row, Rows, stack
 from schema.ids import instant_of
+from schema.snapshot import HEADS
 from service.learning.facts import Fact
 from service.store.answers import Answer
 from service.store.decision_features import Drawn
@@ -30,8 +31,6 @@ from service.store.exposures import DECIDED_BEFORE_SHOWN_MAX, Exposure, Exposure
 
 CLOCK_SKEW_S: Final = 300.0
 """An answer may seem to come this long before its exposure: a phone is quicker than FCM's word to us, and its clock is its own."""
-
-REWARD: Final = 1.0
 
 _SHOWING: Final = -1
 
@@ -58,7 +57,7 @@ class _Part(NamedTuple):
 
 
 class Attribution:
-    """The exposures and answers of one pass, and the sums it adds by (partition, cohort)."""
+    """The exposures and answers of one pass, and what there is to be counted of them."""
 
     def __init__(
         self,
@@ -78,9 +77,13 @@ class Attribution:
             self._said_by(answer).add((answer.answered_at, answer.head))
         for key, exposure in exposures.items():
             self._remember(key, exposure)
-        self.sums: dict[tuple[int, int], Sums] = {}
+        self._rows: defaultdict[tuple[int, int], list[Row]] = defaultdict(list)
         self.changed: dict[ExposureKey, Exposure] = {}
         self.told: list[Answer] = []
+
+    def rows(self) -> dict[tuple[int, int], Rows]:
+        """What was counted and taken back so far, by partition and cohort."""
+        return {key: stack(rows) for key, rows in self._rows.items()}
 
     def expose(self, fact: Fact) -> list[Turn]:
         """Counts an offer that was shown; all slots of which something else is counted now."""
@@ -174,17 +177,15 @@ class Attribution:
         self._counted[key] = self.changed[key] = after
 
     def _add(self, partition: int, key: ExposureKey, part: _Part, count: float) -> None:
-        exposed_s, phi = part.exposed_at.timestamp(), self._drawn[key[:2]].phi[key.slot]
-        sums = self._sums_of(partition, exposed_s)
+        exposed_s, drawn = part.exposed_at.timestamp(), self._drawn[key[:2]]
+        row = Row(drawn.phi[key.slot], exposed_s, float(drawn.offsets[key.slot]))
         if part.head == _SHOWING:
-            sums.add_exposure(phi, exposed_s, count)
+            row = row._replace(shown=count)
         else:
             age_s = max(part.at.timestamp() - exposed_s, 0.0)
-            sums.add_reward(part.head, phi, exposed_s, age_s, REWARD, count)
-
-    def _sums_of(self, partition: int, exposed_s: float) -> Sums:
+            row = row._replace(answered=_of_head(part.head, count), age_s=_of_head(part.head, age_s))
         cohort = cohort_of(exposed_s)
-        return self.sums.setdefault((partition, CLOSED if is_closed(cohort, self._now_s) else cohort), Sums(DIMS))
+        self._rows[partition, CLOSED if is_closed(cohort, self._now_s) else cohort].append(row)
 
     def _offer_of(self, key: ExposureKey) -> int | None:
         drawn = self._drawn.get(key[:2])
@@ -206,3 +207,7 @@ def _parts(exposure: Exposure | None) -> list[_Part]:
     parts = [_Part(exposure.exposed_at, _SHOWING, exposure.exposed_at)]
     parts += [_Part(exposure.exposed_at, head, at) for head, at in enumerate(exposure.answered_at) if at is not None]
     return parts
+
+
+def _of_head(head: int, value: float) -> tuple[float, ...]:
+    return tuple(value if place == head else 0.0 for place in range(len(HEADS)))

@@ -2,27 +2,41 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from bandits import population, posterior
-from bandits.features import DIMS
+import numpy as np
+import numpy.typing as npt
+
+from bandits import delay, epoch, population, sums
+from bandits.delay import CLOSED
+from bandits.epoch import NOTHING, Epoch, Extent
+from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.population import Population
-from bandits.posterior import CLOSED, Sums
+from bandits.sums import Ledger, Rows, Sums
 from service.learning.fold import Changes
-from service.store import partitions
+from service.store import epochs, partitions
+from service.store.epochs import StoredEpoch
 from service.store.partitions import Place
+
+Key = tuple[int, int]
+"""Partition and cohort."""
+
+_UNKNOWN = Extent(-1.0, -1.0, -1.0)
+"""Of an epoch begun because features or link have changed: whatever is in the log is news to it."""
 
 
 @dataclass(slots=True)
 class Books:
-    """Places and populations by partition, sums by (partition, cohort).
+    """Places and populations by partition, sums by (partition, cohort), and the epoch they are linearised in.
 
     Good only as long as every `advance` succeeds and every transaction commits: after anything else they must be thrown away.
     """
 
     places: dict[int, Place]
     populations: dict[int, Population]
-    sums: dict[tuple[int, int], Sums]
+    sums: dict[Key, Sums]
+    epoch: Epoch
 
     async def advance(self, connection: Any, moves: Mapping[int, int]) -> bool:
         """Moves partitions to the given last_seq; False when somebody else has changed one of them."""
@@ -37,27 +51,68 @@ class Books:
         """Adds what a pass counted, in memory and in the database; its partitions have been advanced in this transaction."""
         for partition, counted in changes.populations.items():
             self.populations[partition].add(counted)
-        for key, sums in changes.sums.items():
-            self.sums.setdefault(key, Sums(DIMS)).add(sums)
-        touched = {partition for partition, _ in changes.sums}
-        closed = [
-            key for key in self.sums if key[0] in touched and key[1] != CLOSED and posterior.is_closed(key[1], now_s)
-        ]
+        keys = list(changes.rows)
+        for key, rows in changes.rows.items():
+            self.sums.setdefault(key, Sums(DIMS)).add(sums.count(rows, self.epoch))
+        touched = {partition for partition, _ in keys}
+        closed = [key for key in self.sums if key[0] in touched and key[1] != CLOSED and delay.is_closed(key[1], now_s)]
         for key in closed:
             self.sums.setdefault((key[0], CLOSED), Sums(DIMS)).add(self.sums.pop(key))
-        changed = (changes.sums.keys() | {(partition, CLOSED) for partition, _ in closed}) - set(closed)
+        changed = ({*keys} | {(partition, CLOSED) for partition, _ in closed}) - set(closed)
         if changes.populations or changed:
             people = {partition: self.populations[partition].pack() for partition in changes.populations}
             await partitions.put(connection, people, {key: self.sums[key].pack() for key in sorted(changed)}, closed)
 
 
-async def load(connection: Any) -> Books:
-    """Everything that was counted."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        counted = await partitions.load(connection)
-        packed = await partitions.load_sums(connection)
+async def load(connection: Any, now: datetime) -> Books:
+    """Everything that was counted. Without an epoch of this program's features and link one is begun, at the prior."""
+    while True:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            stored = await epochs.latest(connection)
+            counted = await partitions.load(connection)
+            packed = await partitions.load_sums(connection)
+        if stored is not None and is_ours(stored):
+            break
+        await _begin(connection, now)
     return Books(
         {partition: one.place for partition, one in counted.items()},
         {partition: population.unpack(one.population) for partition, one in counted.items()},
-        {key: posterior.unpack(data, DIMS) for key, data in packed.items()},
+        {key: sums.unpack(data, DIMS) for key, data in packed.items()},
+        stored.epoch,
     )
+
+
+def is_ours(stored: StoredEpoch) -> bool:
+    """Whether sums of this epoch are of the features and the link of this program."""
+    shape = (len(PRIORS), DIMS)
+    return stored.feature_set == FEATURE_SET and stored.epoch.link == LINK and stored.epoch.modes.shape == shape
+
+
+async def _begin(connection: Any, now: datetime) -> None:
+    async with connection.transaction():
+        await partitions.hold_all(connection)
+        before = await epochs.latest(connection)
+        if before is not None and is_ours(before):
+            return  # another learner was quicker
+        number = 0 if before is None else before.epoch.number + 1
+        fitted = NOTHING if before is None else _UNKNOWN
+        await epochs.add(connection, StoredEpoch(epoch.begin(PRIORS, LINK, number), FEATURE_SET, fitted), (), now)
+        await partitions.replace_sums(connection, {})
+
+
+def enter(counted: dict[Key, Sums], rows: Rows, places: npt.NDArray[np.int64], in_epoch: Epoch, now_s: float) -> None:
+    """Counts rows of several partitions, places (n,), into sums by partition and cohort."""
+    pairs = np.stack([places, delay.cohorts_at(rows.exposed_at_s, now_s)], axis=1)
+    keys, group = np.unique(pairs, axis=0, return_inverse=True)
+    ledger = Ledger(len(keys), DIMS, in_epoch).add(rows, group.reshape(-1).astype(np.int64))
+    for place, (partition, cohort) in enumerate(keys.tolist()):
+        counted.setdefault((partition, cohort), Sums(DIMS)).add(ledger.sums(place))
+
+
+def joined(counted: Mapping[Key, Sums], now_s: float) -> dict[int, Sums]:
+    """The sums of all partitions by cohort. Which cohorts a learner has closed makes no difference."""
+    cohorts: dict[int, Sums] = {}
+    for (_, kept), of_partition in sorted(counted.items()):
+        cohort = CLOSED if delay.is_closed(kept, now_s) else kept
+        cohorts.setdefault(cohort, Sums(DIMS)).add(of_partition)
+    return cohorts

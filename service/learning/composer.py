@@ -6,16 +6,20 @@ from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from bandits import population, posterior
-from bandits.features import DIMS, FEATURE_SET, PRIORS
+from bandits import epoch as epochs_of
+from bandits import population, posterior, sums
+from bandits.epoch import Epoch
+from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.kernels import symmetric
 from bandits.policies import model
 from bandits.population import Population
-from bandits.posterior import CLOSED, Posterior, Sums
+from bandits.posterior import Posterior
 from schema.ids import PARTITIONS
 from schema.snapshot import HeadSnapshot, Snapshot
-from service.store import partitions, snapshots
+from service.learning import books
+from service.store import epochs, partitions, snapshots
 from service.store.partitions import Counted
 from service.store.snapshots import SnapshotDamagedError
 from service.telemetry import SNAPSHOTS_REFUSED, logger
@@ -38,11 +42,14 @@ class Composer:
         async with self._pool.acquire() as connection:
             version = await snapshots.newest_version(connection) + 1
             async with connection.transaction(isolation="repeatable_read", readonly=True):
+                epoch = await _epoch(connection)
                 counted = await partitions.load(connection)
-                sums = await partitions.load_sums(connection)
+                packed = await partitions.load_sums(connection) if epoch is not None else {}
             try:
                 # Off the event loop: an inverse for each head, and sums of a thousand rows.
-                snapshot = await asyncio.to_thread(compose, version, counted, sums, now.timestamp())
+                snapshot = await asyncio.to_thread(
+                    compose, version, epoch or epochs_of.begin(PRIORS, LINK), counted, packed, now.timestamp()
+                )
             except ValueError as error:
                 SNAPSHOTS_REFUSED.inc()
                 _LOG.error("a snapshot was refused", version=version, reason=str(error))
@@ -53,7 +60,7 @@ class Composer:
         return is_published
 
     async def publish_if_changed(self, now: datetime, min_interval_s: float = 1.0) -> bool:
-        """Publishes when entries have been counted since the last snapshot, or it has aged; the first one from the prior alone."""
+        """Publishes when something was learned since the last snapshot, or it has aged; the first one from the prior alone."""
         last = self._last or await self._stored()
         if last is None:
             return await self.publish(now)
@@ -63,7 +70,9 @@ class Composer:
             return False
         if age_s < AGES_S:
             async with self._pool.acquire() as connection:
-                if _offsets(await partitions.load(connection)) == last.offsets:
+                epoch = await _epoch(connection)
+                is_same_epoch = epoch is None or epoch.number == last.epoch
+                if is_same_epoch and _offsets(await partitions.load(connection)) == last.offsets:
                     return False
         return await self.publish(now)
 
@@ -77,14 +86,15 @@ class Composer:
 
 
 def compose(
-    version: int, counted: Mapping[int, Counted], sums: Mapping[tuple[int, int], bytes], now_s: float
+    version: int, epoch: Epoch, counted: Mapping[int, Counted], packed: Mapping[tuple[int, int], bytes], now_s: float
 ) -> Snapshot:
     """The snapshot of everything counted, as of now_s. Pure: which cohorts the learner has closed makes no difference.
 
     Raises:
         ValueError: sums cannot be read, or what they give is not fit to decide by (NotAPosteriorError, DamagedSnapshotError).
     """
-    heads = posterior.compose(_by_cohort(sums, now_s), PRIORS, now_s)
+    by_cohort = books.joined({key: sums.unpack(data, DIMS) for key, data in packed.items()}, now_s)
+    heads = posterior.compose(by_cohort, PRIORS, epoch, now_s)
     everyone = Population()
     for partition in sorted(counted):
         everyone.add(population.unpack(counted[partition].population))
@@ -92,33 +102,34 @@ def compose(
         version=version,
         published_at_s=now_s,
         feature_set=FEATURE_SET,
-        heads=[_head(one) for one in heads],
+        heads=[_head(one, mode) for one, mode in zip(heads, epoch.modes, strict=True)],
         tag_shares=everyone.tag_shares().astype("<f4").tobytes(),
         hour_shares=everyone.hour_shares().astype("<f4").tobytes(),
         baskets=everyone.baskets_at(now_s),
         offsets=_offsets(counted),
+        link=epoch.link,
+        epoch=epoch.number,
     )
     model.from_snapshot(snapshot)  # the check that every process makes before it decides by it
     return snapshot
 
 
-def _by_cohort(sums: Mapping[tuple[int, int], bytes], now_s: float) -> dict[int, Sums]:
-    cohorts: dict[int, Sums] = {}
-    for (_, kept), data in sorted(sums.items()):
-        cohort = CLOSED if posterior.is_closed(kept, now_s) else kept
-        cohorts.setdefault(cohort, Sums(DIMS)).add(posterior.unpack(data, DIMS))
-    return cohorts
+async def _epoch(connection: Any) -> Epoch | None:
+    """The epoch in force; None before a learner has begun one for the features of this program."""
+    stored = await epochs.latest(connection)
+    return stored.epoch if stored is not None and books.is_ours(stored) else None
 
 
-def _head(one: Posterior) -> HeadSnapshot:
+def _head(one: Posterior, mode: npt.NDArray[np.float64]) -> HeadSnapshot:
     packed = np.empty(DIMS * (DIMS + 1) // 2)
     symmetric.pack(one.covariance, packed)
     return HeadSnapshot(
         mean=one.mean.astype("<f4").tobytes(),
         covariance=packed.astype("<f4").tobytes(),
-        noise_variance=one.noise_variance,
+        dispersion=one.dispersion,
         arrived=one.arrived.tolist(),
         exposures=one.exposures,
+        mode=mode.astype("<f4").tobytes(),
     )
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from bandits.population import Population
-from bandits.posterior import Sums
 from bandits.rhythm import Rhythm
+from bandits.sums import Rows
 from bandits.tastes import Tastes
 from schema.event import EventType
 from service.learning.attribution import Attribution, Turn
@@ -27,12 +27,12 @@ INTEREST_OF: Final = {
 
 
 class Changes(NamedTuple):
-    """What a pass changes: states and exposures whole; answers, sums by (partition, cohort) and populations by partition to be added."""
+    """What a pass changes: states and exposures whole; answers, rows by (partition, cohort) and populations by partition to be counted."""
 
     states: Mapping[int, State]
     exposures: Mapping[ExposureKey, Exposure]
     answers: Sequence[Answer]
-    sums: Mapping[tuple[int, int], Sums]
+    rows: Mapping[tuple[int, int], Rows]
     populations: Mapping[int, Population]
 
 
@@ -42,7 +42,7 @@ def fold(facts: Iterable[Fact], known: Known, now_s: float) -> Changes:
     for fact in sorted(facts, key=lambda fact: (fact.entry.occurred_at, fact.entry.event_id)):
         one_pass.take(fact)
     shown = one_pass.shown
-    return Changes(one_pass.people.packed(), shown.changed, shown.told, shown.sums, one_pass.populations)
+    return Changes(one_pass.people.packed(), shown.changed, shown.told, shown.rows(), one_pass.populations)
 
 
 class _Pass:

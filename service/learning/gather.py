@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from bandits.posterior import WINDOW_S
+from bandits.delay import WINDOW_S
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
 from service.store import answers, decision_features, exposures, user_state
 from service.store.answers import Answer

@@ -79,7 +79,7 @@ class Learner:
 
     async def _pass(self, now: datetime, appended_before: datetime | None) -> _Pass:
         async with self._pool.acquire() as connection:
-            ours = self._books or await books.load(connection)
+            ours = self._books or await books.load(connection, now)
             # Forgotten unless the pass succeeds: after a failure memory and database differ.
             self._books = None
             offsets = {partition: place.last_seq for partition, place in ours.places.items()}
@@ -126,7 +126,7 @@ class Learner:
         if changes.states:
             await user_state.put(connection, changes.states, now)
         if changes.exposures:
-            await exposures.put(connection, changes.exposures)
+            await exposures.put(connection, changes.exposures, known.drawn)
         if changes.answers:
             await answers.put(connection, changes.answers)
         await ours.add(connection, changes, now.timestamp())
@@ -163,10 +163,14 @@ class Learner:
         async with self._pool.acquire() as listening:
             await listening.add_listener(event_log.CHANNEL, wake)
             try:
+                was_overtaken = False
                 while not stop.is_set() and not listening.is_closed():
                     woken.clear()
-                    if not await self.fold_once(await clock.now()):
+                    done = await self._pass(await clock.now(), None)
+                    # Overtaken by a refit once, the next pass counts; by another learner time and again, that one counts.
+                    if not done.counted and (done.is_complete or was_overtaken):
                         await _first_of(woken, stop, WAKE_S)
+                    was_overtaken = not done.counted and not done.is_complete
             finally:
                 await listening.remove_listener(event_log.CHANNEL, wake)
 

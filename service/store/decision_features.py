@@ -19,10 +19,11 @@ _LOAD: Final = """
 
 
 class Drawn(NamedTuple):
-    """The drawn offers by slot, and phi (slots, DIMS)."""
+    """The drawn offers by slot, phi (slots, DIMS), and the personal part of each score (slots,)."""
 
     offer_ids: list[int]
     phi: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]
 
 
 async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tuple[int, UUID], Drawn]:
@@ -35,4 +36,9 @@ async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tupl
 
 
 def _drawn(offer_ids: list[int], phi: bytes) -> Drawn:
-    return Drawn(offer_ids, np.frombuffer(phi, "<f4").astype(np.float32, copy=False).reshape(-1, DIMS))
+    slots = len(offer_ids)
+    return Drawn(
+        offer_ids,
+        np.frombuffer(phi, "<f4").astype(np.float32, copy=False).reshape(slots, DIMS),
+        np.zeros(slots, np.float32),
+    )

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from schema.ids import lowest_uuid7
+from service.store.decision_features import Drawn
 
 DECIDED_BEFORE_SHOWN_MAX: Final = timedelta(days=7)
 """An offer shown later than this after its decision is not found by its offer alone."""
@@ -24,13 +25,16 @@ _BY_OFFER: Final = """
      where e.decision_id >= $3 and e.exposed_at between $4 and $5
 """
 _PUT: Final = """
-    insert into exposures (user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at)
-    select user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at
+    insert into exposures (user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, phi, personal_offset, counted_by)
+    select user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, phi, personal_offset,
+           pg_current_xact_id()::text::bigint
       from unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::integer[], $5::timestamptz[], $6::timestamptz[],
-                  $7::timestamptz[]) as n(user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at)
+                  $7::timestamptz[], $8::bytea[], $9::real[])
+           as n(user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, phi, personal_offset)
     on conflict (user_id, decision_id, slot) do update
        set offer_id = excluded.offer_id, exposed_at = excluded.exposed_at, opened_at = excluded.opened_at,
-           redeemed_at = excluded.redeemed_at
+           redeemed_at = excluded.redeemed_at, phi = excluded.phi, personal_offset = excluded.personal_offset,
+           counted_by = excluded.counted_by
 """
 
 
@@ -69,10 +73,19 @@ async def of_offers(
     return _read(rows)
 
 
-async def put(connection: Any, exposures: Mapping[ExposureKey, Exposure]) -> None:
-    """Writes exposures; the caller is the only one who may write for these users."""
-    rows = [(*key, one.offer_id, one.exposed_at, *one.answered_at) for key, one in exposures.items()]
+async def put(
+    connection: Any, exposures: Mapping[ExposureKey, Exposure], drawn: Mapping[tuple[int, UUID], Drawn]
+) -> None:
+    """Writes exposures, with what their slots were scored by; the caller is the only one who may write for these users."""
+    rows = [
+        (*key, one.offer_id, one.exposed_at, *one.answered_at, *_scored(key, drawn)) for key, one in exposures.items()
+    ]
     await connection.execute(_PUT, *map(list, zip(*rows, strict=True)))
+
+
+def _scored(key: ExposureKey, drawn: Mapping[tuple[int, UUID], Drawn]) -> tuple[bytes, float]:
+    decision = drawn[key[:2]]
+    return decision.phi[key.slot].astype("<f4").tobytes(), float(decision.offsets[key.slot])
 
 
 def _read(rows: list[Any]) -> dict[ExposureKey, Exposure]:

@@ -31,6 +31,9 @@ _PUT: Final = """
     select partition, cohort, sums from unnest($5::smallint[], $6::integer[], $7::bytea[]) as n(partition, cohort, sums)
     on conflict (partition, cohort) do update set sums = excluded.sums
 """
+_HOLD_ALL: Final = "select partition from learner_partitions order by partition for update"
+_RAISE_ALL: Final = "update learner_partitions set revision = revision + 1"
+_DROP_SUMS: Final = "delete from learner_sums"
 
 
 class Place(NamedTuple):
@@ -67,6 +70,18 @@ async def advance(connection: Any, moves: Mapping[int, Place]) -> bool:
 async def load_sums(connection: Any) -> dict[tuple[int, int], bytes]:
     """Packed sums by (partition, cohort), in order."""
     return {(row[0], row[1]): row[2] for row in await connection.fetch(_LOAD_SUMS)}
+
+
+async def hold_all(connection: Any) -> None:
+    """Waits for all who count, and makes them forget what they remember; until the caller's transaction ends nobody counts."""
+    await connection.execute(_HOLD_ALL)
+    await connection.execute(_RAISE_ALL)
+
+
+async def replace_sums(connection: Any, sums: Mapping[tuple[int, int], bytes]) -> None:
+    """Throws all sums away and puts these in their place; the caller holds all partitions."""
+    await connection.execute(_DROP_SUMS)
+    await put(connection, {}, sums)
 
 
 async def put(

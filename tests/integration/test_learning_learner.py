@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from bandits import population, posterior, rhythm, tastes
+from bandits import delay, population, rhythm, sums, tastes
+from bandits.delay import CLOSED
+from bandits.event_time import decay_weight
 from bandits.features import DIMS
-from bandits.posterior import CLOSED, Sums
+from bandits.sums import Sums
 from schema.event import EventType
 from schema.ids import partition_of
 from schema.log import LogEntry
@@ -23,6 +25,7 @@ from service.store import answers, event_log, merged_state, partitions
 from service.store import merge as merging
 from service.store import pool as pools
 from service.telemetry import FAILURES
+from tests.counting import Tally
 from tests.integration import learning_world as world
 from tests.integration.learning_world import HOUR, START, decide, entry, log
 
@@ -43,14 +46,14 @@ async def summed(pool: Any) -> dict[int, Sums]:
     cohorts: dict[int, Sums] = {}
     async with pool.acquire() as connection:
         for (_, cohort), data in (await partitions.load_sums(connection)).items():
-            cohorts.setdefault(cohort, Sums(DIMS)).add(posterior.unpack(data, DIMS))
+            cohorts.setdefault(cohort, Sums(DIMS)).add(sums.unpack(data, DIMS))
     return cohorts
 
 
 async def everything(pool: Any) -> Sums:
     total = Sums(DIMS)
-    for sums in (await summed(pool)).values():
-        total.add(sums)
+    for of_cohort in (await summed(pool)).values():
+        total.add(of_cohort)
     return total
 
 
@@ -60,7 +63,7 @@ def assert_same(one: Sums, other: Sums) -> None:
 
 
 def decisive(weight: float) -> float:
-    return weight / posterior.decay_weight(START.timestamp())
+    return weight / decay_weight(START.timestamp())
 
 
 async def exposure_row(pool: Any, user_id: int) -> Any:
@@ -109,15 +112,15 @@ async def shown_and_answered(
 
 
 def expected_after(opened: bool = True, redeemed: bool = True) -> Sums:
-    sums = Sums(DIMS)
+    told = Tally()
     for user_id in range(1, 11):
         phi, at_s = world.phi_of(user_id, 1)[0], START.timestamp()
-        sums.add_exposure(phi, at_s)
+        told.add_exposure(phi, at_s)
         if opened and user_id % 2:
-            sums.add_reward(0, phi, at_s, 3600.0, 1.0)
+            told.add_reward(0, phi, at_s, 3600.0)
         if redeemed and user_id % 3 == 0:
-            sums.add_reward(1, phi, at_s, 5 * 3600.0, 1.0)
-    return sums
+            told.add_reward(1, phi, at_s, 5 * 3600.0)
+    return told.sums()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +133,8 @@ async def test_rewards_count_once_whether_they_come_before_or_after_the_exposure
 ) -> None:
     await shown_and_answered(pool, *order)
     cohorts = await summed(pool)
-    assert list(cohorts) == [posterior.cohort_of(START.timestamp())]
-    assert_same(cohorts[posterior.cohort_of(START.timestamp())], expected_after())
+    assert list(cohorts) == [delay.cohort_of(START.timestamp())]
+    assert_same(cohorts[delay.cohort_of(START.timestamp())], expected_after())
     assert tuple(await exposure_row(pool, 3)) == (START, START + HOUR, START + 5 * HOUR)
     assert tuple(await exposure_row(pool, 2)) == (START, None, None)
     assert await shown_of(pool, 3, "milk") == pytest.approx(0.0, abs=2e-3)
@@ -181,7 +184,7 @@ async def test_learners_at_once_and_one_that_dies_count_everything_once(
         return counted
 
     tasks = [asyncio.create_task(learn(one)) for one in learners]
-    sums, sent = Sums(DIMS), 0
+    counted, sent = Tally(), 0
     async with pool.acquire() as connection:
         for step in range(25):
             at = START + step * timedelta(minutes=5)
@@ -189,10 +192,10 @@ async def test_learners_at_once_and_one_that_dies_count_everything_once(
             for user_id in range(1, 21):
                 decided = await decide(connection, user_id, at)
                 entries.append(entry(user_id, EventType.ACCEPTED, at, decision_id=decided))
-                sums.add_exposure(world.phi_of(user_id, 1)[0], at.timestamp())
+                counted.add_exposure(world.phi_of(user_id, 1)[0], at.timestamp())
                 if (user_id + step) % 4 == 0:
                     entries.append(entry(user_id, EventType.OPENED, at + HOUR, decision_id=decided))
-                    sums.add_reward(0, world.phi_of(user_id, 1)[0], at.timestamp(), 3600.0, 1.0)
+                    counted.add_reward(0, world.phi_of(user_id, 1)[0], at.timestamp(), 3600.0)
             await log(connection, *entries)
             sent += len(entries)
     assert calls >= 5
@@ -201,7 +204,7 @@ async def test_learners_at_once_and_one_that_dies_count_everything_once(
     caught_up = await last.catch_up(NOW)
     is_over = True
     assert caught_up + sum(await asyncio.gather(*tasks)) == sent
-    assert_same(await everything(pool), sums)
+    assert_same(await everything(pool), counted.sums())
     assert await pool.fetchval("select count(*) from exposures where exposed_at is not null") == 500
 
 
@@ -252,10 +255,10 @@ async def test_a_pass_that_fails_leaves_nothing_behind(pool: asyncpg.Pool, monke
 @pytest.mark.parametrize(
     ("kind", "after_s", "counts"),
     [
-        (EventType.OPENED, posterior.WINDOWS_S[0], True),
-        (EventType.OPENED, posterior.WINDOWS_S[0] + 1, False),
-        (EventType.REDEEMED, posterior.WINDOW_S, True),
-        (EventType.REDEEMED, posterior.WINDOW_S + 1, False),
+        (EventType.OPENED, delay.WINDOWS_S[0], True),
+        (EventType.OPENED, delay.WINDOWS_S[0] + 1, False),
+        (EventType.REDEEMED, delay.WINDOW_S, True),
+        (EventType.REDEEMED, delay.WINDOW_S + 1, False),
         (EventType.REDEEMED, -300.0, True),
         (EventType.REDEEMED, -301.0, False),
     ],
@@ -307,9 +310,7 @@ async def test_a_redemption_without_a_decision_belongs_to_the_latest_exposure_of
         assert await one.fold_once(NOW) == 3
     rows = await pool.fetch("select decision_id, redeemed_at from exposures where redeemed_at is not null")
     assert [tuple(row) for row in rows] == [(shown[1], START + 3 * HOUR)]
-    assert (await everything(pool)).arrivals[1].sum() == pytest.approx(
-        posterior.decay_weight((START + HOUR).timestamp())
-    )
+    assert (await everything(pool)).arrivals[1].sum() == pytest.approx(decay_weight((START + HOUR).timestamp()))
 
 
 @pytest.mark.parametrize("order", ["ABT", "ATB", "TAB", "BTA", "TBA"])
@@ -326,11 +327,11 @@ async def test_what_a_till_tells_counts_the_same_before_and_after_the_exposures(
         for name in order:
             await log(connection, told[name])
             await one.fold_once(NOW)
-    expected, phi = Sums(DIMS), world.phi_of(1, 2)[1]
+    expected, phi = Tally(), world.phi_of(1, 2)[1]
     for hours in (0, 2):
         expected.add_exposure(phi, (START + hours * HOUR).timestamp())
-    expected.add_reward(1, phi, (START + 2 * HOUR).timestamp(), 3600.0, 1.0)
-    assert_same(await everything(pool), expected)
+    expected.add_reward(1, phi, (START + 2 * HOUR).timestamp(), 3600.0)
+    assert_same(await everything(pool), expected.sums())
     rows = await pool.fetch("select decision_id, slot, redeemed_at from exposures order by decision_id")
     assert [tuple(row) for row in rows] == [(first, 1, None), (second, 1, START + 3 * HOUR)]
     assert await shown_of(pool, 1, "milk") == pytest.approx(1.0, abs=1e-2)
@@ -351,9 +352,9 @@ async def test_the_earliest_instant_of_an_exposure_counts(pool: asyncpg.Pool, or
         for name in order:
             await log(connection, told[name])
             await one.fold_once(redeemed_at)
-    expected = Sums(DIMS)
+    expected = Tally()
     expected.add_exposure(world.phi_of(1, 1)[0], START.timestamp())
-    assert_same(await everything(pool), expected)
+    assert_same(await everything(pool), expected.sums())
     assert tuple(await exposure_row(pool, 1)) == (START, None, None)
     assert await shown_of(pool, 1, "milk") == pytest.approx(1.0, abs=1e-2)
 
@@ -441,12 +442,12 @@ async def test_a_slate_counts_slot_by_slot(pool: asyncpg.Pool) -> None:
             entry(5, EventType.SHOWN, START, decision_id=decided, slot=2),
         )
         await world.learner(pool).fold_once(NOW)
-    expected = Sums(DIMS)
+    expected = Tally()
     phi, at_s = world.phi_of(5, 2), START.timestamp()
     expected.add_exposure(phi[0], at_s)
     expected.add_exposure(phi[1], at_s)
-    expected.add_reward(0, phi[1], at_s, 3600.0, 1.0)
-    assert_same(await everything(pool), expected)
+    expected.add_reward(0, phi[1], at_s, 3600.0)
+    assert_same(await everything(pool), expected.sums())
     assert await pool.fetch("select slot, offer_id from exposures order by slot") == [(0, 2), (1, 1)]
 
 
@@ -530,7 +531,7 @@ async def test_closed_cohorts_are_merged_and_late_rewards_go_there(pool: asyncpg
         await log(connection, entry(3, EventType.ACCEPTED, later, decision_id=recent))
         await one.fold_once(later)
         kept = [c for p, c in await partitions.load_sums(connection) if p == partition_of(3)]
-    assert kept == [CLOSED, posterior.cohort_of(later.timestamp())]
+    assert kept == [CLOSED, delay.cohort_of(later.timestamp())]
 
 
 async def test_what_is_left_of_a_merged_person_s_entries_counts_for_who_they_are_now(pool: asyncpg.Pool) -> None:

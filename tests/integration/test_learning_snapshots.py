@@ -12,14 +12,15 @@ import pytest_asyncio
 
 from bandits import features
 from bandits.policies import model
-from bandits.posterior import Sums
+from bandits.sums import Sums
 from schema.event import EventType
-from service.learning import composer
+from service.learning import books, composer
 from service.learning.composer import Composer
 from service.store import partitions, snapshots
 from service.store import pool as pools
 from service.store.snapshots import SnapshotDamagedError, SnapshotMissingError
 from service.telemetry import SNAPSHOTS_REFUSED
+from tests.counting import EPOCH, Tally
 from tests.integration import learning_world as world
 from tests.integration.learning_world import HOUR, START, decide, entry, log
 
@@ -94,7 +95,7 @@ async def test_of_two_publishers_one_wins_and_who_listens_hears_it(pool: asyncpg
     heard: asyncio.Queue[str] = asyncio.Queue()
     listening = await asyncpg.connect(database)
     await listening.add_listener(snapshots.CHANNEL, lambda *told: heard.put_nowait(told[3]))
-    built = composer.compose(1, await partitions.load(pool), {}, START.timestamp())
+    built = composer.compose(1, EPOCH, await partitions.load(pool), {}, START.timestamp())
     assert sorted(await asyncio.gather(*[snapshots.publish(pool, built) for _ in range(4)])) == [
         False,
         False,
@@ -104,15 +105,16 @@ async def test_of_two_publishers_one_wins_and_who_listens_hears_it(pool: asyncpg
     assert await asyncio.wait_for(heard.get(), 2.0) == "1"
     await asyncio.sleep(0.05)
     assert heard.empty()
-    ahead = composer.compose(3, await partitions.load(pool), {}, START.timestamp())
+    ahead = composer.compose(3, EPOCH, await partitions.load(pool), {}, START.timestamp())
     assert not await snapshots.publish(pool, ahead)
     await listening.close()
 
 
 def bad(value: float) -> Sums:
-    sums = Sums(features.DIMS)
-    sums.add_exposure(world.phi_of(1, 1)[0], START.timestamp())
-    sums.outer[0] = value
+    told = Tally()
+    told.add_exposure(world.phi_of(1, 1)[0], START.timestamp())
+    sums = told.sums()
+    sums.outer[0, 0] = value
     return sums
 
 
@@ -122,6 +124,7 @@ async def test_unfit_sums_are_refused_and_the_last_snapshot_stays(pool: asyncpg.
     assert await one.publish(START)
     before = refused()
     async with pool.acquire() as connection:
+        await books.load(connection, START)
         await partitions.put(connection, {}, {(3, -1): bad(value).pack()})
     assert not await one.publish(START + HOUR)
     assert refused() == before + 1
@@ -140,6 +143,7 @@ async def test_an_unfit_population_is_refused(pool: asyncpg.Pool, population: by
 
 async def test_sums_of_another_size_are_refused(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
+        await books.load(connection, START)
         await partitions.put(connection, {}, {(3, -1): Sums(features.DIMS + 1).pack()})
     assert not await Composer(pool).publish(START)
 
@@ -193,5 +197,5 @@ async def test_the_learner_s_closing_of_cohorts_makes_no_difference(pool: asyncp
         counted, open_sums = await partitions.load(connection), await partitions.load_sums(connection)
     closed_sums = {(partition, -1): data for (partition, _), data in open_sums.items()}
     assert open_sums.keys() != closed_sums.keys()
-    of_open = composer.compose(1, counted, open_sums, later.timestamp())
-    assert of_open == composer.compose(1, counted, closed_sums, later.timestamp())
+    of_open = composer.compose(1, EPOCH, counted, open_sums, later.timestamp())
+    assert of_open == composer.compose(1, EPOCH, counted, closed_sums, later.timestamp())

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandits import sums as sums_of
 from bandits import tastes
+from bandits.delay import CLOSED, WINDOWS_S, cohort_of, is_closed
 from bandits.features import DIMS
 from bandits.kernels.tastes import shown_at
-from bandits.posterior import CLOSED, WINDOWS_S, Sums, cohort_of, is_closed
+from bandits.sums import Sums
 from schema.event import EventType
 from schema.ids import partition_of, stable_entropy, uuid7
 from schema.log import LogEntry
@@ -27,6 +29,7 @@ from service.store.answers import Answer
 from service.store.decision_features import Drawn
 from service.store.exposures import Exposure, ExposureKey
 from service.store.user_state import State
+from tests.counting import EPOCH, Tally
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NOW = START + timedelta(hours=90)
@@ -64,7 +67,7 @@ def phi_of(user_id: int, decision: int) -> np.ndarray:
 
 
 DRAWN = {
-    (user_id, decision_id(user_id, decision)): Drawn(list(OFFERS), phi_of(user_id, decision))
+    (user_id, decision_id(user_id, decision)): Drawn(list(OFFERS), phi_of(user_id, decision), np.zeros(2, np.float32))
     for user_id in range(1, PEOPLE + 1)
     for decision in range(DECISIONS)
 }
@@ -96,8 +99,8 @@ class World:
         self.exposures |= changes.exposures
         self.answers |= {answer.event_id: answer for answer in changes.answers}
         self.states |= changes.states
-        for (_, cohort), sums in changes.sums.items():
-            self.sums.setdefault(cohort, Sums(DIMS)).add(sums)
+        for (_, cohort), rows in changes.rows.items():
+            self.sums.setdefault(cohort, Sums(DIMS)).add(sums_of.count(rows, EPOCH))
 
     def showings(self) -> dict[tuple[int, int], float]:
         """The unanswered showings of each person's offers, as they weigh now."""
@@ -154,15 +157,15 @@ def rewards(told: Sequence[Told]) -> dict[Slot, tuple[int, dict[int, int]]]:
 
 def expected(told: Sequence[Told]) -> dict[int, Sums]:
     """Slow and obvious: each shown slot once, and for each head its first answer."""
-    cohorts: dict[int, Sums] = {}
+    cohorts: dict[int, Tally] = {}
     for (user_id, decision, slot), (minutes, ages) in rewards(told).items():
         at_s = (START + timedelta(minutes=minutes)).timestamp()
         cohort = CLOSED if is_closed(cohort_of(at_s), NOW.timestamp()) else cohort_of(at_s)
-        sums, phi = cohorts.setdefault(cohort, Sums(DIMS)), phi_of(user_id, decision)[slot]
-        sums.add_exposure(phi, at_s)
+        counted, phi = cohorts.setdefault(cohort, Tally()), phi_of(user_id, decision)[slot]
+        counted.add_exposure(phi, at_s)
         for head, age in ages.items():
-            sums.add_reward(head, phi, at_s, max(60.0 * age, 0.0), 1.0)
-    return cohorts
+            counted.add_reward(head, phi, at_s, max(60.0 * age, 0.0))
+    return {cohort: counted.sums() for cohort, counted in cohorts.items()}
 
 
 def expected_showings(told: Sequence[Told]) -> dict[tuple[int, int], float]:

@@ -1,13 +1,23 @@
-"""The shared posterior: a ridge regression over what is closed, in any order and parts, and unbiased while answers are under way."""
+"""The shared posterior: the ridge regression or Laplace's over what is closed, in any parts, and unbiased while answers are under way."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from bandits import posterior
-from bandits.posterior import AGE_EDGES_S, CLOSED, COHORT_S, EPOCH_S, WINDOW_S, NotAPosteriorError, Prior, Sums
+from bandits import delay, event_time, laplace, posterior, refit, sums
+from bandits.delay import AGE_EDGES_S, CLOSED, COHORT_S, WINDOW_S
+from bandits.epoch import Epoch, begin
+from bandits.event_time import EPOCH_S
+from bandits.laplace import NotAPosteriorError
+from bandits.prior import Prior
+from bandits.refit import Passes
+from bandits.sums import Row, Rows, Sums
+from schema.snapshot import HEADS, Link
 from tests.reference import learning as reference
 
 F64 = NDArray[np.float64]
@@ -23,105 +33,189 @@ def prior(rng: np.random.Generator) -> Prior:
     return Prior(rng.normal(0.0, 0.1, DIMS), rng.uniform(1.0, 50.0, DIMS), 0.1)
 
 
-def rows(rng: np.random.Generator, count: int) -> tuple[NDArray[np.float32], F64, F64]:
-    """phi (count, DIMS), rewards by head (count, 2), instants (count,) up to a year ago."""
-    phi = rng.uniform(-1.0, 1.0, (count, DIMS)).astype(np.float32)
-    return phi, (rng.random((count, 2)) < 0.3).astype(float), NOW_S - rng.uniform(80 * HOUR_S, 365 * 24 * HOUR_S, count)
+def closed_rows(rng: np.random.Generator, count: int) -> Rows:
+    """Up to a year old, every window over."""
+    return Rows(
+        rng.uniform(-1.0, 1.0, (count, DIMS)).astype(np.float32),
+        NOW_S - rng.uniform(80 * HOUR_S, 365 * 24 * HOUR_S, count),
+        np.zeros(count, np.float32),
+        np.ones(count),
+        (rng.random((count, 2)) < 0.3).astype(float),
+        np.full((count, 2), 2 * HOUR_S),
+    )
 
 
-def total(phi: NDArray[np.float32], reward: F64, at_s: F64, order: NDArray[np.int64]) -> Sums:
-    sums = Sums(DIMS)
-    for i in order:
-        sums.add_exposure(phi[i], at_s[i])
-        for head in (0, 1):
-            if reward[i, head]:
-                sums.add_reward(head, phi[i], at_s[i], 2 * HOUR_S, 1.0)
-    return sums
+def passes_of(rows: Rows, size: int) -> Passes:
+    def passes() -> Iterator[Rows]:
+        for at in range(0, len(rows.phi), size):
+            yield Rows(*(part[at : at + size] for part in rows))
+
+    return passes
 
 
 @quick
 @given(seeds, st.integers(0, 60))
-def test_closed_sums_in_any_order_and_parts_give_the_ridge_regression(seed: int, count: int) -> None:
+def test_the_identity_link_gives_the_ridge_regression(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
-    phi, reward, at_s = rows(rng, count)
+    rows = closed_rows(rng, count)
     priors = [prior(rng), prior(rng)]
-    order = rng.permutation(count)
-    sums = total(phi, reward, at_s, order[: count // 3])
-    sums.add(posterior.unpack(total(phi, reward, at_s, order[count // 3 :]).pack(), DIMS))
-    for head, found in enumerate(posterior.compose({CLOSED: sums}, priors, NOW_S)):
-        mean, covariance = reference.ridge(phi.astype(float), reward[:, head], at_s, NOW_S, priors[head])
-        # Responses are sums of products in float32.
+    counted = sums.count(rows, begin(priors, "identity"))
+    for head, found in enumerate(posterior.compose({CLOSED: counted}, priors, begin(priors, "identity"), NOW_S)):
+        reward = rows.answered[:, head]
+        mean, covariance = reference.ridge(rows.phi.astype(float), reward, rows.exposed_at_s, NOW_S, priors[head])
         np.testing.assert_allclose(found.mean, mean, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(found.covariance, covariance, rtol=1e-8, atol=1e-12)
-        assert found.exposures == pytest.approx((0.5 ** ((NOW_S - at_s) / posterior.HALF_LIFE_S)).sum())
+        weight = 0.5 ** ((NOW_S - rows.exposed_at_s) / event_time.HALF_LIFE_S)
+        assert found.exposures == pytest.approx(weight.sum())
 
 
-def test_sums_of_another_size_are_refused() -> None:
-    with pytest.raises(ValueError, match="not the sums"):
-        posterior.unpack(Sums(DIMS).pack(), DIMS + 1)
+@quick
+@given(seeds, st.integers(0, 300), st.sampled_from(["identity", "logit"]))
+def test_at_the_mode_of_an_epoch_the_sums_give_that_mode_and_its_precision(seed: int, count: int, link: Link) -> None:
+    """A posterior composed at the mode stays there: between epochs nothing is lost."""
+    rng = np.random.default_rng(seed)
+    rows = closed_rows(rng, count)._replace(offset=rng.normal(0.0, 0.5, count).astype(np.float32))
+    priors = [prior(rng), prior(rng)]
+    before = begin(priors, link)
+    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
+    fitted = refit.refit(passes_of(rows, 64), priors, before, before.modes, arrived, NOW_S)
+    assert fitted.epoch.number == 1
+    at_the_mode = fitted.epoch._replace(dispersions=before.dispersions)
+    counted = {CLOSED: sums.count(rows, at_the_mode)}
+    for head, found in enumerate(posterior.compose(counted, priors, at_the_mode, NOW_S)):
+        blocks = refit.blocks_of(passes_of(rows, 64), head, arrived[head], NOW_S)
+        point = laplace.evaluate(blocks, priors[head], link, fitted.epoch.modes[head])
+        deviation = np.sqrt(np.diag(found.covariance))
+        np.testing.assert_allclose(found.mean / deviation, fitted.epoch.modes[head] / deviation, atol=2e-3)
+        np.testing.assert_allclose(found.covariance @ point.hessian, np.eye(DIMS), atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [np.nan, -1e12])
-def test_sums_that_give_no_posterior_are_refused(value: float) -> None:
-    sums = Sums(DIMS)
-    sums.add_exposure(np.ones(DIMS, np.float32), NOW_S)
-    sums.outer[0] = value
-    with pytest.raises(NotAPosteriorError):
-        posterior.compose({CLOSED: sums}, [prior(np.random.default_rng(0))] * 2, NOW_S)
+@quick
+@given(seeds, st.integers(1, 200))
+def test_the_order_and_the_parts_of_the_log_do_not_matter_to_an_epoch(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = closed_rows(rng, count)
+    priors = [prior(rng), prior(rng)]
+    before, order = begin(priors, "logit"), rng.permutation(count)
+    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
+    shuffled = Rows(*(part[order] for part in rows))
+    one, other = (
+        refit.refit(passes_of(told, size), priors, before, before.modes, arrived, NOW_S).epoch
+        for told, size in ((rows, 1_000), (shuffled, 7))
+    )
+    np.testing.assert_allclose(one.modes, other.modes, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(one.dispersions, other.dispersions, rtol=1e-9)
 
 
-def test_a_reward_that_is_not_a_number_is_refused() -> None:
-    sums = Sums(DIMS)
-    sums.add_reward(0, np.ones(DIMS, np.float32), NOW_S, 0.0, np.nan)
-    with pytest.raises(NotAPosteriorError, match="head open"):
-        posterior.compose({CLOSED: sums}, [prior(np.random.default_rng(0))] * 2, NOW_S)
+def test_a_refit_starts_where_it_is_better_and_never_ends_worse() -> None:
+    rng = np.random.default_rng(7)
+    rows = closed_rows(rng, 500)
+    priors = [prior(rng), prior(rng)]
+    before = begin(priors, "logit")
+    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
+    found = [
+        refit.refit(passes_of(rows, 100), priors, before, starts, arrived, NOW_S)
+        for starts in (before.modes, before.modes + 50.0, np.full_like(before.modes, np.nan))
+    ]
+    for one in found:
+        np.testing.assert_allclose(one.epoch.modes, found[0].epoch.modes, atol=1e-3)
+    again = refit.refit(passes_of(rows, 100), priors, found[0].epoch, found[0].epoch.modes, arrived, NOW_S)
+    assert again.steps == (0, 0)
+    np.testing.assert_array_equal(again.epoch.modes, found[0].epoch.modes)
+
+
+def one_row(sums_of: Epoch) -> Sums:
+    return sums.count(closed_rows(np.random.default_rng(1), 1), sums_of)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e12])
+@pytest.mark.parametrize("link", ["identity", "logit"])
+def test_sums_that_give_no_posterior_are_refused(value: float, link: Link) -> None:
+    priors = [prior(np.random.default_rng(0))] * 2
+    epoch = begin(priors, link)
+    for name in ("outer", "expected", "response"):
+        if name == "outer" or not np.isfinite(value):
+            counted = one_row(epoch)
+            getattr(counted, name)[0, 0] = value
+            with pytest.raises(NotAPosteriorError, match="head open"):
+                posterior.compose({CLOSED: counted}, priors, epoch, NOW_S)
 
 
 def test_cohorts_and_their_end() -> None:
-    cohort = posterior.cohort_of(EPOCH_S)
-    assert posterior.cohort_of(EPOCH_S + COHORT_S - 1) == cohort
-    assert posterior.cohort_of(EPOCH_S + COHORT_S) == cohort + 1
+    cohort = delay.cohort_of(EPOCH_S)
+    assert delay.cohort_of(EPOCH_S + COHORT_S - 1) == cohort
+    assert delay.cohort_of(EPOCH_S + COHORT_S) == cohort + 1
     end_s = (cohort + 1) * COHORT_S
-    assert not posterior.is_closed(cohort, end_s + WINDOW_S - 1)
-    assert posterior.is_closed(cohort, end_s + WINDOW_S)
-    assert posterior.maturity(CLOSED, np.ones(len(AGE_EDGES_S)), 0.0) == 1.0
+    assert not delay.is_closed(cohort, end_s + WINDOW_S - 1)
+    assert delay.is_closed(cohort, end_s + WINDOW_S)
+    assert delay.maturity(CLOSED, np.ones(len(AGE_EDGES_S)), 0.0) == 1.0
 
 
 def test_the_share_of_rewards_that_arrived_is_learned_from_closed_windows() -> None:
-    assert posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S)[-1] == 1.0
+    assert delay.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S)[-1] == 1.0
     np.testing.assert_allclose(
-        posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S), np.array(AGE_EDGES_S) / WINDOW_S
+        delay.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S), np.array(AGE_EDGES_S) / WINDOW_S
     )
-    open_s = posterior.WINDOWS_S[0]
+    open_s = delay.WINDOWS_S[0]
     np.testing.assert_allclose(
-        posterior.arrived_shares(np.zeros(len(AGE_EDGES_S)), open_s), np.minimum(np.array(AGE_EDGES_S) / open_s, 1.0)
+        delay.arrived_shares(np.zeros(len(AGE_EDGES_S)), open_s), np.minimum(np.array(AGE_EDGES_S) / open_s, 1.0)
     )
     early = np.zeros(len(AGE_EDGES_S))
     early[0] = 1e6
-    assert posterior.arrived_shares(early, WINDOW_S)[0] > 0.999
+    assert delay.arrived_shares(early, WINDOW_S)[0] > 0.999
+
+
+def test_the_extent_counts_exposures_as_far_as_they_could_be_answered() -> None:
+    priors = [prior(np.random.default_rng(0))] * 2
+    epoch = begin(priors, "identity")
+    cohort = delay.cohort_of(NOW_S - 30 * HOUR_S)
+    young = sums.count(closed_rows(np.random.default_rng(2), 8), epoch)
+    closed = sums.count(closed_rows(np.random.default_rng(3), 40), epoch)
+    told = posterior.extent({cohort: young, CLOSED: closed}, NOW_S)
+    share = delay.maturity(cohort, posterior.arrived({CLOSED: closed}, 1, NOW_S), NOW_S)
+    assert told.exposures == 48
+    assert told.matured == pytest.approx(40 + 8 * share)
+    assert 40 < told.matured < 48
+    assert told.answers == pytest.approx(young.arrivals.sum() + closed.arrivals.sum())
+
+
+def late_world(rng: np.random.Generator, age_hours: int, truth: float, count: int) -> tuple[Rows, Rows, float]:
+    """One cohort of that age whose answers take up to 72 h, evenly; and closed rows without features, which tell how long they take."""
+    cohort = delay.cohort_of(NOW_S - age_hours * HOUR_S - COHORT_S / 2)
+    now_s = (cohort + 0.5) * COHORT_S + age_hours * HOUR_S
+    exposed_s = rng.uniform(cohort * COHORT_S, (cohort + 1) * COHORT_S, count)
+    delays_s = np.where(rng.random(count) < truth, rng.uniform(0.0, WINDOW_S, count), np.inf)
+    came = (exposed_s + delays_s <= now_s).astype(float)
+    ages = np.stack([np.zeros(count), np.where(came, delays_s, 0.0)], axis=1)
+    answered = np.stack([np.zeros(count), came], axis=1)
+    zero = np.zeros(count, np.float32)
+    young = Rows(np.ones((count, 1), np.float32), exposed_s, zero, np.ones(count), answered, ages)
+    old_ages = np.stack([np.zeros(3_000), rng.uniform(0.0, WINDOW_S, 3_000)], axis=1)
+    told = [
+        Row(np.zeros(1, np.float32), now_s - 100 * HOUR_S, 0.0, 1.0, (0.0, 1.0), tuple(ages_of)) for ages_of in old_ages
+    ]
+    return young, sums.stack(told), now_s
 
 
 @pytest.mark.parametrize("age_hours", [3, 9, 15, 27, 39, 51, 63, 75])
-def test_the_delay_rule_is_unbiased_at_every_age(age_hours: int) -> None:
-    """Answers take up to 72 h, evenly. The truth is 0.3 whatever the age; without the rule it would seem to be 0.3 F(age)."""
-    rng = np.random.default_rng(age_hours)
-    count, truth, one = 4_000, 0.3, np.ones(1, np.float32)
-    cohort = posterior.cohort_of(NOW_S - age_hours * HOUR_S - COHORT_S / 2)
-    now_s = (cohort + 0.5) * COHORT_S + age_hours * HOUR_S
-    young, closed = Sums(1), Sums(1)
-    exposed_s = rng.uniform(cohort * COHORT_S, (cohort + 1) * COHORT_S, count)
-    delays_s = np.where(rng.random(count) < truth, rng.uniform(0.0, WINDOW_S, count), np.inf)
-    for at_s, delay_s in zip(exposed_s, delays_s, strict=True):
-        young.add_exposure(one, at_s)
-        if at_s + delay_s <= now_s:
-            young.add_reward(1, one, at_s, delay_s, 1.0)
-    for delay_s in rng.uniform(0.0, WINDOW_S, 3_000):
-        closed.add_exposure(np.zeros(1, np.float32), now_s - 100 * HOUR_S)
-        closed.add_reward(1, np.zeros(1, np.float32), now_s - 100 * HOUR_S, delay_s, 1.0)
-    weak = Prior(np.zeros(1), np.full(1, 1e-6), 0.1)
-    found = posterior.compose({cohort: young, CLOSED: closed}, [weak, weak], now_s)[1]
+@pytest.mark.parametrize("link", ["identity", "logit"])
+def test_the_delay_rule_is_unbiased_at_every_age(age_hours: int, link: Link) -> None:
+    """The truth is 0.3 whatever the age; without the rule it would seem to be 0.3 F(age)."""
+    count, truth = 4_000, 0.3
+    young, closed, now_s = late_world(np.random.default_rng(age_hours), age_hours, truth, count)
+    weak = [Prior(np.zeros(1), np.full(1, 1e-6), 0.1)] * 2
+    epoch = begin(weak, link)
+    cohorts = delay.cohorts_at(young.exposed_at_s, now_s)
+    arrived = [posterior.arrived({CLOSED: sums.count(closed, epoch)}, head, now_s) for head in range(len(HEADS))]
+    everything = Rows(*(np.concatenate(parts) for parts in zip(young, closed, strict=True)))
+    if link == "logit":
+        epoch = refit.refit(passes_of(everything, 1_000), weak, epoch, epoch.modes, arrived, now_s).epoch
+    by_cohort = {int(cohorts[0]): sums.count(young, epoch)}
+    of_closed = by_cohort.setdefault(CLOSED, Sums(1))
+    of_closed.add(sums.count(closed, epoch))
+    found = float(posterior.compose(by_cohort, weak, epoch, now_s)[1].mean[0])
     share = min(age_hours / 72, 1.0)
     noise = np.sqrt(truth * share / count) / share
-    assert found.mean[0] == pytest.approx(truth, abs=4 * noise + 0.03 * truth)
-    naive = young.response[1, 0] / young.totals[0]
+    assert (found if link == "identity" else expit(found)) == pytest.approx(truth, abs=4 * noise + 0.03 * truth)
+    naive = young.answered[:, 1].mean()
     assert naive == pytest.approx(truth * share, abs=4 * np.sqrt(truth * share / count))

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bandits.event_time import HALF_LIFE_S
 from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, INTEREST_HALF_LIFE_S, SHOWN_HALF_LIFE_S
-from bandits.posterior import HALF_LIFE_S, Prior
+from bandits.prior import Prior
 
 F64 = NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def tastes(facts: Sequence[TasteFact], to_s: float) -> TasteCounts:
 
 def ridge(phi: F64, reward: F64, at_s: F64, now_s: float, prior: Prior) -> tuple[F64, F64]:
     """Posterior mean and covariance of a weighted ridge regression over all rows at once."""
-    weight = 0.5 ** ((now_s - at_s) / HALF_LIFE_S) / prior.noise_variance
+    weight = 0.5 ** ((now_s - at_s) / HALF_LIFE_S) / prior.dispersion
     precision = np.diag(prior.precision) + (phi * weight[:, None]).T @ phi
     information = prior.precision * prior.mean + (phi * weight[:, None]).T @ reward
     return np.linalg.solve(precision, information), np.linalg.inv(precision)

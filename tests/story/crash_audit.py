@@ -7,16 +7,19 @@ from uuid import UUID
 
 import numpy as np
 
-from bandits import population, posterior, tastes
+from bandits import population, sums, tastes
+from bandits.epoch import Epoch
 from bandits.features import DIMS
 from bandits.population import Population
-from bandits.posterior import Sums
+from bandits.sums import Sums
 from push.outbox import State
 from schema.event import CODES, EventType
 from schema.ids import PARTITIONS, partition_of
 from schema.log import DECODER, LogEntry
 from service.learning.facts import EXPOSING
+from service.store import epochs
 from service.store.events import key_of
+from tests.counting import Tally
 from tests.story.crash_load import Ledger
 
 ALMOST: Final = 1e-9
@@ -137,13 +140,14 @@ async def _assert_sums(connection: Any, log: list[LogEntry]) -> None:
     for head, at in enumerate(("opened_at", "redeemed_at")):
         assert {(row[0], row[1]) for row in rows if row[at] is not None} == answered[head]
 
-    wanted = Sums(DIMS)
+    told = Tally()
     for row in rows:
         phi, exposed_s = phi_of(row["phi"])[row["slot"]], row["exposed_at"].timestamp()
-        wanted.add_exposure(phi, exposed_s)
+        told.add_exposure(phi, exposed_s)
         for head, at in enumerate((row["opened_at"], row["redeemed_at"])):
             if at is not None:
-                wanted.add_reward(head, phi, exposed_s, max(at.timestamp() - exposed_s, 0.0), 1.0)
+                told.add_reward(head, phi, exposed_s, max(at.timestamp() - exposed_s, 0.0))
+    wanted = told.sums(await epoch_of(connection))
     found = await sums_of(connection)
     assert found.totals[1] == len(shown)
     for name in Sums.__slots__:
@@ -154,8 +158,15 @@ async def sums_of(connection: Any) -> Sums:
     """What the learner has counted of exposures, over all partitions and cohorts."""
     total = Sums(DIMS)
     for (packed,) in await connection.fetch("select sums from learner_sums order by partition, cohort"):
-        total.add(posterior.unpack(packed, DIMS))
+        total.add(sums.unpack(packed, DIMS))
     return total
+
+
+async def epoch_of(connection: Any) -> Epoch:
+    """The epoch in force."""
+    stored = await epochs.latest(connection)
+    assert stored is not None
+    return stored.epoch
 
 
 def phi_of(logged: bytes) -> np.ndarray:

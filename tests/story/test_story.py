@@ -14,11 +14,11 @@ import jwt
 import numpy as np
 import pytest
 
-from bandits.features import DIMS
-from bandits.kernels import symmetric
-from bandits.posterior import Sums, decay_weight
+from bandits.event_time import decay_weight
+from bandits.sums import Sums
 from push.outbox import State
-from tests.story.crash_audit import phi_of, sums_of
+from tests.counting import Tally
+from tests.story.crash_audit import epoch_of, phi_of, sums_of
 from tests.story.world import Serve, serving
 
 WORKERS: Final = 4
@@ -105,6 +105,12 @@ class Shop:
     async def sums(self) -> Sums:
         return await sums_of(self.connection)
 
+    async def plus(self, before: Sums, told: Tally) -> Sums:
+        """What was counted before and what was told since, in the epoch in force."""
+        wanted = told.sums(await epoch_of(self.connection))
+        wanted.add(before)
+        return wanted
+
     async def logged(self, decision_id: str) -> Any:
         return await self.connection.fetchrow("select * from decisions where decision_id = $1", UUID(decision_id))
 
@@ -179,16 +185,18 @@ async def a_push_is_accepted_opened_and_redeemed(shop: Shop) -> dict[str, Any]:
     # Accepted, but not yet counted: the learner is given time.
     await shop.pass_time(timedelta(minutes=1))
     exposed = await shop.sums()
-    wanted = plus(before, [(phi, exposed_s), *others])
-    assert_same(exposed, wanted)
+    told = Tally()
+    for exposure in [(phi, exposed_s), *others]:
+        told.add_exposure(*exposure)
+    assert_same(exposed, await shop.plus(before, told))
 
     await shop.feedback(ANNA, pushed["decision_id"], "opened")
     await shop.feedback(ANNA, pushed["decision_id"], "opened")
     await shop.pass_time(timedelta(minutes=1))
     opened = await shop.sums()
     age_s = (shop.now - timedelta(minutes=1)).timestamp() - exposed_s
-    wanted.add_reward(0, phi, exposed_s, age_s, 1.0)
-    assert_same(opened, wanted)
+    told.add_reward(0, phi, exposed_s, age_s)
+    assert_same(opened, await shop.plus(before, told))
     np.testing.assert_allclose(
         opened.response[0] - exposed.response[0], decay_weight(exposed_s) * phi.astype(float), rtol=1e-9
     )
@@ -199,8 +207,8 @@ async def a_push_is_accepted_opened_and_redeemed(shop: Shop) -> dict[str, Any]:
     age_s = shop.now.timestamp() - exposed_s
     await shop.pass_time(timedelta(minutes=1))
     redeemed = await shop.sums()
-    wanted.add_reward(1, phi, exposed_s, age_s, 1.0)
-    assert_same(redeemed, wanted)
+    told.add_reward(1, phi, exposed_s, age_s)
+    assert_same(redeemed, await shop.plus(before, told))
     np.testing.assert_allclose(
         redeemed.response[1] - opened.response[1], decay_weight(exposed_s) * phi.astype(float), rtol=1e-9
     )
@@ -216,18 +224,6 @@ async def exposures_of_others(shop: Shop, decision_id: str) -> list[tuple[np.nda
         UUID(decision_id),
     )
     return [(phi_of(row["phi"])[0], row["settled_at"].timestamp()) for row in rows]
-
-
-def plus(before: Sums, exposures: Sequence[tuple[np.ndarray, float]]) -> Sums:
-    """Each exposure adds weight · phi phiᵀ, written out in full rather than by the kernel under test."""
-    wanted = Sums(DIMS)
-    wanted.add(before)
-    for phi, exposed_s in exposures:
-        square, full = np.outer(phi.astype(float), phi.astype(float)) * decay_weight(exposed_s), np.zeros((DIMS, DIMS))
-        symmetric.unpack(wanted.outer, full)
-        symmetric.pack(full + square, wanted.outer)
-        wanted.totals += (decay_weight(exposed_s), 1.0)
-    return wanted
 
 
 def assert_same(found: Sums, wanted: Sums) -> None:

@@ -21,7 +21,7 @@ def packed(values: np.ndarray) -> bytes:
 def head(place: int) -> HeadSnapshot:
     covariance = np.diag(1.0 / PRIORS[place].precision)[np.triu_indices(DIMS)]
     return HeadSnapshot(
-        mean=packed(PRIORS[place].mean), covariance=packed(covariance), noise_variance=0.1, arrived=[1.0], exposures=0.0
+        mean=packed(PRIORS[place].mean), covariance=packed(covariance), dispersion=0.1, arrived=[1.0], exposures=0.0
     )
 
 

@@ -1,0 +1,92 @@
+"""The next epoch of the shared model: every head's mode and dispersion, fitted to all exposures."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits import delay, dispersion, event_time, laplace
+from bandits.epoch import Epoch
+from bandits.laplace import Blocks, Design, NotAPosteriorError
+from bandits.prior import Prior
+from bandits.sums import Rows, offset_of
+from schema.snapshot import HEADS
+
+F64 = npt.NDArray[np.float64]
+
+Passes = Callable[[], Iterable[Rows]]
+"""Called once for each pass over all exposures; every pass must give the same rows."""
+
+
+class Refitted(NamedTuple):
+    """The new epoch, and for each head the objective at its mode and the Newton steps that led there."""
+
+    epoch: Epoch
+    objectives: tuple[float, ...]
+    steps: tuple[int, ...]
+
+
+def refit(
+    passes: Passes, priors: Sequence[Prior], before: Epoch, starts: F64, arrived: Sequence[F64], now_s: float
+) -> Refitted:
+    """Fits every head.
+
+    Args:
+        passes: all exposures, in blocks.
+        priors: by head.
+        before: the epoch in force.
+        starts: (heads, d) weights to start from, unless the mode in force is better.
+        arrived: by head, F_h at the end of each age bucket.
+        now_s: the instant as of which rows have decayed and ripened.
+
+    Raises:
+        NotAPosteriorError: a result is not finite, not positive definite, or worse than the mode in force.
+    """
+    fits = []
+    dispersions = []
+    for head, prior in enumerate(priors):
+        blocks = blocks_of(passes, head, arrived[head], now_s)
+        known = prior._replace(dispersion=float(before.dispersions[head]))
+        fitted = _fit(blocks, known, before, head, starts[head])
+        fits.append(fitted)
+        dispersions.append(dispersion.estimate(blocks, prior, before.link, fitted.mode.w))
+    modes = np.stack([fitted.mode.w for fitted in fits])
+    if not np.isfinite(dispersions).all():
+        raise NotAPosteriorError("a dispersion is not finite")
+    return Refitted(
+        Epoch(before.number + 1, before.link, modes, np.array(dispersions)),
+        tuple(fitted.mode.objective for fitted in fits),
+        tuple(fitted.steps for fitted in fits),
+    )
+
+
+def blocks_of(passes: Passes, head: int, arrived: F64, now_s: float) -> Blocks:
+    """The rows as one head sees them."""
+    now_weight = event_time.decay_weight(now_s)
+
+    def blocks() -> Iterator[Design]:
+        for rows in passes():
+            cohorts = delay.cohorts_at(rows.exposed_at_s, now_s)
+            yield Design(
+                rows.phi,
+                offset_of(rows, head),
+                event_time.decay_weights(rows.exposed_at_s) * rows.shown / now_weight,
+                delay.maturities(cohorts, arrived, now_s),
+                np.ascontiguousarray(rows.answered[:, head]),
+            )
+
+    return blocks
+
+
+def _fit(blocks: Blocks, prior: Prior, before: Epoch, head: int, start: F64) -> laplace.Fit:
+    in_force = laplace.evaluate(blocks, prior, before.link, before.modes[head])
+    try:
+        known = laplace.evaluate(blocks, prior, before.link, start)
+    except NotAPosteriorError:
+        known = in_force
+    begin = known.w if known.objective < in_force.objective else in_force.w
+    fitted = laplace.fit(blocks, prior, before.link, begin)
+    if fitted.mode.objective > in_force.objective:
+        raise NotAPosteriorError(f"head {HEADS[head]}: the mode found is worse than the one in force")
+    return fitted

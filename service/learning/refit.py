@@ -1,0 +1,165 @@
+"""Fits the shared model anew to all exposures, and puts the result in force as the next epoch.
+
+While Newton runs over a copy of all exposures, learners go on counting in the old epoch. Then, for a moment, nobody counts: what changed
+since the copy was made is taken into the new sums, and they replace the old ones together with the epoch. Whoever remembers the old ones
+finds every partition changed, and loads them again.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits import posterior, refit, sums
+from bandits.epoch import Epoch, Extent, is_due
+from bandits.features import DIMS, FEATURE_SET, PRIORS
+from bandits.laplace import NotAPosteriorError
+from bandits.policies import model
+from bandits.policies.model import DamagedSnapshotError
+from bandits.refit import Refitted
+from bandits.sums import Sums
+from schema.ids import partition_of
+from schema.snapshot import HEADS
+from service.learning import books
+from service.learning.books import Key
+from service.store import epochs, exposure_rows, partitions, snapshots
+from service.store.epochs import StoredEpoch
+from service.store.exposure_rows import Spool
+from service.store.pool import LOST
+from service.store.snapshots import SnapshotDamagedError
+from service.telemetry import EPOCH, REFITS_REFUSED, logger
+
+F64 = npt.NDArray[np.float64]
+
+LOCK: Final = 0x7265666974  # any bigint, the same in every process
+_TRY_LOCK: Final = "select pg_try_advisory_lock($1::bigint)"
+_UNLOCK: Final = "select pg_advisory_unlock($1::bigint)"
+
+_LOG: Final = logger("refit")
+
+
+class _Overtaken(Exception):
+    """Another epoch was put in force meanwhile."""
+
+
+class _Task(NamedTuple):
+    """What a refit starts from: the epoch in force, the arrival of rewards by head, and the instant."""
+
+    before: StoredEpoch
+    arrived: list[F64]
+    now_s: float
+
+
+class Refitter:
+    """Puts new epochs in force. Any number may run; one at a time works."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._refused: Extent | None = None
+
+    async def refit_if_due(self, now: datetime) -> bool:
+        """Fits when enough has been counted since the last time; False when not, when refused, or when another is at it."""
+        async with self._pool.acquire() as connection:
+            if not await connection.fetchval(_TRY_LOCK, LOCK):
+                return False
+            try:
+                return await self._refit(connection, now)
+            except (NotAPosteriorError, DamagedSnapshotError) as error:
+                REFITS_REFUSED.inc()
+                _LOG.error("a refit was refused", reason=str(error))
+                return False
+            except _Overtaken:
+                return False
+            finally:
+                with contextlib.suppress(*LOST):  # with the connection the lock is gone too
+                    await connection.execute(_UNLOCK, LOCK)
+
+    async def _refit(self, connection: Any, now: datetime) -> bool:
+        async with contextlib.AsyncExitStack() as stack:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                stored = await epochs.latest(connection)
+                if stored is None or not books.is_ours(stored):
+                    return False  # a learner begins one
+                packed = await partitions.load_sums(connection)
+                task, extent = await asyncio.to_thread(_look, stored, packed, now.timestamp())
+                if not is_due(extent, self._refused or stored.fitted):
+                    return False
+                self._refused = extent
+                spool = await stack.enter_async_context(exposure_rows.spool(connection))
+            starts = await _published_means(connection, stored.epoch)
+            fitted = await asyncio.to_thread(
+                refit.refit, spool.rows, PRIORS, stored.epoch, starts, task.arrived, task.now_s
+            )
+            counted = await asyncio.to_thread(_count, spool, fitted.epoch, task.now_s)
+            await _put_in_force(connection, task, spool, fitted, counted, now)
+        self._refused = None
+        EPOCH.set(fitted.epoch.number)
+        _LOG.info(
+            "a new epoch is in force",
+            epoch=fitted.epoch.number,
+            exposures=len(spool),
+            steps=fitted.steps,
+            dispersions=fitted.epoch.dispersions.round(3).tolist(),
+        )
+        return True
+
+
+def _look(stored: StoredEpoch, packed: dict[Key, bytes], now_s: float) -> tuple[_Task, Extent]:
+    cohorts = books.joined({key: sums.unpack(data, DIMS) for key, data in packed.items()}, now_s)
+    arrived = [posterior.arrived(cohorts, head, now_s) for head in range(len(HEADS))]
+    return _Task(stored, arrived, now_s), posterior.extent(cohorts, now_s)
+
+
+async def _published_means(connection: Any, epoch: Epoch) -> F64:
+    """The means decided by now, (heads, d): as a rule nearer to the new modes than the old modes are."""
+    try:
+        latest = await snapshots.latest(connection)
+        if latest is not None and latest.feature_set == FEATURE_SET and latest.link == epoch.link:
+            return model.from_snapshot(latest).means.astype(np.float64)
+    except (SnapshotDamagedError, DamagedSnapshotError):
+        pass
+    return epoch.modes
+
+
+def _count(spool: Spool, epoch: Epoch, now_s: float) -> dict[Key, Sums]:
+    counted: dict[Key, Sums] = {}
+    for block in spool.blocks():
+        books.enter(counted, block.rows, _partitions_of(block.user_ids), epoch, now_s)
+    return counted
+
+
+def _partitions_of(user_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    found, place = np.unique(user_ids, return_inverse=True)
+    return np.array([partition_of(user_id) for user_id in found.tolist()], np.int64)[place]
+
+
+async def _put_in_force(
+    connection: Any, task: _Task, spool: Spool, fitted: Refitted, counted: dict[Key, Sums], now: datetime
+) -> None:
+    async with connection.transaction():
+        await partitions.hold_all(connection)
+        in_force = await epochs.latest(connection)
+        if in_force is None or in_force.epoch.number != task.before.epoch.number:
+            raise _Overtaken
+        changed = await exposure_rows.changed_since(connection, spool.snapshot)
+        extent = await asyncio.to_thread(_finish, counted, spool, changed, fitted.epoch, task.now_s)
+        await epochs.add(connection, StoredEpoch(fitted.epoch, FEATURE_SET, extent), fitted.objectives, now)
+        await partitions.replace_sums(connection, {key: counted[key].pack() for key in sorted(counted)})
+
+
+def _finish(counted: dict[Key, Sums], spool: Spool, changed: Spool, epoch: Epoch, now_s: float) -> Extent:
+    """Takes what changed meanwhile into the sums; gives the extent of what was fitted.
+
+    Raises:
+        NotAPosteriorError: nothing could be decided by these sums.
+    """
+    extent = posterior.extent(books.joined(counted, now_s), now_s)
+    for block in spool.of(changed).blocks():
+        books.enter(counted, sums.taken_back(block.rows), _partitions_of(block.user_ids), epoch, now_s)
+    for block in changed.blocks():
+        books.enter(counted, block.rows, _partitions_of(block.user_ids), epoch, now_s)
+    posterior.compose(books.joined(counted, now_s), PRIORS, epoch, now_s)
+    return extent

@@ -1,0 +1,48 @@
+"""Epochs of the shared model in PostgreSQL: the mode at which all sums are linearised, and what it was fitted to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from bandits.epoch import Epoch, Extent
+
+_LATEST: Final = """
+    select number, feature_set, link, modes, dispersions, exposures, answers, matured from epochs order by number desc limit 1
+"""
+_ADD: Final = """
+    insert into epochs (number, feature_set, link, begun_at, modes, dispersions, objectives, exposures, answers, matured)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+
+class StoredEpoch(NamedTuple):
+    """An epoch, the set of features it is of, and how much had been counted when it was fitted."""
+
+    epoch: Epoch
+    feature_set: int
+    fitted: Extent
+
+
+async def latest(connection: Any) -> StoredEpoch | None:
+    """The epoch in force; None before the first."""
+    row = await connection.fetchrow(_LATEST)
+    if row is None:
+        return None
+    number, feature_set, link, modes, dispersions, *fitted = row
+    shape = (len(dispersions), -1)
+    epoch = Epoch(number, link, np.frombuffer(modes, "<f8").reshape(shape), np.array(dispersions))
+    return StoredEpoch(epoch, feature_set, Extent(*fitted))
+
+
+async def add(connection: Any, stored: StoredEpoch, objectives: Sequence[float], now: datetime) -> None:
+    """Puts an epoch in force. The caller's transaction holds all partitions and replaces their sums.
+
+    Raises:
+        asyncpg.UniqueViolationError: there is an epoch of that number.
+    """
+    epoch = stored.epoch
+    modes = epoch.modes.astype("<f8").tobytes()
+    head = (epoch.number, stored.feature_set, epoch.link, now, modes, epoch.dispersions.tolist())
+    await connection.execute(_ADD, *head, list(objectives), *stored.fitted)

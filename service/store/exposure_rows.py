@@ -1,0 +1,159 @@
+"""All exposures at once, as the rows the shared model is fitted to: streamed out of PostgreSQL once, then read as often as needed."""
+
+import io
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import IO, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits.features import DIMS
+from bandits.sums import Rows
+
+BLOCK_ROWS: Final = 65_536
+COPY_TIMEOUT_S: Final = 3600.0
+
+# Every column has a fixed width, so that PostgreSQL's binary form is an array of records. Instants in microseconds since 1970; -1: none.
+_ALL: Final = """
+    select user_id, decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
+           coalesce((extract(epoch from opened_at) * 1000000)::bigint, -1),
+           coalesce((extract(epoch from redeemed_at) * 1000000)::bigint, -1), personal_offset, phi
+      from exposures where octet_length(phi) = $1
+"""
+# The comparison finds the pages to look at by the index; the function knows which transactions the snapshot did not see.
+_CHANGED: Final = """
+    select user_id, decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
+           coalesce((extract(epoch from opened_at) * 1000000)::bigint, -1),
+           coalesce((extract(epoch from redeemed_at) * 1000000)::bigint, -1), personal_offset, phi
+      from exposures
+     where octet_length(phi) = $1 and counted_by >= pg_snapshot_xmin($2::text::pg_snapshot)::text::bigint
+       and not pg_visible_in_snapshot(counted_by::text::xid8, $2::text::pg_snapshot)
+"""
+_SNAPSHOT: Final = "select pg_current_snapshot()::text"
+
+_HEADER_BYTES: Final = 19
+_TRAILER_BYTES: Final = 2
+_RECORD: Final = np.dtype(
+    [
+        ("columns", ">i2"),
+        ("bytes_0", ">i4"), ("user_id", ">i8"),
+        ("bytes_1", ">i4"), ("decision_high", ">u8"), ("decision_low", ">u8"),
+        ("bytes_2", ">i4"), ("slot", ">i2"),
+        ("bytes_3", ">i4"), ("exposed_us", ">i8"),
+        ("bytes_4", ">i4"), ("opened_us", ">i8"),
+        ("bytes_5", ">i4"), ("redeemed_us", ">i8"),
+        ("bytes_6", ">i4"), ("offset", ">f4"),
+        ("bytes_7", ">i4"), ("phi", "<f4", (DIMS,)),
+    ]
+)  # fmt: skip
+
+Records = npt.NDArray[np.void]
+Keys = npt.NDArray[np.void]
+I64 = npt.NDArray[np.int64]
+
+_KEY: Final = np.dtype([("high", "<u8"), ("low", "<u8"), ("slot", "<i8")])
+
+
+class Block(NamedTuple):
+    """Exposures and whose they are: rows, and user_ids (n,)."""
+
+    rows: Rows
+    user_ids: I64
+
+
+class Spool:
+    """Exposures as of `snapshot`, a snapshot of the database; of what lies in a file only the block at hand is in memory."""
+
+    def __init__(self, records: Records, snapshot: str) -> None:
+        self._records = records
+        self.snapshot = snapshot
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def blocks(self) -> Iterator[Block]:
+        """All exposures, always in the same order."""
+        for first in range(0, len(self._records), BLOCK_ROWS):
+            yield _block(self._records[first : first + BLOCK_ROWS])
+
+    def rows(self) -> Iterator[Rows]:
+        """As `blocks`, without their users."""
+        for block in self.blocks():
+            yield block.rows
+
+    def of(self, other: "Spool") -> "Spool":
+        """The exposures that `other` knows too, as this one knows them."""
+        wanted = np.unique(_keys(other._records))  # noqa: SLF001 - of the same class
+        found = [
+            records[np.isin(_keys(records), wanted)]
+            for first in range(0, len(self._records), BLOCK_ROWS)
+            for records in [self._records[first : first + BLOCK_ROWS]]
+        ]
+        return Spool(np.concatenate([np.empty(0, _RECORD), *found]), self.snapshot)
+
+
+@asynccontextmanager
+async def spool(connection: Any) -> AsyncIterator[Spool]:
+    """All exposures with the features of this program, in a file without a name that is gone at the end of the context.
+
+    The caller is in a transaction of isolation repeatable read, which may end before the context does.
+    """
+    snapshot = await connection.fetchval(_SNAPSHOT)
+    with tempfile.TemporaryFile(prefix="welltimed-refit-") as file:
+        await _copy(connection, file, _ALL, 4 * DIMS)
+        yield Spool(_records(file), snapshot)
+
+
+async def changed_since(connection: Any, snapshot: str) -> Spool:
+    """Exposures that were written by transactions which that snapshot of the database did not see, as they are now."""
+    file = io.BytesIO()
+    await _copy(connection, file, _CHANGED, 4 * DIMS, snapshot)
+    body = file.getvalue()[_HEADER_BYTES:-_TRAILER_BYTES]
+    return Spool(_checked(np.frombuffer(body, _RECORD)), snapshot)
+
+
+async def _copy(connection: Any, file: IO[bytes], query: str, *arguments: object) -> None:
+    async def write(data: bytes) -> None:
+        file.write(data)
+
+    await connection.copy_from_query(query, *arguments, output=write, format="binary", timeout=COPY_TIMEOUT_S)
+
+
+def _records(file: IO[bytes]) -> Records:
+    file.flush()
+    count = (file.tell() - _HEADER_BYTES - _TRAILER_BYTES) // _RECORD.itemsize
+    if count == 0:
+        return np.empty(0, _RECORD)
+    return _checked(np.memmap(file, _RECORD, "r", _HEADER_BYTES, (count,)))
+
+
+def _checked(records: Records) -> Records:
+    """The width of the last column tells whether everything lies where it is looked for."""
+    if len(records) and (records["bytes_7"][0] != 4 * DIMS or records["bytes_7"][-1] != 4 * DIMS):
+        raise ValueError("exposures are not read as they were written")
+    return records
+
+
+def _block(records: Records) -> Block:
+    exposed_us = records["exposed_us"].astype(np.int64)
+    answered_us = np.stack([records["opened_us"], records["redeemed_us"]], axis=1).astype(np.int64)
+    came = answered_us >= 0
+    age_s = np.where(came, np.maximum(answered_us - exposed_us[:, None], 0), 0) / 1e6
+    rows = Rows(
+        np.ascontiguousarray(records["phi"], np.float32),
+        exposed_us / 1e6,
+        records["offset"].astype(np.float32),
+        np.ones(len(records)),
+        came.astype(np.float64),
+        age_s,
+    )
+    return Block(rows, records["user_id"].astype(np.int64))
+
+
+def _keys(records: Records) -> Keys:
+    """What tells slots of decisions apart; a merge of people changes their user, not these."""
+    keys = np.empty(len(records), _KEY)
+    keys["high"], keys["low"], keys["slot"] = records["decision_high"], records["decision_low"], records["slot"]
+    return keys

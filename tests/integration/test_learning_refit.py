@@ -1,0 +1,286 @@
+"""Refits against real PostgreSQL: a new epoch holds all exposures, also those counted while it was fitted, and is all or nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from bandits import posterior, sums
+from bandits.epoch import Epoch, Extent
+from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
+from bandits.laplace import NotAPosteriorError
+from bandits.sums import Sums
+from schema.event import EventType
+from service.learning import books
+from service.learning import refit as refitting
+from service.learning.composer import Composer
+from service.learning.refit import Refitter
+from service.store import epochs, exposure_rows, merged_state, partitions, snapshots
+from service.store import merge as merging
+from service.store import pool as pools
+from service.telemetry import REFITS_REFUSED
+from tests.counting import Tally
+from tests.integration import learning_world as world
+from tests.integration.learning_world import HOUR, START, decide, entry, log
+
+NOW = START + timedelta(days=5)
+
+
+@pytest_asyncio.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    opened = await pools.open_pool(database, 6)
+    async with opened.acquire() as connection:
+        await world.build(connection)
+    yield opened
+    await opened.close()
+
+
+class Told:
+    """What the learner was told, as rows."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    async def show(self, pool: Any, at: datetime, people: range = range(1, 21)) -> None:
+        """Everybody is shown an offer; every third opens it, every fourth redeems it."""
+        async with pool.acquire() as connection:
+            entries = []
+            for user_id in people:
+                decided, phi = await decide(connection, user_id, at), world.phi_of(user_id, 1)[0]
+                entries.append(entry(user_id, EventType.ACCEPTED, at, decision_id=decided))
+                self.tally.add_exposure(phi, at.timestamp())
+                if user_id % 3 == 0:
+                    entries.append(entry(user_id, EventType.OPENED, at + HOUR, decision_id=decided))
+                    self.tally.add_reward(0, phi, at.timestamp(), 3600.0)
+                if user_id % 4 == 0:
+                    entries.append(entry(user_id, EventType.REDEEMED, at + 2 * HOUR, decision_id=decided))
+                    self.tally.add_reward(1, phi, at.timestamp(), 7200.0)
+            await log(connection, *entries)
+
+
+async def in_force(pool: Any) -> Epoch:
+    stored = await epochs.latest(pool)
+    assert stored is not None
+    return stored.epoch
+
+
+async def counted(pool: Any) -> Sums:
+    total = Sums(DIMS)
+    async with pool.acquire() as connection:
+        for data in (await partitions.load_sums(connection)).values():
+            total.add(sums.unpack(data, DIMS))
+    return total
+
+
+def assert_same(found: Sums, wanted: Sums) -> None:
+    for name in Sums.__slots__:
+        scale = 1e-9 * max(1.0, float(np.abs(getattr(wanted, name)).max()))
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-9, atol=scale, err_msg=name)
+
+
+async def test_a_new_epoch_holds_everything_and_the_posterior_stays_at_its_mode(pool: asyncpg.Pool) -> None:
+    told, learner = Told(), world.learner(pool)
+    for day in range(3):
+        await told.show(pool, START + timedelta(hours=30 * day))
+    await learner.catch_up(NOW)
+    assert_same(await counted(pool), told.tally.sums())
+    refitter = Refitter(pool)
+    assert await refitter.refit_if_due(NOW)
+    epoch = await in_force(pool)
+    assert epoch.number == 1
+    assert not np.allclose(epoch.modes, [prior.mean for prior in PRIORS])
+    assert_same(await counted(pool), told.tally.sums(epoch))
+    assert not await refitter.refit_if_due(NOW)  # nothing new
+    assert await Composer(pool).publish(NOW)
+    snapshot = await snapshots.load(pool, 1)
+    assert (snapshot.epoch, snapshot.link) == (1, LINK)
+    for head, mode, prior in zip(snapshot.heads, epoch.modes, PRIORS, strict=True):
+        assert np.frombuffer(head.mode, "<f4") == pytest.approx(mode, rel=1e-6)
+        away = np.abs(np.frombuffer(head.mean, "<f4") - mode) * np.sqrt(prior.precision)
+        assert away.max() < (1e-2 if LINK == "logit" else 1.0)  # the identity's noise variance is estimated anew
+
+
+async def test_news_makes_the_next_snapshot_a_new_epoch_s(pool: asyncpg.Pool) -> None:
+    told, learner, refitter, composer = Told(), world.learner(pool), Refitter(pool), Composer(pool)
+    await told.show(pool, START)
+    await learner.catch_up(NOW)
+    assert await refitter.refit_if_due(NOW)
+    assert await composer.publish_if_changed(NOW)
+    assert not await composer.publish_if_changed(NOW + 5 * timedelta(seconds=1))
+    await told.show(pool, START + HOUR)
+    await learner.catch_up(NOW)
+    assert await refitter.refit_if_due(NOW)
+    assert (await in_force(pool)).number == 2
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+    assert await composer.publish_if_changed(NOW + 10 * timedelta(seconds=1))
+    latest = await snapshots.latest(pool)
+    assert latest is not None
+    assert latest.epoch == 2
+
+
+async def test_what_is_counted_while_it_is_fitted_is_in_the_new_sums(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New exposures, late answers, an earlier showing of what is in the copy already, and people who turn out to be one."""
+    told, learner, other = Told(), world.learner(pool), world.learner(pool)
+    await told.show(pool, START + 10 * HOUR)
+    await told.show(pool, START + 20 * HOUR)
+    await learner.catch_up(NOW)
+    look_up = refitting._published_means
+
+    async def meanwhile(connection: Any, epoch: Epoch) -> Any:
+        await told.show(pool, START + 30 * HOUR)
+        at = START + 10 * HOUR
+        phi, earlier = world.phi_of(5, 1)[0], at - HOUR
+        late = entry(5, EventType.REDEEMED, at + HOUR, decision_id=world.decision_id(5, at))
+        again = entry(5, EventType.SHOWN, earlier, decision_id=world.decision_id(5, at))
+        told.tally.add_exposure(phi, at.timestamp(), -1.0)
+        told.tally.add_exposure(phi, earlier.timestamp())
+        told.tally.add_reward(1, phi, earlier.timestamp(), 7200.0)
+        async with pool.acquire() as others:
+            await log(others, late, again)
+            await other.catch_up(NOW)
+            async with others.transaction():
+                await merging.merge(others, 6, 5, NOW, merged_state.merged)
+        return await look_up(connection, epoch)
+
+    monkeypatch.setattr(refitting, "_published_means", meanwhile)
+    assert await Refitter(pool).refit_if_due(NOW)
+    monkeypatch.undo()
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+    # Both learners remember the epoch before: they are overtaken, load anew, and count on.
+    await told.show(pool, START + 40 * HOUR, range(7, 21))
+    assert await learner.catch_up(NOW) > 0
+    await told.show(pool, START + 41 * HOUR, range(7, 21))
+    assert await other.catch_up(NOW) > 0
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+
+
+async def test_of_refits_at_once_one_works_and_learners_go_on(pool: asyncpg.Pool) -> None:
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START)
+    await learner.catch_up(NOW)
+    for step in range(6):
+        await told.show(pool, START + (step + 1) * HOUR)
+        worked = await asyncio.gather(*[Refitter(pool).refit_if_due(NOW) for _ in range(3)], learner.fold_once(NOW))
+        assert sum(map(bool, worked[:3])) >= 1 - step
+    await learner.catch_up(NOW)
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+
+
+@pytest.mark.parametrize("dies_at", ["add", "replace_sums"])
+async def test_a_crash_leaves_the_epoch_before(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START)
+    await learner.catch_up(NOW)
+    where: Any = refitting.epochs if dies_at == "add" else refitting.partitions
+    work = getattr(where, dies_at)
+
+    async def dies(*arguments: Any) -> None:
+        await work(*arguments)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(where, dies_at, dies)
+    with pytest.raises(ConnectionResetError):
+        await Refitter(pool).refit_if_due(NOW)
+    monkeypatch.undo()
+    assert (await in_force(pool)).number == 0
+    assert_same(await counted(pool), told.tally.sums())
+    assert await Refitter(pool).refit_if_due(NOW)
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+
+
+async def test_a_refit_that_fails_is_refused_told_and_not_tried_until_there_is_news(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START)
+    await learner.catch_up(NOW)
+    await pool.execute(
+        "update exposures set phi = set_byte(set_byte(phi, 3, 127), 2, 128) where user_id = 3"
+    )  # an infinity
+    before, refitter = REFITS_REFUSED._value.get(), Refitter(pool)
+    assert not await refitter.refit_if_due(NOW)
+    assert REFITS_REFUSED._value.get() == before + 1
+    assert not await refitter.refit_if_due(NOW)
+    assert REFITS_REFUSED._value.get() == before + 1
+    assert (await in_force(pool)).number == 0
+    assert_same(await counted(pool), told.tally.sums())
+    await told.show(pool, START + HOUR)
+    await learner.catch_up(NOW)
+    assert not await refitter.refit_if_due(NOW)
+    assert REFITS_REFUSED._value.get() == before + 2
+
+    def worse(*arguments: Any) -> Any:
+        raise NotAPosteriorError("the mode found is worse than the one in force")
+
+    await pool.execute("update exposures set phi = null where user_id = 3")
+    monkeypatch.setattr(refitting.refit, "refit", worse)
+    await told.show(pool, START + 2 * HOUR)
+    await learner.catch_up(NOW)
+    assert not await refitter.refit_if_due(NOW)
+    assert REFITS_REFUSED._value.get() == before + 3
+
+
+async def test_epochs_of_other_features_are_left_behind(pool: asyncpg.Pool) -> None:
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START)
+    await learner.catch_up(NOW)
+    await pool.execute("update epochs set feature_set = $1", FEATURE_SET - 1)
+    await pool.execute("update exposures set phi = substr(phi, 5) where user_id > 10")
+    assert not await Refitter(pool).refit_if_due(NOW)
+    assert await Composer(pool).publish(NOW)  # the prior alone
+    snapshot = await snapshots.load(pool, 1)
+    assert np.frombuffer(snapshot.heads[1].mean, "<f4") == pytest.approx(PRIORS[1].mean)
+    await world.learner(pool).catch_up(NOW)
+    stored = await epochs.latest(pool)
+    assert stored is not None
+    assert (stored.epoch.number, stored.feature_set) == (1, FEATURE_SET)
+    assert not (await counted(pool)).totals.any()
+    # What is of these features is learned from all the same.
+    assert await Refitter(pool).refit_if_due(NOW)
+    left = Tally()
+    left.rows = [
+        row for row in told.tally.rows if any(np.array_equal(row.phi, world.phi_of(u, 1)[0]) for u in range(1, 11))
+    ]
+    assert_same(await counted(pool), left.sums(await in_force(pool)))
+
+
+async def test_exposures_are_read_as_they_were_written(pool: asyncpg.Pool) -> None:
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START + timedelta(microseconds=123_457))
+    await learner.catch_up(NOW)
+    reading: Any = {"isolation": "repeatable_read", "readonly": True}
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(**reading),
+        exposure_rows.spool(connection) as spool,
+    ):
+        (block,) = spool.blocks()
+        assert len(spool) == 20
+        again = list(spool.rows())
+    assert_same(sums.count(block.rows, await in_force(pool)), told.tally.sums())
+    assert len(again) == 1
+    phi = {user_id: world.phi_of(user_id, 1)[0].tolist() for user_id in range(1, 21)}
+    assert {int(u): one.tolist() for u, one in zip(block.user_ids, block.rows.phi, strict=True)} == phi
+    assert set(block.rows.exposed_at_s) == {(START + timedelta(microseconds=123_457)).timestamp()}
+
+
+async def test_an_empty_log_is_an_empty_copy(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        await books.load(connection, NOW)
+        reading: Any = {"isolation": "repeatable_read", "readonly": True}
+        async with connection.transaction(**reading), exposure_rows.spool(connection) as spool:
+            assert len(spool) == 0
+            assert list(spool.blocks()) == []
+        changed = await exposure_rows.changed_since(connection, spool.snapshot)
+        assert len(changed) == len(spool.of(changed)) == 0
+    assert not await Refitter(pool).refit_if_due(NOW)
+    assert posterior.extent({}, NOW.timestamp()) == Extent(0.0, 0.0, 0.0)
