@@ -1,5 +1,7 @@
 """The map of tastes: axes that find how people differ and keep their meaning, companions and cycles that were put in."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ TAGS = 24
 quick = settings(max_examples=50, deadline=None)
 
 
+@cache
 def shoppers(seed: int, size: int = 300, camps: int = 6, baskets: int = 12) -> list[bytes]:
     """People of whom each buys twice as much of one group of four tags; hot dogs (0) go with mustard (5)."""
     rng = np.random.default_rng(seed)
