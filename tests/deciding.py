@@ -90,6 +90,7 @@ def model(tags: int = 8, seed: int = 3) -> Model:
         published_at_s=NOW.timestamp(),
         means=means,
         covariances=covariances,
+        factors=np.linalg.cholesky(covariances),
         tag_shares=shares,
         hour_shares=np.full(168, 1 / 168, np.float32),
         link=features.LINK,

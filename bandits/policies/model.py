@@ -1,6 +1,6 @@
 """A snapshot made ready to decide: float32 arrays that were checked once."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,7 @@ from bandits.rhythm import HOURS
 from schema.snapshot import HEADS, Link, Snapshot
 
 F32 = npt.NDArray[np.float32]
-
-ROUNDING: Final = 1e-5
-"""What rounding to float32 may do to an eigenvalue, in units of the largest."""
+F64 = npt.NDArray[np.float64]
 
 
 class DamagedSnapshotError(ValueError):
@@ -23,15 +21,16 @@ class DamagedSnapshotError(ValueError):
 class Model(NamedTuple):
     """A snapshot as arrays.
 
-    Posterior means (heads, d), covariances (heads, d, d), popularity of tags (tags,) and of the hours of the week (168,); dispersions
-    (heads,); popularity of tags in the last weeks (tags,); prior variances of the personal layer's blocks (blocks,); the version of the map
-    of tastes, 0 without one.
+    Posterior means (heads, d), covariances and their lower Cholesky factors (heads, d, d), dispersions (heads,); popularity of tags, also in
+    the last weeks (tags,), and of the hours of the week (168,); prior variances of the personal layer's blocks (blocks,); the version of the
+    map of tastes, 0 without one.
     """
 
     version: int
     published_at_s: float
     means: F32
     covariances: F32
+    factors: F32
     tag_shares: F32
     hour_shares: F32
     link: Link
@@ -51,6 +50,7 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         raise DamagedSnapshotError(f"feature set {snapshot.feature_set}, this program knows {features.FEATURE_SET}")
     if len(snapshot.heads) != len(HEADS):
         raise DamagedSnapshotError(f"{len(snapshot.heads)} heads instead of {len(HEADS)}")
+    covariances = [_covariance(head.covariance, features.DIMS) for head in snapshot.heads]
     dispersions = np.array([head.dispersion for head in snapshot.heads], np.float32)
     if not (np.isfinite(dispersions) & (dispersions > 0.0)).all():
         raise DamagedSnapshotError("a dispersion is not positive")
@@ -63,7 +63,8 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         version=snapshot.version,
         published_at_s=snapshot.published_at_s,
         means=np.stack([_floats(head.mean, features.DIMS, "mean") for head in snapshot.heads]),
-        covariances=np.stack([_covariance(head.covariance, features.DIMS) for head in snapshot.heads]),
+        covariances=np.stack(covariances).astype(np.float32),
+        factors=np.stack([_factor(covariance) for covariance in covariances]).astype(np.float32),
         tag_shares=tag_shares,
         hour_shares=hour_shares,
         link=snapshot.link,
@@ -97,13 +98,16 @@ def _variances(given: list[float]) -> F32:
     return variances
 
 
-def _covariance(data: bytes, dims: int) -> F32:
+def _covariance(data: bytes, dims: int) -> F64:
     packed = _floats(data, dims * (dims + 1) // 2, "covariance")
     full = np.empty((dims, dims))
     symmetric.unpack(packed.astype(np.float64), full)
-    if (np.diagonal(full) <= 0.0).any():
-        raise DamagedSnapshotError("a variance is not positive")
-    eigenvalues = np.linalg.eigvalsh(full)
-    if eigenvalues[0] < -ROUNDING * eigenvalues[-1]:
-        raise DamagedSnapshotError("a covariance is not positive definite")
-    return full.astype(np.float32)
+    return full
+
+
+def _factor(covariance: F64) -> F64:
+    try:
+        factor: F64 = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise DamagedSnapshotError("a covariance is not positive definite") from None
+    return factor

@@ -3,6 +3,7 @@
 alter table exposures
     add column phi bytea, -- (features,) float32; null: scored by another set of features, not learned from
     add column personal_offset real not null default 0, -- the personal part of the score, on the linear predictor of head redeem
+    add column is_push boolean not null default false, -- accepted by FCM, whether shown or not
     add column counted_by bigint; -- transaction that wrote the row last: which rows changed since a snapshot of the database
 create index exposures_counted on exposures using brin (counted_by);
 
@@ -23,3 +24,10 @@ create table epochs (
 -- Sums of the old form are of the old features too: learning begins from the prior again. Populations and states of people stay.
 delete from learner_sums;
 update learner_partitions set revision = revision + 1;
+
+-- What is known of people gets counts for what is in season (population: era, recent baskets, number of recent tags, these) and for
+-- pushes that were not answered (tastes, version 2: a float at the end of the header).
+update learner_partitions set population = decode(repeat('00', 24), 'hex') || population where length(population) > 0;
+update user_state
+   set tastes = '\x0200'::bytea || substring(tastes from 3 for 18) || '\x00000000'::bytea || substring(tastes from 21)
+ where length(tastes) >= 20 and get_byte(tastes, 0) = 1;

@@ -2,7 +2,7 @@
 
 What is counted depends on what was told, not on its order or its division into passes:
 
-- A slot is exposed at the earliest instant that it was shown or accepted at.
+- A slot is exposed at the earliest instant that it was shown or accepted at; accepted at any time it is a push.
 - An answer that names its decision belongs to that slot. Any other belongs to the exposure of its offer that came last before it (of two
   at one instant, to the one with the greater decision and slot), if that one's window for the answer's head holds it and its decision is
   not much older than its showing.
@@ -22,6 +22,7 @@ from uuid import UUID
 
 from bandits.delay import CLOSED, WINDOWS_S, cohort_of, is_closed
 from bandits.sums import Row, Rows, stack
+from schema.event import EventType
 from schema.ids import instant_of
 from schema.snapshot import HEADS
 from service.learning.facts import Fact
@@ -44,6 +45,7 @@ _OfOffer = tuple[int, int]
 class Turn(NamedTuple):
     """What was counted of a slot (None: nothing) and what is from now on."""
 
+    key: ExposureKey
     before: Exposure | None
     after: Exposure
 
@@ -68,6 +70,7 @@ class Attribution:
     ) -> None:
         self._counted = dict(exposures)
         self._exposed_at = {key: exposure.exposed_at for key, exposure in exposures.items()}
+        self._pushed = {key for key, exposure in exposures.items() if exposure.is_push}
         self._drawn = drawn
         self._now_s = now_s
         self._of_offer: defaultdict[_OfOffer, set[ExposureKey]] = defaultdict(set)
@@ -91,9 +94,14 @@ class Attribution:
         if key is None or (offer_id := self._offer_of(key)) is None:
             return []
         known_at = self._exposed_at.get(key)
-        if known_at is not None and known_at <= fact.entry.occurred_at:
+        is_earlier = known_at is None or fact.entry.occurred_at < known_at
+        is_first_push = fact.entry.type == EventType.ACCEPTED and key not in self._pushed
+        if is_first_push:
+            self._pushed.add(key)
+        if is_earlier:
+            self._exposed_at[key] = fact.entry.occurred_at
+        if not (is_earlier or is_first_push):
             return []
-        self._exposed_at[key] = fact.entry.occurred_at
         of_offer = (key.user_id, offer_id)
         self._of_offer[of_offer].add(key)
         return self._settle(fact.partition, self._of_offer[of_offer] if self._unnamed.get(of_offer) else (key,))
@@ -136,10 +144,10 @@ class Attribution:
             offer_id, before = self._offer_of(key), self._counted.get(key)
             if offer_id is None:
                 continue
-            after = Exposure(offer_id, self._exposed_at[key], self._rewards(key, offer_id))
+            after = Exposure(offer_id, self._exposed_at[key], self._rewards(key, offer_id), key in self._pushed)
             if after != before:
                 self._count(partition, key, before, after)
-                turns.append(Turn(before, after))
+                turns.append(Turn(key, before, after))
         return turns
 
     def _rewards(self, key: ExposureKey, offer_id: int) -> tuple[datetime | None, datetime | None]:

@@ -109,6 +109,7 @@ def compose(
         offsets=_offsets(counted),
         link=epoch.link,
         epoch=epoch.number,
+        recent_shares=everyone.recent_shares(now_s).astype("<f4").tobytes(),
     )
     model.from_snapshot(snapshot)  # the check that every process makes before it decides by it
     return snapshot

@@ -82,20 +82,29 @@ class _Pass:
             self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
 
     def _count_showings(self, user_id: int, turns: Iterable[Turn]) -> None:
-        for before, after in turns:
-            was, is_now = _unanswered_at(before), _unanswered_at(after)
-            tag_ids = _tags_of(self._catalogue, after.offer_id)
-            if was == is_now or not tag_ids:
-                continue
-            # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
-            if was is not None:
-                self.people.tastes(user_id).shown(tag_ids, was.timestamp(), -1.0)
-            if is_now is not None:
-                self.people.tastes(user_id).shown(tag_ids, is_now.timestamp(), 1.0)
+        # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
+        for turn in turns:
+            for at_s, count in _difference(_unanswered_push_at(turn.before), _unanswered_push_at(turn.after)):
+                self.people.tastes(user_id).pushed(at_s, count)
+            tag_ids = _tags_of(self._catalogue, turn.after.offer_id)
+            if tag_ids:
+                for at_s, count in _difference(_unanswered_at(turn.before), _unanswered_at(turn.after)):
+                    self.people.tastes(user_id).shown(tag_ids, at_s, count)
 
 
 def _unanswered_at(exposure: Exposure | None) -> datetime | None:
     return None if exposure is None or any(exposure.answered_at) else exposure.exposed_at
+
+
+def _unanswered_push_at(exposure: Exposure | None) -> datetime | None:
+    return _unanswered_at(exposure) if exposure is not None and exposure.is_push else None
+
+
+def _difference(was: datetime | None, is_now: datetime | None) -> list[tuple[float, float]]:
+    """Instants to be counted with their signs."""
+    if was == is_now:
+        return []
+    return [(at.timestamp(), count) for at, count in ((was, -1.0), (is_now, 1.0)) if at is not None]
 
 
 class _People:

@@ -112,6 +112,10 @@ class World:
                 found[user_id, int(one["tag_id"])] = float(seen)
         return found
 
+    def pushes(self) -> dict[int, float]:
+        """The unanswered pushes of each person, as they weigh now."""
+        return {user: tastes.unanswered(tastes.view(one.tastes), NOW.timestamp()) for user, one in self.states.items()}
+
 
 Slot = tuple[int, int, int]  # user, decision, slot
 EXPOSING = (EventType.SHOWN, EventType.ACCEPTED)
@@ -177,6 +181,16 @@ def expected_showings(told: Sequence[Told]) -> dict[tuple[int, int], float]:
     return found
 
 
+def expected_pushes(told: Sequence[Told]) -> dict[int, float]:
+    accepted = {(one.user_id, one.decision, one.slot) for one in told if one.kind == EventType.ACCEPTED}
+    found: dict[int, float] = {}
+    for slot, (minutes, ages) in rewards(told).items():
+        if slot in accepted and not ages:
+            weight = 0.5 ** ((NOW - START - timedelta(minutes=minutes)) / timedelta(days=15))
+            found[slot[0]] = found.get(slot[0], 0.0) + weight
+    return found
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> list[Told]:
     """Slots that were accepted, shown or both; answers that name their slot or only its offer, some before or without exposure."""
@@ -219,6 +233,9 @@ def test_shuffled_parted_and_redelivered_logs_give_the_same(told: list[Told], se
     found, seen = expected_showings(told), world.showings()
     for offer_of_user in found.keys() | seen.keys():
         assert seen.get(offer_of_user, 0.0) == pytest.approx(found.get(offer_of_user, 0.0), abs=len(sent) / 512)
+    pushed, unanswered = expected_pushes(told), world.pushes()
+    for user_id in pushed.keys() | unanswered.keys():
+        assert unanswered.get(user_id, 0.0) == pytest.approx(pushed.get(user_id, 0.0), abs=1e-5 * (1 + len(sent)))
     at_once = World()
     at_once.learn([fact(one) for one in told])
     assert world.exposures == at_once.exposures

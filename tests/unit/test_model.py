@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bandits.features import DIMS, FEATURE_SET, PRIORS
+from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.policies.model import DamagedSnapshotError, from_snapshot
 from schema.snapshot import HeadSnapshot, Snapshot
 
@@ -21,7 +21,7 @@ def packed(values: np.ndarray) -> bytes:
 def head(place: int) -> HeadSnapshot:
     covariance = np.diag(1.0 / PRIORS[place].precision)[np.triu_indices(DIMS)]
     return HeadSnapshot(
-        mean=packed(PRIORS[place].mean), covariance=packed(covariance), dispersion=0.1, arrived=[1.0], exposures=0.0
+        mean=packed(PRIORS[place].mean), covariance=packed(covariance), dispersion=0.5, arrived=[1.0], exposures=0.0
     )
 
 
@@ -34,10 +34,11 @@ SOUND = Snapshot(
     hour_shares=packed(np.full(168, 1 / 168)),
     baskets=1.0,
     offsets=[0] * 64,
+    link=LINK,
 )
 
 
-def broken(field: str, value: bytes) -> Snapshot:
+def broken(field: str, value: bytes | float) -> Snapshot:
     return msgspec.structs.replace(SOUND, heads=[msgspec.structs.replace(SOUND.heads[0], **{field: value}), head(1)])
 
 
@@ -50,7 +51,9 @@ def test_a_sound_snapshot_is_unpacked() -> None:
     assert model.version == 3
     assert model.means == pytest.approx(np.stack([prior.mean for prior in PRIORS]))
     assert model.covariances[1] == pytest.approx(np.diag(1.0 / PRIORS[1].precision))
-    assert model.tag_shares.tolist() == [0.0, 0.5]
+    assert model.factors[1] @ model.factors[1].T == pytest.approx(model.covariances[1])
+    assert model.tag_shares.tolist() == model.recent_shares.tolist() == [0.0, 0.5]
+    assert (model.link, model.dispersions.tolist(), model.taste_map_version) == (LINK, [0.5, 0.5], 0)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +68,19 @@ def test_a_sound_snapshot_is_unpacked() -> None:
             msgspec.structs.replace(SOUND, tag_shares=struct.pack("<f", math.inf)),
             "tag_shares holds a number that is not",
         ),
+        (msgspec.structs.replace(SOUND, recent_shares=bytes(12)), "recent_shares has 12 bytes"),
+        (msgspec.structs.replace(SOUND, recent_shares=struct.pack("<2f", 0.1, -0.1)), "recent_shares holds a negative"),
+        (msgspec.structs.replace(SOUND, personal_variances=[0.1, -0.1]), "personal variance"),
+        (msgspec.structs.replace(SOUND, personal_variances=[math.nan]), "personal variance"),
+        (broken("dispersion", 0.0), "dispersion is not positive"),
+        (broken("dispersion", math.nan), "dispersion is not positive"),
         (broken("mean", bytes(4 * DIMS + 4)), "mean has"),
         (broken("mean", with_number(SOUND.heads[0].mean, 2, math.nan)), "mean holds a number that is not"),
         (broken("covariance", bytes(4 * TRIANGLE - 4)), "covariance has"),
         (broken("covariance", with_number(SOUND.heads[0].covariance, 1, math.inf)), "covariance holds"),
-        (broken("covariance", with_number(SOUND.heads[0].covariance, 0, -1e-6)), "variance is not positive"),
-        (broken("covariance", with_number(SOUND.heads[0].covariance, TRIANGLE - 1, 0.0)), "variance is not positive"),
+        (broken("covariance", with_number(SOUND.heads[0].covariance, 1, 1e3)), "not positive definite"),
+        (broken("covariance", with_number(SOUND.heads[0].covariance, 0, -1e-6)), "not positive definite"),
+        (broken("covariance", with_number(SOUND.heads[0].covariance, TRIANGLE - 1, 0.0)), "not positive definite"),
     ],
 )
 def test_a_damaged_one_is_refused(damaged: Snapshot, reason: str) -> None:
