@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from schema.event import EventType
 from schema.ids import lowest_uuid7
 from schema.log import LogEntry
@@ -17,6 +19,24 @@ from service.store.user_state import State
 EXPOSING: Final = frozenset({EventType.SHOWN, EventType.ACCEPTED})
 HEAD_OF: Final = {EventType.OPENED: 0, EventType.REDEEMED: 1}
 """The head of schema.snapshot.HEADS that an answer is a reward of."""
+
+
+class Word(NamedTuple):
+    """What a word about an offer is worth to a person's own part of the model: so many showings with this outcome."""
+
+    outcome: float
+    showings: float
+
+
+# Looks are many and words are few: a showing without an answer says little (that chance was small), a word is meant. With a chance of
+# one in ten a thumbs-down pulls about as much as a redemption does the other way, as a thumbs-up does: it is one.
+FELT: Final[Mapping[int, Word]] = {
+    EventType.THUMBS_UP: Word(1.0, 1.0),
+    EventType.THUMBS_DOWN: Word(0.0, 8.0),
+    EventType.DISMISSED: Word(0.0, 2.0),
+    EventType.NOT_NOW: Word(0.0, 2.0),
+}
+"""What acts on the person's own part beside showings and redemptions, when it was said of a slot that was decided."""
 
 DECISION_AGE_MAX: Final = timedelta(days=30)
 _CLOCK_AHEAD_MAX: Final = timedelta(hours=1)
@@ -41,9 +61,19 @@ class Known(NamedTuple):
 
 
 def sound(facts: Iterable[Fact], now: datetime) -> list[Fact]:
-    """Without those about an offer shown by a decision that cannot exist: a client made up the id, or it is long gone."""
+    """Without those about an offer shown by a decision that cannot exist: a client made up the id, or it is long gone.
+
+    A word about such a decision is one about the offer alone.
+    """
     earliest, latest = lowest_uuid7(now - DECISION_AGE_MAX), lowest_uuid7(now + _CLOCK_AHEAD_MAX)
-    return [fact for fact in facts if _is_sound(fact.entry, earliest, latest)]
+    return [_grounded(fact, earliest, latest) for fact in facts if _is_sound(fact.entry, earliest, latest)]
+
+
+def _grounded(fact: Fact, earliest: UUID, latest: UUID) -> Fact:
+    decision_id = fact.entry.decision_id
+    if fact.entry.type not in FELT or decision_id is None or earliest <= decision_id <= latest:
+        return fact
+    return fact._replace(entry=msgspec.structs.replace(fact.entry, decision_id=None))
 
 
 def _is_sound(entry: LogEntry, earliest: UUID, latest: UUID) -> bool:

@@ -3,18 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
+from uuid import UUID
 
+from bandits.personal import LoggedRow, Personal
 from bandits.population import Population
 from bandits.rhythm import Rhythm
 from bandits.sums import Rows
 from bandits.tastes import Tastes
 from schema.event import EventType
+from service.learning import own_part
 from service.learning.attribution import Attribution, Turn
-from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
+from service.learning.facts import EXPOSING, FELT, HEAD_OF, Fact, Known
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
 from service.store.exposures import Exposure, ExposureKey
-from service.store.learned_state import rhythm_in, tastes_in
+from service.store.learned_state import personal_in, rhythm_in, tastes_in
 from service.store.user_state import State
 
 INTEREST_OF: Final = {
@@ -49,6 +52,7 @@ class _Pass:
     def __init__(self, known: Known, now_s: float) -> None:
         self._catalogue = known.catalogue
         self.people = _People(known.states)
+        self._drawn = known.drawn
         self.shown = Attribution(known.exposures, known.answers, known.drawn, now_s)
         self.populations: dict[int, Population] = {}
 
@@ -59,11 +63,13 @@ class _Pass:
         elif kind == EventType.APP_OPEN:
             self._visited(fact)
         elif kind in EXPOSING:
-            self._count_showings(fact.user_id, self.shown.expose(fact))
+            self._count_turns(fact.user_id, self.shown.expose(fact))
         elif kind in HEAD_OF:
-            self._count_showings(fact.user_id, self.shown.answer(fact, HEAD_OF[EventType(kind)]))
+            self._count_turns(fact.user_id, self.shown.answer(fact, HEAD_OF[EventType(kind)]))
         elif kind in INTEREST_OF:
             self._interested(fact, INTEREST_OF[EventType(kind)])
+        if kind in FELT:
+            self._felt(fact)
 
     def _bought(self, fact: Fact) -> None:
         entry = fact.entry
@@ -80,6 +86,21 @@ class _Pass:
         tag_ids = fact.entry.tag_ids or _tags_of(self._catalogue, fact.entry.offer_id)
         if tag_ids:
             self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
+
+    def _felt(self, fact: Fact) -> None:
+        if row := self._row(fact.user_id, fact.entry.decision_id, fact.entry.slot):
+            own_part.count_word(self.people.own(fact.user_id), fact, row)
+
+    def _count_turns(self, user_id: int, turns: Sequence[Turn]) -> None:
+        self._count_showings(user_id, turns)
+        for turn in turns:
+            if row := self._row(user_id, turn.key.decision_id, turn.key.slot):
+                own_part.count_turn(self.people.own(user_id), turn, row)
+
+    def _row(self, user_id: int, decision_id: UUID | None, slot: int) -> LoggedRow | None:
+        """The slot as it was decided; None when nothing personal was used."""
+        drawn = None if decision_id is None else self._drawn.get((user_id, decision_id))
+        return drawn.own[slot] if drawn is not None and slot < len(drawn.own) else None
 
     def _count_showings(self, user_id: int, turns: Iterable[Turn]) -> None:
         # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
@@ -114,6 +135,7 @@ class _People:
         self._packed = states
         self._tastes: dict[int, Tastes] = {}
         self._rhythms: dict[int, Rhythm] = {}
+        self._own: dict[int, Personal] = {}
 
     def tastes(self, user_id: int) -> Tastes:
         found = self._tastes.get(user_id)
@@ -127,14 +149,24 @@ class _People:
             found = self._rhythms[user_id] = rhythm_in(self._packed.get(user_id, State()).rhythm, user_id)
         return found
 
+    def own(self, user_id: int) -> Personal:
+        found = self._own.get(user_id)
+        if found is None:
+            found = self._own[user_id] = personal_in(self._packed.get(user_id, State()).personal, user_id)
+        return found
+
     def packed(self) -> dict[int, State]:
         """The states that were touched."""
-        states = {}
-        for user_id in sorted(self._tastes.keys() | self._rhythms.keys()):
-            before = self._packed.get(user_id, State())
-            taught, came = self._tastes.get(user_id), self._rhythms.get(user_id)
-            states[user_id] = State(taught.pack() if taught else before.tastes, came.pack() if came else before.rhythm)
-        return states
+        return {user_id: self._state(user_id) for user_id in sorted(self._tastes | self._rhythms | self._own)}
+
+    def _state(self, user_id: int) -> State:
+        before = self._packed.get(user_id, State())
+        taught, came, own = self._tastes.get(user_id), self._rhythms.get(user_id), self._own.get(user_id)
+        return State(
+            taught.pack() if taught else before.tastes,
+            came.pack() if came else before.rhythm,
+            own.pack() if own else before.personal,
+        )
 
 
 def _tags_of(catalogue: Catalogue, offer_id: int) -> list[int]:

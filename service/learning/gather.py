@@ -1,12 +1,12 @@
 """Reads what has to be known to count the facts of one pass."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from bandits.delay import WINDOW_S
-from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
+from service.learning.facts import EXPOSING, FELT, HEAD_OF, Fact, Known
 from service.store import answers, decision_features, exposures, user_state
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
@@ -20,14 +20,20 @@ async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue)
     """The states of the people concerned, their answers and exposures, and the decisions that showed them."""
     about_offers = [fact for fact in facts if fact.entry.type in EXPOSING or fact.entry.type in HEAD_OF]
     states = await user_state.load(connection, {fact.user_id for fact in facts})
-    decisions = {(fact.user_id, fact.entry.decision_id) for fact in about_offers if fact.entry.decision_id is not None}
+    decisions = _decisions(about_offers)
     shown = await exposures.of_decisions(connection, decisions)
-    drawn = await decision_features.load(connection, decisions)
+    drawn = await decision_features.load(
+        connection, decisions | _decisions(fact for fact in facts if fact.entry.type in FELT)
+    )
     kept = await answers.of_users(connection, {fact.user_id for fact in about_offers})
     others = await _of_offers(connection, about_offers, drawn, kept)
     shown |= others
-    drawn |= await decision_features.load(connection, {key[:2] for key in others} - decisions)
+    drawn |= await decision_features.load(connection, {key[:2] for key in others} - drawn.keys())
     return Known(states, shown, kept, drawn, catalogue)
+
+
+def _decisions(facts: Iterable[Fact]) -> set[_Decision]:
+    return {(fact.user_id, fact.entry.decision_id) for fact in facts if fact.entry.decision_id is not None}
 
 
 async def _of_offers(

@@ -7,11 +7,18 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from bandits import personal
 from bandits.features import DIMS
+from bandits.personal import LoggedRow
+from schema.snapshot import HEADS
+
+F32 = npt.NDArray[np.float32]
+
+_REDEEM: Final = HEADS.index("redeem")
 
 # Bounds on decision_id let PostgreSQL leave out the partitions of other days. What was not sent was not shown.
 _LOAD: Final = """
-    select d.user_id, d.decision_id, d.offer_ids, d.phi
+    select d.user_id, d.decision_id, d.offer_ids, d.phi, d.z, d.predictions, d.personal_offsets
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
       join decisions d using (user_id, decision_id)
      where d.decision_id between $3 and $4 and d.action = 1
@@ -19,11 +26,15 @@ _LOAD: Final = """
 
 
 class Drawn(NamedTuple):
-    """The drawn offers by slot, phi (slots, DIMS), and the personal part of each score (slots,)."""
+    """The drawn offers by slot, phi (slots, DIMS), and the personal part (slots,) of the score of head redeem.
+
+    `own` are the rows the person's own part learns from, by slot; none when nothing personal was used.
+    """
 
     offer_ids: list[int]
-    phi: npt.NDArray[np.float32]
-    offsets: npt.NDArray[np.float32]
+    phi: F32
+    offsets: F32
+    own: tuple[LoggedRow, ...] = ()
 
 
 async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tuple[int, UUID], Drawn]:
@@ -32,13 +43,18 @@ async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tupl
         return {}
     ids = [key[1] for key in keys]
     rows = await connection.fetch(_LOAD, [key[0] for key in keys], ids, min(ids), max(ids))
-    return {(row[0], row[1]): _drawn(row[2], row[3]) for row in rows if len(row[3]) == 4 * DIMS * len(row[2])}
+    return {(row[0], row[1]): _drawn(*row[2:]) for row in rows if len(row[3]) == 4 * DIMS * len(row[2])}
 
 
-def _drawn(offer_ids: list[int], phi: bytes) -> Drawn:
+def _drawn(offer_ids: list[int], phi: bytes, z: bytes, predictions: bytes, offsets: list[float]) -> Drawn:
     slots = len(offer_ids)
-    return Drawn(
-        offer_ids,
-        np.frombuffer(phi, "<f4").astype(np.float32, copy=False).reshape(slots, DIMS),
-        np.zeros(slots, np.float32),
-    )
+    features = _floats(phi).reshape(slots, DIMS)
+    if len(z) != 4 * personal.DIMS * slots or len(offsets) != slots:
+        return Drawn(offer_ids, features, np.zeros(slots, np.float32))
+    etas = _floats(predictions).reshape(slots, len(HEADS), 2)[:, _REDEEM, 0]
+    own = map(LoggedRow, _floats(z).reshape(slots, personal.DIMS), etas.tolist(), offsets)
+    return Drawn(offer_ids, features, np.array(offsets, np.float32), tuple(own))
+
+
+def _floats(data: bytes) -> F32:
+    return np.frombuffer(data, "<f4").astype(np.float32, copy=False)

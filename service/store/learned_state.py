@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from bandits import rhythm, tastes
+from bandits import personal, rhythm, tastes
+from bandits.personal import Personal
 from bandits.rhythm import Rhythm
 from bandits.tastes import Tastes
 from service.telemetry import FAILURES, logger
 
 _LOG: Final = logger("learned_state")
 
-_Part = TypeVar("_Part", Tastes, Rhythm)
+_Part = TypeVar("_Part", Tastes, Rhythm, Personal)
 
 
 def tastes_in(packed: bytes, user_id: int | None = None) -> Tastes:
@@ -21,6 +22,11 @@ def tastes_in(packed: bytes, user_id: int | None = None) -> Tastes:
 def rhythm_in(packed: bytes, user_id: int | None = None) -> Rhythm:
     """The rhythm in `packed`; user_id, when the caller knows it, is for the log."""
     return _read(rhythm.unpack, packed, "rhythm", user_id)
+
+
+def personal_in(packed: bytes, user_id: int | None = None) -> Personal:
+    """The person's own sums in `packed`; user_id, when the caller knows it, is for the log."""
+    return _read(personal.unpack, packed, "personal", user_id)
 
 
 def _read(unpack: Callable[[bytes], _Part], packed: bytes, part: str, user_id: int | None) -> _Part:

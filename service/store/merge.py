@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from schema.ids import partition_of
+from service.store.user_state import State
 
-MergeState = Callable[[bytes, bytes, bytes, bytes], tuple[bytes, bytes]]
-"""(tastes kept, rhythm kept, tastes lost, rhythm lost) -> (tastes, rhythm), all packed."""
+MergeState = Callable[[State, State], State]
+"""(kept, lost) -> both together."""
 
 _UNITE_USERS: Final = """
     update users k set
@@ -60,11 +61,11 @@ _MOVE_OUTBOX: Final = """
 _WITHDRAW: Final = """
     update outbox set state = 6, outcome = 'merged', settled_at = $2 where user_id = $1 and state in (0, 1)
 """
-_STATES: Final = (
-    "select user_id, tastes, rhythm from user_state where user_id = any($1::bigint[]) order by user_id for update"
-)
+_STATES: Final = """
+    select user_id, tastes, rhythm, personal from user_state where user_id = any($1::bigint[]) order by user_id for update
+"""
 _MOVE_STATE: Final = "update user_state set user_id = $1, updated_at = $3 where user_id = $2"
-_PUT_STATE: Final = "update user_state set tastes = $2, rhythm = $3, updated_at = $4 where user_id = $1"
+_PUT_STATE: Final = "update user_state set tastes = $2, rhythm = $3, personal = $4, updated_at = $5 where user_id = $1"
 _DROP_STATE: Final = "delete from user_state where user_id = $1"
 
 
@@ -84,13 +85,11 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
 
 
 async def _merge_states(connection: Any, kept: int, lost: int, now: datetime, merge_state: MergeState) -> None:
-    rows = {row["user_id"]: row for row in await connection.fetch(_STATES, [kept, lost])}
-    if lost not in rows:
+    states = {row[0]: State(*row[1:]) for row in await connection.fetch(_STATES, [kept, lost])}
+    if lost not in states:
         return
-    if kept not in rows:
+    if kept not in states:
         await connection.execute(_MOVE_STATE, kept, lost, now)
         return
-    ours, theirs = rows[kept], rows[lost]
-    tastes, rhythm = merge_state(ours["tastes"], ours["rhythm"], theirs["tastes"], theirs["rhythm"])
-    await connection.execute(_PUT_STATE, kept, tastes, rhythm, now)
+    await connection.execute(_PUT_STATE, kept, *merge_state(states[kept], states[lost]), now)
     await connection.execute(_DROP_STATE, lost)

@@ -1,4 +1,4 @@
-"""What has been learned of each person: packed tastes and rhythm, written by the fold over the event log only."""
+"""What has been learned of each person: packed tastes, rhythm and personal sums, written by the fold over the event log only."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -9,20 +9,22 @@ _ATTEMPTS: Final = 4
 _HOLD: Final = """
     select user_id, merged_into from users where user_id = any($1::bigint[]) order by user_id for key share
 """
-_LOAD: Final = "select user_id, tastes, rhythm from user_state where user_id = any($1::bigint[])"
+_LOAD: Final = "select user_id, tastes, rhythm, personal from user_state where user_id = any($1::bigint[])"
 _PUT: Final = """
-    insert into user_state (user_id, tastes, rhythm, updated_at)
-    select user_id, tastes, rhythm, $4 from unnest($1::bigint[], $2::bytea[], $3::bytea[]) as n(user_id, tastes, rhythm)
+    insert into user_state (user_id, tastes, rhythm, personal, updated_at)
+    select user_id, tastes, rhythm, personal, $5
+      from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[]) as n(user_id, tastes, rhythm, personal)
     on conflict (user_id) do update
-       set tastes = excluded.tastes, rhythm = excluded.rhythm, updated_at = excluded.updated_at
+       set tastes = excluded.tastes, rhythm = excluded.rhythm, personal = excluded.personal, updated_at = excluded.updated_at
 """
 
 
 class State(NamedTuple):
-    """Packed bandits.tastes and bandits.rhythm; empty bytes are a person nothing is known of."""
+    """Packed bandits.tastes, bandits.rhythm and bandits.personal; empty bytes are a person nothing is known of."""
 
     tastes: bytes = b""
     rhythm: bytes = b""
+    personal: bytes = b""
 
 
 async def hold(connection: Any, user_ids: Collection[int]) -> dict[int, int]:
@@ -55,10 +57,10 @@ def _survivor(merged_into: Mapping[int, int | None], user_id: int) -> int | None
 
 async def load(connection: Any, user_ids: Collection[int]) -> dict[int, State]:
     """The states of those users who have one."""
-    return {row[0]: State(row[1], row[2]) for row in await connection.fetch(_LOAD, list(user_ids))}
+    return {row[0]: State(*row[1:]) for row in await connection.fetch(_LOAD, list(user_ids))}
 
 
 async def put(connection: Any, states: Mapping[int, State], now: datetime) -> None:
     """Writes states whole; the caller is the only one who may write for these users."""
-    tastes = [state.tastes for state in states.values()]
-    await connection.execute(_PUT, list(states), tastes, [state.rhythm for state in states.values()], now)
+    parts = map(list, zip(*states.values(), strict=True))
+    await connection.execute(_PUT, list(states), *parts, now)

@@ -13,6 +13,7 @@ from schema.ids import uuid7
 from service.ingest.checked import CheckedEvent
 from service.store.events import key_of
 from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
+from service.store.user_state import State
 from tests.integration.serving import Api, serving
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -158,14 +159,16 @@ async def test_what_was_learned_is_merged(api: Api) -> None:
     ann, stranger = await _two_histories(api)
     pool = api.resources.pool
     for user, tastes in ((ann, b"t1"), (stranger, b"t2")):
-        await pool.execute("insert into user_state values ($1, $2, $3, now())", user, tastes, tastes[::-1])
+        await pool.execute(
+            "insert into user_state values ($1, $2, $3, now(), $4)", user, tastes, tastes[::-1], tastes * 2
+        )
     async with pool.acquire() as connection:
         await identifying.identify(
             connection, Speaker(PersonKey(USER, "ann")), "phone", identifying.Profile(None, None, None, {}), NOW,
-            merge_state=lambda tastes, rhythm, lost, lost_rhythm: (tastes + lost, rhythm + lost_rhythm),
+            merge_state=lambda kept, lost: State(*(ours + theirs for ours, theirs in zip(kept, lost, strict=True))),
         )  # fmt: skip
-    rows = await pool.fetch("select user_id, tastes, rhythm from user_state")
-    assert rows == [(ann, b"t1t2", b"1t2t")]
+    rows = await pool.fetch("select user_id, tastes, rhythm, personal from user_state")
+    assert rows == [(ann, b"t1t2", b"1t2t", b"t1t1t2t2")]
 
 
 async def test_logins_and_events_at_the_same_time_neither_deadlock_nor_lose(api: Api) -> None:

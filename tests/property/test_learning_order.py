@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandits import personal, tastes
 from bandits import sums as sums_of
-from bandits import tastes
 from bandits.delay import CLOSED, WINDOWS_S, cohort_of, is_closed
 from bandits.features import DIMS
 from bandits.kernels.tastes import shown_at
+from bandits.personal import LoggedRow, Personal
 from bandits.sums import Sums
 from schema.event import EventType
 from schema.ids import partition_of, stable_entropy, uuid7
@@ -66,8 +67,15 @@ def phi_of(user_id: int, decision: int) -> np.ndarray:
     return np.random.default_rng([user_id, decision]).uniform(0.0, 1.0, (2, DIMS)).astype(np.float32)
 
 
+def own_of(user_id: int, decision: int) -> tuple[LoggedRow, ...]:
+    z = np.random.default_rng([user_id, decision, 7]).normal(size=(len(OFFERS), personal.DIMS)).astype(np.float32)
+    return tuple(LoggedRow(one, -1.5 - slot, 0.25) for slot, one in enumerate(z))
+
+
 DRAWN = {
-    (user_id, decision_id(user_id, decision)): Drawn(list(OFFERS), phi_of(user_id, decision), np.zeros(2, np.float32))
+    (user_id, decision_id(user_id, decision)): Drawn(
+        list(OFFERS), phi_of(user_id, decision), np.zeros(2, np.float32), own_of(user_id, decision)
+    )
     for user_id in range(1, PEOPLE + 1)
     for decision in range(DECISIONS)
 }
@@ -115,6 +123,10 @@ class World:
     def pushes(self) -> dict[int, float]:
         """The unanswered pushes of each person, as they weigh now."""
         return {user: tastes.unanswered(tastes.view(one.tastes), NOW.timestamp()) for user, one in self.states.items()}
+
+    def own(self) -> dict[int, np.ndarray]:
+        """The sums of each person's own part."""
+        return {user: personal.unpack(one.personal).sums for user, one in self.states.items() if one.personal}
 
 
 Slot = tuple[int, int, int]  # user, decision, slot
@@ -191,6 +203,17 @@ def expected_pushes(told: Sequence[Told]) -> dict[int, float]:
     return found
 
 
+def expected_own(told: Sequence[Told]) -> dict[int, np.ndarray]:
+    found: dict[int, Personal] = {}
+    for (user_id, decision, slot), (minutes, ages) in rewards(told).items():
+        row, at_s = own_of(user_id, decision)[slot], (START + timedelta(minutes=minutes)).timestamp()
+        own = found.setdefault(user_id, Personal())
+        own.shown(row, at_s)
+        if HEAD_OF[EventType.REDEEMED] in ages:
+            own.redeemed(row, at_s)
+    return {user_id: own.sums for user_id, own in found.items()}
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> list[Told]:
     """Slots that were accepted, shown or both; answers that name their slot or only its offer, some before or without exposure."""
@@ -236,6 +259,12 @@ def test_shuffled_parted_and_redelivered_logs_give_the_same(told: list[Told], se
     pushed, unanswered = expected_pushes(told), world.pushes()
     for user_id in pushed.keys() | unanswered.keys():
         assert unanswered.get(user_id, 0.0) == pytest.approx(pushed.get(user_id, 0.0), abs=1e-5 * (1 + len(sent)))
+    own, own_found = expected_own(told), world.own()
+    assert own.keys() == own_found.keys()
+    for user_id, sums_of_user in own_found.items():
+        # Kept as float32 between passes, and what is taken back must not cancel better than that.
+        atol = 1e-6 * len(sent) * max(1.0, float(np.abs(own[user_id]).max()))
+        np.testing.assert_allclose(sums_of_user, own[user_id], rtol=1e-5, atol=atol)
     at_once = World()
     at_once.learn([fact(one) for one in told])
     assert world.exposures == at_once.exposures
