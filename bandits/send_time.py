@@ -1,8 +1,9 @@
 """At which local hour of the week to reach a person: their own rhythm, shrunk to that of the population.
 
-For each hour h of the week the score is n6(h) + HORIZON_WEIGHT n72(h): expected visits within 6 and 72 hours after h, from visits
-smoothed over neighbouring hours, the same kind of day, and all days. Visits of the population count as PSEUDO_VISITS of the
-person's own. The hour is drawn by softmax over the score relative to the best, with a floor.
+For each hour h of the week the score is (n6(h) + HORIZON_WEIGHT n72(h)) r(h) / (r(h) + WAKING): expected visits within 6 and 72 hours
+after h, from visits smoothed over neighbouring hours, the same kind of day, and all days; and r(h), the smoothed visits in the hour
+itself relative to the mean hour: at hours when hardly any visit ever was the person is asleep, however soon they will come. Visits of
+the population count as PSEUDO_VISITS of the person's own. The hour is drawn by softmax over the score relative to the best, with a floor.
 """
 
 from functools import lru_cache
@@ -20,6 +21,11 @@ SOON_H: Final = 6
 HORIZON_H: Final = 72
 HORIZON_WEIGHT: Final = 0.12
 PSEUDO_VISITS: Final = 5.0
+
+WAKING: Final = 0.25
+"""Hours with fewer visits than this share of the mean count as asleep, gradually. On the grocery year it changes no open; in worlds whose
+people sleep at night it keeps pushes from them (docs/simulation.md)."""
+
 TEMPERATURE: Final = 0.002
 FLOOR: Final = 0.005
 """Probability spread evenly over all allowed hours."""
@@ -50,11 +56,6 @@ def _ahead() -> F64:
     return ahead
 
 
-@lru_cache(maxsize=1)
-def _score_weights() -> tuple[F64, F64]:
-    return _smoothing() @ _ahead(), _ahead()
-
-
 def scores(visits: F32, hour_shares: F32) -> F64:
     """The score of every hour for each person.
 
@@ -65,8 +66,9 @@ def scores(visits: F32, hour_shares: F32) -> F64:
     Returns:
         (people, 168).
     """
-    own, ahead = _score_weights()
-    return visits.astype(np.float64) @ own + PSEUDO_VISITS * (hour_shares.astype(np.float64) @ ahead)
+    smooth = visits.astype(np.float64) @ _smoothing() + PSEUDO_VISITS * hour_shares.astype(np.float64)
+    waking = smooth / (smooth + WAKING * smooth.mean(axis=1, keepdims=True))
+    return (smooth @ _ahead()) * waking
 
 
 def pmf(score: F64, is_allowed: npt.NDArray[np.bool_]) -> F64:
