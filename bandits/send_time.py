@@ -56,6 +56,11 @@ def _ahead() -> F64:
     return ahead
 
 
+@lru_cache(maxsize=1)
+def _smooth_ahead() -> F64:
+    return _smoothing() @ _ahead()
+
+
 def scores(visits: F32, hour_shares: F32) -> F64:
     """The score of every hour for each person.
 
@@ -66,9 +71,11 @@ def scores(visits: F32, hour_shares: F32) -> F64:
     Returns:
         (people, 168).
     """
-    smooth = visits.astype(np.float64) @ _smoothing() + PSEUDO_VISITS * hour_shares.astype(np.float64)
-    waking = smooth / (smooth + WAKING * smooth.mean(axis=1, keepdims=True))
-    return (smooth @ _ahead()) * waking
+    own, of_all = visits.astype(np.float64), PSEUDO_VISITS * hour_shares.astype(np.float64)
+    ahead = own @ _smooth_ahead() + of_all @ _ahead()
+    visited = own @ _smoothing() + of_all
+    waking: F64 = visited / (visited + WAKING * visited.mean(axis=1, keepdims=True))
+    return ahead * waking
 
 
 def pmf(score: F64, is_allowed: npt.NDArray[np.bool_]) -> F64:
