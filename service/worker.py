@@ -20,6 +20,7 @@ from service.clock import Clock, SystemClock
 from service.learning.composer import Composer
 from service.learning.learner import Learner
 from service.learning.refit import Refitter
+from service.learning.taste_mapper import TasteMapper
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
@@ -86,6 +87,7 @@ class Worker:
         self.learner = Learner(self.quick_pool, catalogue)
         self.composer = Composer(self.pool)
         self.refitter = Refitter(self.quick_pool)
+        self.taste_mapper = TasteMapper(self.quick_pool, catalogue)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
@@ -108,6 +110,7 @@ class Worker:
         async with self.pool.acquire() as connection:
             await partitions_by_day.ensure(connection, now)
         await self.refitter.refit_if_due(now)
+        await self.taste_mapper.learn_if_due(now)
         await self.composer.publish(now)
         await self.snapshot.refresh()
 
@@ -139,7 +142,8 @@ class Worker:
         while not self._stop.is_set():
             try:
                 # A new one each time: a schedule that was stopped does not start again.
-                await Leader(self._dsn, ticks(self.pool, clock, self.planner, self.dispatcher)).run(self._stop)
+                works = ticks(self.pool, clock, self.planner, self.dispatcher, self.taste_mapper)
+                await Leader(self._dsn, works).run(self._stop)
             except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
                 _failed("leader")
                 await self._pause(RETRY_S)

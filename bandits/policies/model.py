@@ -1,17 +1,21 @@
 """A snapshot made ready to decide: float32 arrays that were checked once."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bandits import features
+from bandits import features, personal, taste_map
 from bandits.kernels import symmetric
 from bandits.rhythm import HOURS
+from bandits.taste_map import TasteMap
 from schema.snapshot import HEADS, Link, Snapshot
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+
+
+NO_MAP: Final = taste_map.empty()
 
 
 class DamagedSnapshotError(ValueError):
@@ -22,8 +26,8 @@ class Model(NamedTuple):
     """A snapshot as arrays.
 
     Posterior means (heads, d), covariances and their lower Cholesky factors (heads, d, d), dispersions (heads,); popularity of tags, also in
-    the last weeks (tags,), and of the hours of the week (168,); prior variances of the personal layer's blocks (blocks,); the version of the
-    map of tastes, 0 without one.
+    the last weeks (tags,), and of the hours of the week (168,); prior variances of the personal layer's blocks (blocks,), none without a
+    personal layer; the version of the map of tastes, 0 without one, and the map itself once it has been loaded (`with_map`).
     """
 
     version: int
@@ -38,6 +42,7 @@ class Model(NamedTuple):
     recent_shares: F32
     personal_variances: F32
     taste_map_version: int
+    taste_map: TasteMap = NO_MAP
 
 
 def from_snapshot(snapshot: Snapshot) -> Model:
@@ -75,6 +80,17 @@ def from_snapshot(snapshot: Snapshot) -> Model:
     )
 
 
+def with_map(model: Model, known: TasteMap) -> Model:
+    """The model with its map of tastes.
+
+    Raises:
+        DamagedSnapshotError: it is not the map the snapshot refers to.
+    """
+    if known.version != model.taste_map_version:
+        raise DamagedSnapshotError(f"map of tastes {known.version} instead of {model.taste_map_version}")
+    return model._replace(taste_map=known)
+
+
 def _floats(data: bytes, size: int, name: str) -> F32:
     if len(data) != 4 * size:
         raise DamagedSnapshotError(f"{name} has {len(data)} bytes instead of {4 * size}")
@@ -93,8 +109,10 @@ def _shares(data: bytes, size: int, name: str) -> F32:
 
 def _variances(given: list[float]) -> F32:
     variances = np.array(given, np.float32)
-    if not (np.isfinite(variances) & (variances >= 0.0)).all():
-        raise DamagedSnapshotError("a personal variance is not one")
+    if not (np.isfinite(variances) & (variances > 0.0)).all():
+        raise DamagedSnapshotError("a personal variance is not positive")
+    if len(variances) not in {0, len(personal.BLOCKS)}:
+        raise DamagedSnapshotError(f"{len(variances)} personal variances instead of {len(personal.BLOCKS)}")
     return variances
 
 
@@ -107,7 +125,6 @@ def _covariance(data: bytes, dims: int) -> F64:
 
 def _factor(covariance: F64) -> F64:
     try:
-        factor: F64 = np.linalg.cholesky(covariance)
+        return np.linalg.cholesky(covariance).astype(np.float64)
     except np.linalg.LinAlgError:
         raise DamagedSnapshotError("a covariance is not positive definite") from None
-    return factor

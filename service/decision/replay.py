@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from bandits import tastes
 from bandits.policies.draw import Draw
-from bandits.policies.model import DamagedSnapshotError, Model, from_snapshot
+from bandits.policies.model import DamagedSnapshotError, Model
 from schema.decision import ReplayAnswer
 from service.decision import inputs, pipeline
 from service.errors import ApiError
-from service.store import snapshots
+from service.store import models, snapshots
 from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
 from service.store.decisions import LoggedDecision
 
@@ -41,7 +41,7 @@ async def redraw(connection: Any, catalogue: CatalogueCache, logged: LoggedDecis
         ApiError: 409 replay_impossible, when what it was made of is no longer kept or not known to this program.
     """
     try:
-        model = from_snapshot(await snapshots.load(connection, logged.snapshot_version))
+        model = await models.load(connection, logged.snapshot_version)
         return draw_again(logged, await catalogue.of_version(connection, logged.catalogue_version), model)
     except _IMPOSSIBLE as error:
         raise ApiError(409, "replay_impossible", f"{error}; the logged numbers still stand.") from None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import epoch as epochs_of
-from bandits import population, posterior, sums
+from bandits import personal, population, posterior, sums
 from bandits.epoch import Epoch
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.kernels import symmetric
@@ -19,9 +19,10 @@ from bandits.posterior import Posterior
 from schema.ids import PARTITIONS
 from schema.snapshot import HeadSnapshot, Snapshot
 from service.learning import books
-from service.store import epochs, partitions, snapshots
+from service.store import epochs, partitions, snapshots, taste_maps
 from service.store.partitions import Counted
 from service.store.snapshots import SnapshotDamagedError
+from service.store.taste_maps import Learned
 from service.telemetry import SNAPSHOTS_REFUSED, logger
 
 AGES_S: Final = 3600.0
@@ -45,10 +46,11 @@ class Composer:
                 epoch = await _epoch(connection)
                 counted = await partitions.load(connection)
                 packed = await partitions.load_sums(connection) if epoch is not None else {}
+                mapped = await taste_maps.newest(connection)
             try:
                 # Off the event loop: an inverse for each head, and sums of a thousand rows.
                 snapshot = await asyncio.to_thread(
-                    compose, version, epoch or epochs_of.begin(PRIORS, LINK), counted, packed, now.timestamp()
+                    compose, version, epoch or epochs_of.begin(PRIORS, LINK), counted, packed, now.timestamp(), mapped
                 )
             except ValueError as error:
                 SNAPSHOTS_REFUSED.inc()
@@ -86,7 +88,12 @@ class Composer:
 
 
 def compose(
-    version: int, epoch: Epoch, counted: Mapping[int, Counted], packed: Mapping[tuple[int, int], bytes], now_s: float
+    version: int,
+    epoch: Epoch,
+    counted: Mapping[int, Counted],
+    packed: Mapping[tuple[int, int], bytes],
+    now_s: float,
+    mapped: Learned | None = None,
 ) -> Snapshot:
     """The snapshot of everything counted, as of now_s. Pure: which cohorts the learner has closed makes no difference.
 
@@ -109,6 +116,8 @@ def compose(
         offsets=_offsets(counted),
         link=epoch.link,
         epoch=epoch.number,
+        personal_variances=_variances(mapped),
+        taste_map=0 if mapped is None else mapped.version,
         recent_shares=everyone.recent_shares(now_s).astype("<f4").tobytes(),
     )
     model.from_snapshot(snapshot)  # the check that every process makes before it decides by it
@@ -132,6 +141,13 @@ def _head(one: Posterior, mode: npt.NDArray[np.float64]) -> HeadSnapshot:
         exposures=one.exposures,
         mode=mode.astype("<f4").tobytes(),
     )
+
+
+def _variances(mapped: Learned | None) -> list[float]:
+    """Prior variances of the personal blocks; none under the identity link, which has no personal layer."""
+    if LINK == "identity":
+        return []
+    return list(personal.VARIANCES) if mapped is None else mapped.variances
 
 
 def _offsets(counted: Mapping[int, Counted]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What the leader does again and again: plan, sweep, expire, forget, and make partitions ahead. Every run is fenced and bounded."""
+"""What the leader does again and again: plan, sweep, learn the map of tastes, expire, forget, and make partitions ahead. Every run is fenced and bounded."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -11,16 +11,19 @@ from push.schedule import Tick
 from service import telemetry
 from service.clock import Clock
 from service.learning.facts import DECISION_AGE_MAX
-from service.store import event_keys, event_log, idempotency, partitions_by_day, retention, snapshots
+from service.learning.taste_mapper import TasteMapper
+from service.store import event_keys, event_log, idempotency, partitions_by_day, retention, snapshots, taste_maps
 from service.store import ticks as store
 
 LOG_KEPT_FOR: Final = timedelta(hours=72)
 SNAPSHOTS_KEPT_FOR: Final = timedelta(days=14)
+TASTE_MAPS_KEPT_FOR: Final = timedelta(days=180)
 DECISIONS_KEPT_FOR: Final = timedelta(days=180)
 EVENTS_KEPT_FOR: Final = timedelta(days=400)
 
 PLAN_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 5.0
+TASTE_MAP_EVERY_S: Final = 3600.0
 EXPIRE_EVERY_S: Final = 60.0
 FOLD_EVERY_S: Final = 60.0
 PURGE_EVERY_S: Final = 600.0
@@ -30,7 +33,7 @@ Work = Callable[[datetime], Awaitable[object]]
 Statement = Callable[[Any, datetime], Awaitable[None]]
 
 
-def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher) -> list[Tick]:
+def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, taste_mapper: TasteMapper) -> list[Tick]:
     """All ticks of an installation."""
 
     def on_connection(statement: Statement) -> Work:
@@ -43,12 +46,14 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher) -> 
     works: list[tuple[str, float, Work]] = [
         ("plan", PLAN_EVERY_S, planner.plan_due),
         ("sweep_leases", SWEEP_EVERY_S, dispatcher.sweep),
+        ("taste_map", TASTE_MAP_EVERY_S, taste_mapper.learn_if_due),
         ("expire_pushes", EXPIRE_EVERY_S, on_connection(outbox.expire)),
         ("fold_old_pushes", FOLD_EVERY_S, on_connection(history.fold)),
         ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
         ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),
         ("trim_event_log", PURGE_EVERY_S, on_connection(_trim)),
         ("purge_snapshots", PURGE_EVERY_S, on_connection(_purge_snapshots)),
+        ("purge_taste_maps", PURGE_EVERY_S, on_connection(_purge_taste_maps)),
         ("make_partitions", PARTITIONS_EVERY_S, on_connection(partitions_by_day.ensure)),
         ("drop_old_days", PARTITIONS_EVERY_S, on_connection(_drop_old_days)),
     ]
@@ -61,6 +66,10 @@ async def _trim(connection: Any, now: datetime) -> None:
 
 async def _purge_snapshots(connection: Any, now: datetime) -> None:
     await snapshots.purge(connection, now - SNAPSHOTS_KEPT_FOR)
+
+
+async def _purge_taste_maps(connection: Any, now: datetime) -> None:
+    await taste_maps.purge(connection, now - TASTE_MAPS_KEPT_FOR)
 
 
 async def _drop_old_days(connection: Any, now: datetime) -> None:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from bandits.policies.model import DamagedSnapshotError, Model, from_snapshot
+from bandits.policies.model import NO_MAP, DamagedSnapshotError, Model
 from service import telemetry
-from service.store import snapshots
+from service.store import models, snapshots
 from service.store.pool import LOST
 
 CHANNEL: Final = "snapshot"
@@ -34,9 +34,9 @@ class SnapshotCache:
             if newest is None or newest <= known or newest == self._refused:
                 return self.current
             try:
-                self.current = from_snapshot(await snapshots.load(connection, newest))
+                self.current = await models.load(connection, newest, self.current.taste_map if self.current else NO_MAP)
                 telemetry.SNAPSHOT_VERSION.set(newest)
-            except (DamagedSnapshotError, snapshots.SnapshotDamagedError) as error:
+            except (DamagedSnapshotError, snapshots.SnapshotDamagedError, snapshots.SnapshotMissingError) as error:
                 self._refused = newest
                 telemetry.SNAPSHOTS_REFUSED.inc()
                 _LOG.error("snapshot refused", version=newest, reason=str(error))

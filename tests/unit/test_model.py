@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from bandits import taste_map
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
-from bandits.policies.model import DamagedSnapshotError, from_snapshot
+from bandits.policies.model import DamagedSnapshotError, from_snapshot, with_map
 from schema.snapshot import HeadSnapshot, Snapshot
 
 TRIANGLE = DIMS * (DIMS + 1) // 2
@@ -71,6 +72,8 @@ def test_a_sound_snapshot_is_unpacked() -> None:
         (msgspec.structs.replace(SOUND, recent_shares=bytes(12)), "recent_shares has 12 bytes"),
         (msgspec.structs.replace(SOUND, recent_shares=struct.pack("<2f", 0.1, -0.1)), "recent_shares holds a negative"),
         (msgspec.structs.replace(SOUND, personal_variances=[0.1, -0.1]), "personal variance"),
+        (msgspec.structs.replace(SOUND, personal_variances=[0.1, 0.0]), "personal variance"),
+        (msgspec.structs.replace(SOUND, personal_variances=[0.1]), "1 personal variances"),
         (msgspec.structs.replace(SOUND, personal_variances=[math.nan]), "personal variance"),
         (broken("dispersion", 0.0), "dispersion is not positive"),
         (broken("dispersion", math.nan), "dispersion is not positive"),
@@ -86,3 +89,12 @@ def test_a_sound_snapshot_is_unpacked() -> None:
 def test_a_damaged_one_is_refused(damaged: Snapshot, reason: str) -> None:
     with pytest.raises(DamagedSnapshotError, match=reason):
         from_snapshot(damaged)
+
+
+def test_a_model_takes_only_its_own_map() -> None:
+    model = from_snapshot(msgspec.structs.replace(SOUND, taste_map=2))
+    assert model.taste_map.version == 0
+    known = taste_map.empty(2, tags=3)
+    assert with_map(model, known).taste_map is known
+    with pytest.raises(DamagedSnapshotError, match="map of tastes 1"):
+        with_map(model, taste_map.empty(1))
