@@ -68,8 +68,16 @@ def maturity(cohort: int, arrived: F64, now_s: float) -> float:
     return float(np.interp(age_s, (0.0, *AGE_EDGES_S), (0.0, *arrived)))
 
 
+def indexed(cohorts: npt.NDArray[np.int64]) -> tuple[list[int], npt.NDArray[np.int64]]:
+    """The cohorts from the first to the last, and the place of each row's among them, (n,)."""
+    is_open = cohorts != CLOSED
+    if not is_open.any():
+        return [CLOSED], np.zeros(len(cohorts), np.int64)
+    first, last = int(cohorts[is_open].min()), int(cohorts.max())
+    return [CLOSED, *range(first, last + 1)], np.where(is_open, cohorts - first + 1, 0)
+
+
 def maturities(cohorts: npt.NDArray[np.int64], arrived: F64, now_s: float) -> F64:
     """`maturity` of each row's cohort, (n,)."""
-    found, place = np.unique(cohorts, return_inverse=True)
-    shares = np.array([maturity(int(cohort), arrived, now_s) for cohort in found])
-    return shares[place]
+    found, place = indexed(cohorts)
+    return np.array([maturity(cohort, arrived, now_s) for cohort in found])[place]

@@ -68,7 +68,11 @@ def fit(blocks: Blocks, prior: Prior, link: Link, start: F64) -> Fit:
     Raises:
         NotAPosteriorError: objective or Hessian at the start are not finite, or a Hessian is not positive definite.
     """
-    here = evaluate(blocks, prior, link, start)
+    return improve(blocks, prior, link, evaluate(blocks, prior, link, start))
+
+
+def improve(blocks: Blocks, prior: Prior, link: Link, here: Point) -> Fit:
+    """As `fit`, from a point that has been evaluated."""
     for steps in range(STEPS_MAX):
         direction = -_solve(here)
         decrement = -float(here.gradient @ direction)

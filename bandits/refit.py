@@ -85,8 +85,7 @@ def _fit(blocks: Blocks, prior: Prior, before: Epoch, head: int, start: F64) -> 
         known = laplace.evaluate(blocks, prior, before.link, start)
     except NotAPosteriorError:
         known = in_force
-    begin = known.w if known.objective < in_force.objective else in_force.w
-    fitted = laplace.fit(blocks, prior, before.link, begin)
-    if fitted.mode.objective > in_force.objective:
+    fitted = laplace.improve(blocks, prior, before.link, known if known.objective < in_force.objective else in_force)
+    if not fitted.mode.objective <= in_force.objective:
         raise NotAPosteriorError(f"head {HEADS[head]}: the mode found is worse than the one in force")
     return fitted

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from bandits import delay, epoch, population, sums
 from bandits.delay import CLOSED
 from bandits.epoch import NOTHING, Epoch, Extent
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.population import Population
-from bandits.sums import Ledger, Rows, Sums
+from bandits.sums import Sums
 from service.learning.fold import Changes
 from service.store import epochs, partitions
 from service.store.epochs import StoredEpoch
@@ -98,15 +95,6 @@ async def _begin(connection: Any, now: datetime) -> None:
         fitted = NOTHING if before is None else _UNKNOWN
         await epochs.add(connection, StoredEpoch(epoch.begin(PRIORS, LINK, number), FEATURE_SET, fitted), (), now)
         await partitions.replace_sums(connection, {})
-
-
-def enter(counted: dict[Key, Sums], rows: Rows, places: npt.NDArray[np.int64], in_epoch: Epoch, now_s: float) -> None:
-    """Counts rows of several partitions, places (n,), into sums by partition and cohort."""
-    pairs = np.stack([places, delay.cohorts_at(rows.exposed_at_s, now_s)], axis=1)
-    keys, group = np.unique(pairs, axis=0, return_inverse=True)
-    ledger = Ledger(len(keys), DIMS, in_epoch).add(rows, group.reshape(-1).astype(np.int64))
-    for place, (partition, cohort) in enumerate(keys.tolist()):
-        counted.setdefault((partition, cohort), Sums(DIMS)).add(ledger.sums(place))
 
 
 def joined(counted: Mapping[Key, Sums], now_s: float) -> dict[int, Sums]:

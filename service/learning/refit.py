@@ -13,15 +13,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits import posterior, refit, sums
+from bandits import delay, posterior, refit, sums
 from bandits.epoch import Epoch, Extent, is_due
 from bandits.features import DIMS, FEATURE_SET, PRIORS
 from bandits.laplace import NotAPosteriorError
 from bandits.policies import model
 from bandits.policies.model import DamagedSnapshotError
 from bandits.refit import Refitted
-from bandits.sums import Sums
-from schema.ids import partition_of
+from bandits.sums import Ledger, Rows, Sums
 from schema.snapshot import HEADS
 from service.learning import books
 from service.learning.books import Key
@@ -35,6 +34,9 @@ from service.telemetry import EPOCH, REFITS_REFUSED, logger
 F64 = npt.NDArray[np.float64]
 
 LOCK: Final = 0x7265666974  # any bigint, the same in every process
+PARTITION: Final = 0
+"""Where the sums of a refit lie. Only the total over all partitions is used, and what is counted or taken back later lies where it is told."""
+
 _TRY_LOCK: Final = "select pg_try_advisory_lock($1::bigint)"
 _UNLOCK: Final = "select pg_advisory_unlock($1::bigint)"
 
@@ -91,7 +93,7 @@ class Refitter:
                 spool = await stack.enter_async_context(exposure_rows.spool(connection))
             starts = await _published_means(connection, stored.epoch)
             fitted = await asyncio.to_thread(
-                refit.refit, spool.rows, PRIORS, stored.epoch, starts, task.arrived, task.now_s
+                refit.refit, spool.blocks, PRIORS, stored.epoch, starts, task.arrived, task.now_s
             )
             counted = await asyncio.to_thread(_count, spool, fitted.epoch, task.now_s)
             await _put_in_force(connection, task, spool, fitted, counted, now)
@@ -126,14 +128,16 @@ async def _published_means(connection: Any, epoch: Epoch) -> F64:
 
 def _count(spool: Spool, epoch: Epoch, now_s: float) -> dict[Key, Sums]:
     counted: dict[Key, Sums] = {}
-    for block in spool.blocks():
-        books.enter(counted, block.rows, _partitions_of(block.user_ids), epoch, now_s)
+    for rows in spool.blocks():
+        _enter(counted, rows, epoch, now_s)
     return counted
 
 
-def _partitions_of(user_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    found, place = np.unique(user_ids, return_inverse=True)
-    return np.array([partition_of(user_id) for user_id in found.tolist()], np.int64)[place]
+def _enter(counted: dict[Key, Sums], rows: Rows, epoch: Epoch, now_s: float) -> None:
+    cohorts, place = delay.indexed(delay.cohorts_at(rows.exposed_at_s, now_s))
+    ledger = Ledger(len(cohorts), DIMS, epoch).add(rows, place)
+    for group in np.unique(place).tolist():
+        counted.setdefault((PARTITION, cohorts[group]), Sums(DIMS)).add(ledger.sums(group))
 
 
 async def _put_in_force(
@@ -157,9 +161,9 @@ def _finish(counted: dict[Key, Sums], spool: Spool, changed: Spool, epoch: Epoch
         NotAPosteriorError: nothing could be decided by these sums.
     """
     extent = posterior.extent(books.joined(counted, now_s), now_s)
-    for block in spool.of(changed).blocks():
-        books.enter(counted, sums.taken_back(block.rows), _partitions_of(block.user_ids), epoch, now_s)
-    for block in changed.blocks():
-        books.enter(counted, block.rows, _partitions_of(block.user_ids), epoch, now_s)
+    for rows in spool.of(changed).blocks():
+        _enter(counted, sums.taken_back(rows), epoch, now_s)
+    for rows in changed.blocks():
+        _enter(counted, rows, epoch, now_s)
     posterior.compose(books.joined(counted, now_s), PRIORS, epoch, now_s)
     return extent

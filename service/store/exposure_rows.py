@@ -4,7 +4,7 @@ import io
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,14 @@ COPY_TIMEOUT_S: Final = 3600.0
 
 # Every column has a fixed width, so that PostgreSQL's binary form is an array of records. Instants in microseconds since 1970; -1: none.
 _ALL: Final = """
-    select user_id, decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
+    select decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
            coalesce((extract(epoch from opened_at) * 1000000)::bigint, -1),
            coalesce((extract(epoch from redeemed_at) * 1000000)::bigint, -1), personal_offset, phi
       from exposures where octet_length(phi) = $1
 """
 # The comparison finds the pages to look at by the index; the function knows which transactions the snapshot did not see.
 _CHANGED: Final = """
-    select user_id, decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
+    select decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
            coalesce((extract(epoch from opened_at) * 1000000)::bigint, -1),
            coalesce((extract(epoch from redeemed_at) * 1000000)::bigint, -1), personal_offset, phi
       from exposures
@@ -38,29 +38,20 @@ _TRAILER_BYTES: Final = 2
 _RECORD: Final = np.dtype(
     [
         ("columns", ">i2"),
-        ("bytes_0", ">i4"), ("user_id", ">i8"),
-        ("bytes_1", ">i4"), ("decision_high", ">u8"), ("decision_low", ">u8"),
-        ("bytes_2", ">i4"), ("slot", ">i2"),
-        ("bytes_3", ">i4"), ("exposed_us", ">i8"),
-        ("bytes_4", ">i4"), ("opened_us", ">i8"),
-        ("bytes_5", ">i4"), ("redeemed_us", ">i8"),
-        ("bytes_6", ">i4"), ("offset", ">f4"),
-        ("bytes_7", ">i4"), ("phi", "<f4", (DIMS,)),
+        ("bytes_0", ">i4"), ("decision_high", ">u8"), ("decision_low", ">u8"),
+        ("bytes_1", ">i4"), ("slot", ">i2"),
+        ("bytes_2", ">i4"), ("exposed_us", ">i8"),
+        ("bytes_3", ">i4"), ("opened_us", ">i8"),
+        ("bytes_4", ">i4"), ("redeemed_us", ">i8"),
+        ("bytes_5", ">i4"), ("offset", ">f4"),
+        ("bytes_6", ">i4"), ("phi", "<f4", (DIMS,)),
     ]
 )  # fmt: skip
 
 Records = npt.NDArray[np.void]
 Keys = npt.NDArray[np.void]
-I64 = npt.NDArray[np.int64]
 
 _KEY: Final = np.dtype([("high", "<u8"), ("low", "<u8"), ("slot", "<i8")])
-
-
-class Block(NamedTuple):
-    """Exposures and whose they are: rows, and user_ids (n,)."""
-
-    rows: Rows
-    user_ids: I64
 
 
 class Spool:
@@ -73,15 +64,10 @@ class Spool:
     def __len__(self) -> int:
         return len(self._records)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Rows]:
         """All exposures, always in the same order."""
         for first in range(0, len(self._records), BLOCK_ROWS):
-            yield _block(self._records[first : first + BLOCK_ROWS])
-
-    def rows(self) -> Iterator[Rows]:
-        """As `blocks`, without their users."""
-        for block in self.blocks():
-            yield block.rows
+            yield _rows(self._records[first : first + BLOCK_ROWS])
 
     def of(self, other: "Spool") -> "Spool":
         """The exposures that `other` knows too, as this one knows them."""
@@ -131,17 +117,17 @@ def _records(file: IO[bytes]) -> Records:
 
 def _checked(records: Records) -> Records:
     """The width of the last column tells whether everything lies where it is looked for."""
-    if len(records) and (records["bytes_7"][0] != 4 * DIMS or records["bytes_7"][-1] != 4 * DIMS):
+    if len(records) and (records["bytes_6"][0] != 4 * DIMS or records["bytes_6"][-1] != 4 * DIMS):
         raise ValueError("exposures are not read as they were written")
     return records
 
 
-def _block(records: Records) -> Block:
+def _rows(records: Records) -> Rows:
     exposed_us = records["exposed_us"].astype(np.int64)
     answered_us = np.stack([records["opened_us"], records["redeemed_us"]], axis=1).astype(np.int64)
     came = answered_us >= 0
     age_s = np.where(came, np.maximum(answered_us - exposed_us[:, None], 0), 0) / 1e6
-    rows = Rows(
+    return Rows(
         np.ascontiguousarray(records["phi"], np.float32),
         exposed_us / 1e6,
         records["offset"].astype(np.float32),
@@ -149,7 +135,6 @@ def _block(records: Records) -> Block:
         came.astype(np.float64),
         age_s,
     )
-    return Block(rows, records["user_id"].astype(np.int64))
 
 
 def _keys(records: Records) -> Keys:

@@ -111,5 +111,7 @@ def test_dispersion_is_pearson_s_over_closed_rows_and_bounded() -> None:
     assert dispersion.estimate(blocks_of(young, 999), prior, "logit", w) == 1.0
     assert dispersion.estimate(blocks_of(told._replace(reward=one), 999), prior, "logit", w) == dispersion.HIGHEST
     flat = Prior(np.zeros(D), np.ones(D), 0.1)
+    silent = told._replace(phi=0 * phi, reward=np.zeros(count))
+    assert dispersion.estimate(blocks_of(silent, 999), flat, "identity", w) == pytest.approx(0.001)
     noisy = told._replace(reward=phi @ w + 0.5 * rng.normal(size=count))
     assert dispersion.estimate(blocks_of(noisy, 999), flat, "identity", w) == pytest.approx(0.25, rel=0.03)
