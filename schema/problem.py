@@ -23,6 +23,7 @@ Code = Literal[
     "idempotency_key_in_flight",
     "no_redeemable_offer",
     "replay_impossible",
+    "promotion_refused",
     "overloaded",
     "unavailable",
     "internal",

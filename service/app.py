@@ -21,6 +21,7 @@ from service.routes.health import HealthController
 from service.routes.offer_imports import OfferImportController
 from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
+from service.routes.snapshots import SnapshotController
 from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
 from service.store import merged_state
@@ -68,6 +69,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         KeyController,
         OfferController,
         OfferImportController,
+        SnapshotController,
         UserController,
     ]
     if resources.settings.is_virtual_clock:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +12,9 @@ import click
 import msgspec
 
 from schema.access import Scope
+from service import cli_policies
 from service import settings as settings_of
+from service.cli_database import in_words, load_settings, with_database
 from service.settings import Settings, SettingsError
 
 _ROLES = ("all", "api", "worker", "stand-in")
@@ -27,12 +27,7 @@ def main() -> None:
     """Decides for each person which deal to offer, at what moment, or nothing at all."""
 
 
-def _settings(**overrides: Any) -> Settings:
-    try:
-        return settings_of.load(**overrides)
-    except SettingsError as error:
-        click.echo(f"welltimed: {error}", err=True)
-        sys.exit(3)
+main.add_command(cli_policies.snapshots)
 
 
 @main.command()
@@ -54,7 +49,7 @@ def serve(*, role: str, until_stdin_closes: bool, **overrides: Any) -> None:
     """Serve; alone on a machine, or one role of it."""
     from service import child, telemetry  # noqa: PLC0415 - a help text needs none of this
 
-    settings = _settings(**overrides)
+    settings = load_settings(**overrides)
     telemetry.configure(settings.log_level)
     if until_stdin_closes:
         child.end_with_parent()
@@ -70,7 +65,7 @@ def _supervise(settings: Settings) -> None:
     whole = supervisor.Supervisor(settings)
     supervisor.stop_on_signals(whole)
     try:
-        with _in_words():
+        with in_words():
             whole.run()
     except supervisor.NotReadyError as error:
         click.echo(f"welltimed: {error}", err=True)
@@ -101,7 +96,7 @@ def migrate() -> None:
         applied = asyncio.run(migrations.migrate(dsn))
         click.echo("\n".join(f"applied {name}" for name in applied) or "up to date")
 
-    _with_database(work)
+    with_database(work)
 
 
 @main.group()
@@ -127,7 +122,7 @@ def create_key(*, scopes: tuple[Scope, ...], as_json: bool) -> None:
         shown = {"key_id": str(key.key_id), "kind": key.kind, "scopes": list(key.scopes), "secret": secret}
         click.echo(json.dumps(shown) if as_json else secret)
 
-    _with_database(work)
+    with_database(work)
 
 
 @main.group()
@@ -157,7 +152,7 @@ def import_offers(*, file: Path, dry_run: bool, as_json: bool) -> None:
         if report.errors_found:
             sys.exit(1)
 
-    _with_database(work)
+    with_database(work)
 
 
 def _told(file: Path, report: Any) -> str:
@@ -170,40 +165,11 @@ def _told(file: Path, report: Any) -> str:
     return "\n".join([*lines, counts])
 
 
-def _with_database(work: Callable[[str], None]) -> None:
-    """Calls `work` with the address of the database that the settings name, the embedded one started if need be."""
-    from service.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only here
-
-    settings = _settings()
-    with _in_words():
-        if settings.database_url is not None:
-            work(settings.database_url.reveal())
-            return
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        with EmbeddedPostgres(settings.data_dir / "postgres", bin_dir=settings.postgres_bin_dir) as server:
-            work(server.dsn())
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """What the machine or the database refuses is told in one line, and the exit code is 1."""
-    import asyncpg  # noqa: PLC0415 - a help text needs none of this
-
-    from service.store.migrate import MigrationError  # noqa: PLC0415 - as above
-    from service.store.unavailable import PostgresUnavailable  # noqa: PLC0415 - as above
-
-    try:
-        yield
-    except (PostgresUnavailable, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        click.echo(f"welltimed: {str(error) or type(error).__name__}", err=True)
-        sys.exit(1)
-
-
 @main.command()
 @click.option("--json", "as_json", is_flag=True)
 def doctor(*, as_json: bool) -> None:
     """Print all settings, secrets masked."""
-    described = settings_of.describe(_settings())
+    described = settings_of.describe(load_settings())
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return

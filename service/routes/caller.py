@@ -17,6 +17,11 @@ def principal_of(request: Request[Any, Any, Any]) -> Principal:
     return request.scope["state"]["principal"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
 
 
+def recorded_as(request: Request[Any, Any, Any]) -> str:
+    """How a change that this call makes is recorded: by whom."""
+    return f"key {principal_of(request).key_id}"
+
+
 def person_of(request: Request[Any, Any, Any], user_id: str | None, place: str = NAMED_IN_BODY) -> PersonKey:
     """The user a call acts for. Raises ApiError 403 when the key may not, 400 about `place` when nobody is named."""
     return guards.acting_user(principal_of(request), user_id, None, place)

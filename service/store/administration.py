@@ -1,6 +1,7 @@
 """What the command line does in the database, on a connection of its own."""
 
 import os
+import pwd
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -24,6 +25,14 @@ async def on_connection(dsn: str, work: Callable[[Any], Awaitable[T]]) -> T:
         return await work(connection)
     finally:
         await connection.close()
+
+
+def operator() -> str:
+    """Who works at the command line, for what is recorded."""
+    try:
+        return f"command line, {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:  # a container may run as a number that has no name
+        return f"command line, uid {os.geteuid()}"
 
 
 async def create_key(dsn: str, scopes: Sequence[Scope]) -> tuple[Key, str]:

@@ -1,4 +1,4 @@
-"""The snapshot this process decides with: replaced whole when a newer one has been published and found sound."""
+"""The snapshot this process decides with: replaced whole when another is in force (newer, or pinned) and found sound."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import asyncpg
 
 from bandits.policies.model import NO_MAP, DamagedSnapshotError, Model
 from service import telemetry
-from service.store import models, snapshots
+from service.store import models, snapshot_pins, snapshots
 from service.store.pool import LOST
 
 CHANNEL: Final = "snapshot"
@@ -23,27 +23,36 @@ class SnapshotCache:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._wake = asyncio.Event()
-        self._refused: int | None = None
+        self._refused: set[int] = set()
         self.current: Model | None = None
 
     async def refresh(self) -> Model | None:
-        """Takes the newest snapshot unless it is the one in use; a damaged one is refused, counted, and the last good one stays."""
+        """Takes the snapshot in force unless it is the one in use; a damaged one is refused, counted, and the last good one stays.
+
+        A process that has none yet takes the newest when the pinned one is refused, as by a program that knows other features.
+        """
         async with self._pool.acquire() as connection:
-            newest = await snapshots.latest_version(connection)
-            known = self.current.version if self.current else 0
-            if newest is None or newest <= known or newest == self._refused:
-                return self.current
-            try:
-                self.current = await models.load(connection, newest, self.current.taste_map if self.current else NO_MAP)
-                telemetry.SNAPSHOT_VERSION.set(newest)
-            except (DamagedSnapshotError, snapshots.SnapshotDamagedError, snapshots.SnapshotMissingError) as error:
-                self._refused = newest
-                telemetry.SNAPSHOTS_REFUSED.inc()
-                _LOG.error("snapshot refused", version=newest, reason=str(error))
+            wanted = await snapshot_pins.in_force(connection)
+            if self.current is None or wanted != self.current.version:
+                await self._take(connection, wanted)
+            if self.current is None:
+                await self._take(connection, await snapshots.newest_version(connection))
         return self.current
 
+    async def _take(self, connection: Any, version: int | None) -> None:
+        if not version or version in self._refused:
+            return
+        try:
+            known = self.current.taste_map if self.current else NO_MAP
+            self.current = await models.load(connection, version, known)
+            telemetry.SNAPSHOT_VERSION.set(version)
+        except (DamagedSnapshotError, snapshots.SnapshotDamagedError, snapshots.SnapshotMissingError) as error:
+            self._refused.add(version)
+            telemetry.SNAPSHOTS_REFUSED.inc()
+            _LOG.error("snapshot refused", version=version, reason=str(error))
+
     async def watch(self, dsn: str) -> None:
-        """Keeps `current` fresh until cancelled: at once when told of a new snapshot, at the latest every POLL_S."""
+        """Keeps `current` fresh until cancelled: at once when told of a new one, at the latest every POLL_S."""
         while True:
             with contextlib.suppress(*LOST):
                 connection = await asyncpg.connect(dsn)

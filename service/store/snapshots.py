@@ -20,16 +20,17 @@ _PUBLISH: Final = """
     select pg_notify('snapshot', version::text) from added
 """
 _LATEST: Final = "select version, crc32, body from snapshots order by version desc limit 1"
-_LATEST_VERSION: Final = "select max(version) from snapshots"
 _NEWEST: Final = "select coalesce(max(version), 0) from snapshots"
 _LOAD: Final = "select version, crc32, body from snapshots where version = $1"
-# A snapshot is used until the next one is published; the newest has no next one. Only the oldest are looked at.
+# A snapshot is used until the next one is published; the newest has no next one, and one that is pinned is used still. Only the
+# oldest are looked at.
 _PURGE: Final = """
     delete from snapshots where version in (
         select version from (
             select version, lead(published_at) over (order by version) as replaced_at
               from (select version, published_at from snapshots order by version limit $2) oldest) aged
-         where replaced_at < $1)
+         where replaced_at < $1
+           and version is distinct from (select version from snapshot_pins order by pin_id desc limit 1))
     returning version
 """
 _PURGE_MAX: Final = 2_000
@@ -60,11 +61,6 @@ async def latest(connection: Any) -> Snapshot | None:
     return None if row is None else _read(row)
 
 
-async def latest_version(connection: Any) -> int | None:
-    """The version of the newest snapshot; None before the first."""
-    return await connection.fetchval(_LATEST_VERSION)  # type: ignore[no-any-return] # asyncpg is untyped
-
-
 async def newest_version(connection: Any) -> int:
     """The version of the newest snapshot, which may be damaged; 0 before the first."""
     return int(await connection.fetchval(_NEWEST))
@@ -84,7 +80,7 @@ async def load(connection: Any, version: int) -> Snapshot:
 
 
 async def purge(connection: Any, before: datetime) -> int:
-    """Deletes snapshots that were replaced before `before`, some thousands at a call; the newest stays.
+    """Deletes snapshots that were replaced before `before`, some thousands at a call; the newest stays, and one that is pinned.
 
     Decisions made with them can no longer be replayed. Returns how many were deleted.
     """

@@ -20,6 +20,7 @@ _NEWEST: Final = "select version, learned_at, people, personal_variances from ta
 _LOAD: Final = "select crc32, body from taste_maps where version = $1"
 _PURGE: Final = """
     delete from taste_maps where learned_at < $1 and version < (select max(version) from taste_maps)
+       and version is distinct from (select taste_map_version from snapshot_pins order by pin_id desc limit 1)
 """
 _PEOPLE: Final = "select coalesce(max(user_id), 0) from user_state"
 # Some of those drawn do not exist or have not consented: they are few, and make room for nobody.

@@ -1,0 +1,49 @@
+"""What commands of the command line share: the settings, the database they name, and failures told in one line."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from service import settings as settings_of
+from service.settings import Settings, SettingsError
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings; wrong ones are told and end the program with exit code 3."""
+    try:
+        return settings_of.load(**overrides)
+    except SettingsError as error:
+        click.echo(f"welltimed: {error}", err=True)
+        sys.exit(3)
+
+
+def with_database(work: Callable[[str], None]) -> None:
+    """Calls `work` with the address of the database that the settings name, the embedded one started if need be."""
+    from service.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only here
+
+    settings = load_settings()
+    with in_words():
+        if settings.database_url is not None:
+            work(settings.database_url.reveal())
+            return
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with EmbeddedPostgres(settings.data_dir / "postgres", bin_dir=settings.postgres_bin_dir) as server:
+            work(server.dsn())
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """What the machine or the database refuses is told in one line, and the exit code is 1."""
+    import asyncpg  # noqa: PLC0415 - a help text needs none of this
+
+    from service.store.migrate import MigrationError  # noqa: PLC0415 - as above
+    from service.store.unavailable import PostgresUnavailable  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except (PostgresUnavailable, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        click.echo(f"welltimed: {str(error) or type(error).__name__}", err=True)
+        sys.exit(1)
