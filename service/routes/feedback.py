@@ -1,4 +1,8 @@
-"""POST /v1/decisions/{id}/feedback: what the person did with what was decided; counts in the very next decision."""
+"""POST /v1/decisions/{id}/feedback: what the person did with what was decided; counts in the very next decision.
+
+What it forbids is in the person's row when the answer leaves. What is learned from it is, too, when the learner keeps up: it is waited for,
+but never for long.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -11,8 +15,10 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 from schema.event import CODES, EventType, Feedback, FeedbackAnswer
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
+from service.learning.visible import until_counted
 from service.routes.acting import act_once
 from service.routes.caller import principal_of, speaker_of
+from service.settings import Settings
 from service.store import feedback
 from service.store.feedback import Answered, NoSuchDecision, NoSuchSlot
 
@@ -32,6 +38,7 @@ class FeedbackController(Controller):
         data: JSONBody[Feedback],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
+        settings: NamedDependency[SkipValidation[Settings]],
     ) -> Response[FeedbackAnswer]:
         """Applies an answer before it returns: a thumbs_down is for ever, a not_now holds 14 days, opted_out ends push.
 
@@ -43,14 +50,21 @@ class FeedbackController(Controller):
         speaker = speaker_of(request, data.user_id, data.anonymous_id)
         now = await clock.now()
         answered = Answered(decision_id, data.slot, kind, data.occurred_at, now)
+        told: list[tuple[int, int]] = []
 
         async def effect(connection: Any) -> FeedbackAnswer:
             try:
-                watermark = await feedback.apply(connection, speaker, answered)
+                applied = await feedback.apply(connection, speaker, answered)
             except NoSuchDecision:
                 raise ApiError(404, "not_found", "This person has no such decision.") from None
             except NoSuchSlot:
                 raise invalid_field("/slot", "The decision offered nothing in this slot.") from None
-            return FeedbackAnswer(applied=True, feedback_applied_through=watermark)
+            if applied.log_place is not None:
+                told.append(applied.log_place)
+            return FeedbackAnswer(applied=True, feedback_applied_through=applied.applied_through)
 
-        return await act_once(request, pool, now, effect, status=200)
+        answer = await act_once(request, pool, now, effect, status=200)
+        if not settings.is_virtual_clock:  # which learns when its hand moves
+            for partition, seq in told:
+                await until_counted(pool, partition, seq)
+        return answer

@@ -34,6 +34,7 @@ _READ: Final = """
       ) l
      order by l.partition, l.seq
 """
+_HEAD: Final = "select seq from event_log_heads where partition = $1"
 _TRIM: Final = """
     delete from event_log e using learner_partitions p
      where e.partition = p.partition and e.seq <= p.last_seq and e.appended_at < $1
@@ -56,6 +57,11 @@ async def append(connection: Any, entries: Sequence[LogEntry], now: datetime) ->
     for entry in entries:
         parts[partition_of(entry.user_id)].append(entry)
     await connection.execute(_APPEND, list(parts), [ENCODER.encode(part) for part in parts.values()], now)
+
+
+async def head(connection: Any, partition: int) -> int:
+    """The seq of the partition's last batch; after `append` in the same transaction that of what was appended."""
+    return int(await connection.fetchval(_HEAD, partition))
 
 
 async def read(

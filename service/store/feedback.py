@@ -8,7 +8,7 @@ import xxhash
 
 from schema.decision import Action
 from schema.event import EventType
-from schema.ids import instant_of
+from schema.ids import instant_of, partition_of
 from service.store import decisions, event_log, events, people
 from service.store.events import StoredEvent
 from service.store.people import Person, Speaker
@@ -45,6 +45,13 @@ class Answered(NamedTuple):
     now: datetime
 
 
+class Applied(NamedTuple):
+    """The watermark; and of a new answer the partition of the event log and the seq in it from which learning takes it."""
+
+    applied_through: datetime
+    log_place: tuple[int, int] | None
+
+
 class NoSuchDecision(Exception):
     """This person has no such decision."""
 
@@ -53,8 +60,8 @@ class NoSuchSlot(Exception):
     """The decision showed nothing in this slot."""
 
 
-async def apply(connection: Any, speaker: Speaker, answered: Answered) -> datetime:
-    """Applies an answer in a transaction of its own and gives the watermark; applied again it changes nothing.
+async def apply(connection: Any, speaker: Speaker, answered: Answered) -> Applied:
+    """Applies an answer in a transaction of its own; applied again it changes nothing.
 
     Raises:
         NoSuchDecision: the person is unknown or has no such decision.
@@ -66,11 +73,12 @@ async def apply(connection: Any, speaker: Speaker, answered: Answered) -> dateti
         if person is None:
             raise NoSuchDecision
         offer_id = await _offer(connection, person.user_id, answered)
-        is_new = await _record(connection, person, offer_id, answered)
+        log_place = await _record(connection, person, offer_id, answered)
+        is_new = log_place is not None
         has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
         if is_new or has_changed:
-            return await people.raise_version(connection, person.user_id, answered.now)
-        return await connection.fetchval(_WATERMARK, person.user_id)  # type: ignore[no-any-return] # asyncpg is untyped
+            return Applied(await people.raise_version(connection, person.user_id, answered.now), log_place)
+        return Applied(await connection.fetchval(_WATERMARK, person.user_id), None)
 
 
 async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
@@ -82,11 +90,11 @@ async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
     return decision.offer_ids[answered.slot]
 
 
-async def _record(connection: Any, person: Person, offer_id: int, answered: Answered) -> bool:
-    """The event, its key and its log entry; False when it was recorded before."""
+async def _record(connection: Any, person: Person, offer_id: int, answered: Answered) -> tuple[int, int] | None:
+    """The event, its key and its log entry, whose place it gives; None when it was recorded before."""
     key = _key(answered)
     if not await events.claim(connection, [(person.user_id, key)], answered.now):
-        return False
+        return None
     row = StoredEvent(
         user_id=person.user_id,
         event_id=events.id_of(person.user_id, key, answered.now),
@@ -100,7 +108,8 @@ async def _record(connection: Any, person: Person, offer_id: int, answered: Answ
     )
     await events.insert(connection, [row])
     await event_log.append(connection, [events.log_entry(row, person.time_zone)], answered.now)
-    return True
+    partition = partition_of(person.user_id)
+    return partition, await event_log.head(connection, partition)
 
 
 async def _take_effect(connection: Any, user_id: int, offer_id: int, answered: Answered, *, is_new: bool) -> bool:

@@ -17,6 +17,7 @@ _ADVANCE: Final = """
       from locked where p.partition = locked.partition
     returning p.partition
 """
+_COUNTED: Final = "select last_seq from learner_partitions where partition = $1"
 _LOAD_SUMS: Final = "select partition, cohort, sums from learner_sums order by partition, cohort"
 # One round trip: a pass is small, and waits for each.
 _PUT: Final = """
@@ -53,6 +54,11 @@ class Counted(NamedTuple):
 async def load(connection: Any) -> dict[int, Counted]:
     """All partitions, in order."""
     return {row[0]: Counted(Place(row[1], row[2]), row[3]) for row in await connection.fetch(_LOAD)}
+
+
+async def counted_through(connection: Any, partition: int) -> int:
+    """How far the log of one partition has been counted."""
+    return int(await connection.fetchval(_COUNTED, partition))
 
 
 async def advance(connection: Any, moves: Mapping[int, Place]) -> bool:

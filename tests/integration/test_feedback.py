@@ -10,8 +10,12 @@ import pytest
 import pytest_asyncio
 
 from schema.event import EventType
-from schema.ids import instant_of, uuid7
+from schema.ids import instant_of, partition_of, uuid7
+from service.clock import SystemClock
+from service.learning.learner import Learner
+from service.learning.visible import until_counted
 from service.store import event_log
+from service.store.catalogue import CatalogueCache
 from tests.integration.serving import Api, serving
 
 AT = datetime.now(UTC) - timedelta(hours=1)
@@ -165,3 +169,26 @@ async def test_after_a_merge_the_decision_is_still_answered(api: Api) -> None:
     told = await answer(api, "thumbs_down", anonymous_id=None, user_id="bob")
     assert told.status_code == 200
     assert (await ann(api))["vetoed_offer_ids"] == [11]
+
+
+async def test_when_it_is_acknowledged_it_has_been_learned(api: Api) -> None:
+    pool, stop = api.resources.pool, asyncio.Event()
+    learner = Learner(pool, CatalogueCache())
+    running = asyncio.create_task(learner.run(SystemClock(), stop))
+    try:
+        for kind in ("shown", "opened", "thumbs_up"):
+            assert (await answer(api, kind)).status_code == 200
+            behind = "select count(*) from event_log_heads h join learner_partitions p using (partition) where p.last_seq < h.seq"
+            assert await pool.fetchval(behind) == 0
+    finally:
+        stop.set()
+        await running
+
+
+async def test_without_a_learner_it_is_acknowledged_all_the_same(api: Api) -> None:
+    async with asyncio.timeout(2.0):
+        assert (await answer(api, "shown")).status_code == 200
+    pool = api.resources.pool
+    assert not await until_counted(pool, partition_of((await ann(api))["user_id"]), 1)
+    async with asyncio.timeout(0.2):  # one that is far behind is not waited for
+        assert not await until_counted(pool, 5, 1000)
