@@ -32,8 +32,8 @@ class Rows(NamedTuple):
     """Exposures and answers to be counted, n of them.
 
     phi (n, d); exposed_at_s (n,) in seconds since 1970; offset (n,), the personal part logged with the decision; shown (n,): 1, -1 for an
-    exposure taken back, 0 for news of its answers alone; answered (n, heads): 1, -1 or 0 for a reward of the head; age_s (n, heads), after the
-    exposure, where answered is not 0.
+    exposure taken back, 0 for news of its answers alone; answered (n, heads): 1, -1 or 0 for a reward of the head; age_s (n, heads), the time
+    from the exposure until the reward was told, where answered is not 0.
     """
 
     phi: F32

@@ -4,6 +4,8 @@ alter table exposures
     add column phi bytea, -- (features,) float32; null: scored by another set of features, not learned from
     add column personal_offset real not null default 0, -- the personal part of the score, on the linear predictor of head redeem
     add column is_push boolean not null default false, -- accepted by FCM, whether shown or not
+    add column opened_told_at timestamptz, -- when we were first told of it
+    add column redeemed_told_at timestamptz,
     add column counted_by bigint; -- transaction that wrote the row last: which rows changed since a snapshot of the database
 create index exposures_counted on exposures using brin (counted_by);
 

@@ -6,7 +6,8 @@ What is counted depends on what was told, not on its order or its division into 
 - An answer that names its decision belongs to that slot. Any other belongs to the exposure of its offer that came last before it (of two
   at one instant, to the one with the greater decision and slot), if that one's window for the answer's head holds it and its decision is
   not much older than its showing.
-- The reward of an exposure is, for each head, the earliest of its answers within the window. The rest count nothing.
+- The reward of an exposure is, for each head, the earliest of its answers within the window. The rest count nothing. How long it took is
+  the time until it was told, which is what the delay rule must know: a till may report once a day.
 
 So all answers of the last days are kept (service.store.answers), and news of a slot or of an answer makes what it concerns be counted
 anew: rows are added, and rows taken back. Two corners are left. Older answers stay where they were counted and are
@@ -38,8 +39,14 @@ _SHOWING: Final = -1
 _Said = tuple[datetime, int]
 """An answer's instant and head."""
 
+_Words = dict[_Said, datetime]
+"""What was said, and when we were first told of it."""
+
 _OfOffer = tuple[int, int]
 """A user and an offer."""
+
+
+_OfHeads = tuple[datetime | None, datetime | None]
 
 
 class Turn(NamedTuple):
@@ -51,11 +58,11 @@ class Turn(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What an exposure adds to the sums: its showing (head -1), and the first answer of a head."""
+    """What an exposure adds to the sums: its showing (head -1), and the first answer of a head, told at an instant."""
 
     exposed_at: datetime
     head: int
-    at: datetime
+    told_at: datetime
 
 
 class Attribution:
@@ -74,10 +81,10 @@ class Attribution:
         self._drawn = drawn
         self._now_s = now_s
         self._of_offer: defaultdict[_OfOffer, set[ExposureKey]] = defaultdict(set)
-        self._named: defaultdict[ExposureKey, set[_Said]] = defaultdict(set)
-        self._unnamed: defaultdict[_OfOffer, set[_Said]] = defaultdict(set)
+        self._named: defaultdict[ExposureKey, _Words] = defaultdict(dict)
+        self._unnamed: defaultdict[_OfOffer, _Words] = defaultdict(dict)
         for answer in answers:
-            self._said_by(answer).add((answer.answered_at, answer.head))
+            _hear(self._said_by(answer), (answer.answered_at, answer.head), instant_of(answer.event_id))
         for key, exposure in exposures.items():
             self._remember(key, exposure)
         self._rows: defaultdict[tuple[int, int], list[Row]] = defaultdict(list)
@@ -116,16 +123,14 @@ class Attribution:
         told = Answer(
             fact.user_id, entry.event_id, entry.occurred_at, head, entry.offer_id, entry.decision_id, entry.slot
         )
-        said = self._said_by(told)
-        if (told.answered_at, head) in said:
+        if not _hear(self._said_by(told), (told.answered_at, head), instant_of(told.event_id)):
             return []
-        said.add((told.answered_at, head))
         self.told.append(told)
         if key is None:
             return self._settle(fact.partition, self._of_offer.get((fact.user_id, entry.offer_id), ()))
         return self._settle(fact.partition, (key,) if key in self._exposed_at else ())
 
-    def _said_by(self, answer: Answer) -> set[_Said]:
+    def _said_by(self, answer: Answer) -> _Words:
         if answer.decision_id is None:
             return self._unnamed[answer.user_id, answer.offer_id]
         return self._named[ExposureKey(answer.user_id, answer.decision_id, answer.slot)]
@@ -133,10 +138,10 @@ class Attribution:
     def _remember(self, key: ExposureKey, exposure: Exposure) -> None:
         """An answer that was counted and is not kept any more stays where it is."""
         self._of_offer[key.user_id, exposure.offer_id].add(key)
-        unnamed = self._unnamed.get((key.user_id, exposure.offer_id), ())
-        for head, at in enumerate(exposure.answered_at):
+        unnamed = self._unnamed.get((key.user_id, exposure.offer_id), {})
+        for head, (at, told_at) in enumerate(zip(exposure.answered_at, exposure.told_at, strict=True)):
             if at is not None and (at, head) not in unnamed:
-                self._named[key].add((at, head))
+                _hear(self._named[key], (at, head), told_at or at)
 
     def _settle(self, partition: int, keys: Iterable[ExposureKey]) -> list[Turn]:
         turns = []
@@ -144,22 +149,26 @@ class Attribution:
             offer_id, before = self._offer_of(key), self._counted.get(key)
             if offer_id is None:
                 continue
-            after = Exposure(offer_id, self._exposed_at[key], self._rewards(key, offer_id), key in self._pushed)
+            answered_at, told_at = self._rewards(key, offer_id)
+            after = Exposure(offer_id, self._exposed_at[key], answered_at, key in self._pushed, told_at)
             if after != before:
                 self._count(partition, key, before, after)
                 turns.append(Turn(key, before, after))
         return turns
 
-    def _rewards(self, key: ExposureKey, offer_id: int) -> tuple[datetime | None, datetime | None]:
-        own = self._named.get(key, set())
-        if unnamed := self._unnamed.get((key.user_id, offer_id)):
-            own = own | {said for said in unnamed if self._owner(key.user_id, offer_id, said) == key}
-        if not own:
-            return (None, None)
+    def _rewards(self, key: ExposureKey, offer_id: int) -> tuple[_OfHeads, _OfHeads]:
+        """When the slot was answered and when that was told, by head."""
+        own = dict(self._named.get(key, {}))
+        for said, told_at in self._unnamed.get((key.user_id, offer_id), {}).items():
+            if self._owner(key.user_id, offer_id, said) == key:
+                _hear(own, said, told_at)
         exposed_at = self._exposed_at[key]
         within = [said for said in own if -CLOCK_SKEW_S <= _age_s(exposed_at, said[0]) <= WINDOWS_S[said[1]]]
-        opened_at, redeemed_at = (min((at for at, of in within if of == head), default=None) for head in (0, 1))
-        return (opened_at, redeemed_at)
+        opened, redeemed = (min((said for said in within if said[1] == head), default=None) for head in (0, 1))
+        return (
+            (opened and opened[0], redeemed and redeemed[0]),
+            (own[opened] if opened else None, own[redeemed] if redeemed else None),
+        )
 
     def _owner(self, user_id: int, offer_id: int, said: _Said) -> ExposureKey | None:
         """The exposure that an answer which names none belongs to."""
@@ -190,7 +199,7 @@ class Attribution:
         if part.head == _SHOWING:
             row = row._replace(shown=count)
         else:
-            age_s = max(part.at.timestamp() - exposed_s, 0.0)
+            age_s = max(part.told_at.timestamp() - exposed_s, 0.0)
             row = row._replace(answered=_of_head(part.head, count), age_s=_of_head(part.head, age_s))
         cohort = cohort_of(exposed_s)
         self._rows[partition, CLOSED if is_closed(cohort, self._now_s) else cohort].append(row)
@@ -213,8 +222,17 @@ def _parts(exposure: Exposure | None) -> list[_Part]:
     if exposure is None:
         return []
     parts = [_Part(exposure.exposed_at, _SHOWING, exposure.exposed_at)]
-    parts += [_Part(exposure.exposed_at, head, at) for head, at in enumerate(exposure.answered_at) if at is not None]
+    parts += [_Part(exposure.exposed_at, head, at) for head, at in enumerate(exposure.told_at) if at is not None]
     return parts
+
+
+def _hear(words: _Words, said: _Said, told_at: datetime) -> bool:
+    """Notes what was said; False when it was known, from an earlier word."""
+    known = words.get(said)
+    if known is not None and known <= told_at:
+        return False
+    words[said] = told_at
+    return True
 
 
 def _of_head(head: int, value: float) -> tuple[float, ...]:

@@ -18,15 +18,15 @@ COPY_TIMEOUT_S: Final = 3600.0
 # Every column has a fixed width, so that PostgreSQL's binary form is an array of records. Instants in microseconds since 1970; -1: none.
 _ALL: Final = """
     select decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
-           coalesce((extract(epoch from opened_at) * 1000000)::bigint, -1),
-           coalesce((extract(epoch from redeemed_at) * 1000000)::bigint, -1), personal_offset, phi
+           coalesce((extract(epoch from opened_told_at) * 1000000)::bigint, -1),
+           coalesce((extract(epoch from redeemed_told_at) * 1000000)::bigint, -1), personal_offset, phi
       from exposures where octet_length(phi) = $1
 """
 # The comparison finds the pages to look at by the index; the function knows which transactions the snapshot did not see.
 _CHANGED: Final = """
     select decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
-           coalesce((extract(epoch from opened_at) * 1000000)::bigint, -1),
-           coalesce((extract(epoch from redeemed_at) * 1000000)::bigint, -1), personal_offset, phi
+           coalesce((extract(epoch from opened_told_at) * 1000000)::bigint, -1),
+           coalesce((extract(epoch from redeemed_told_at) * 1000000)::bigint, -1), personal_offset, phi
       from exposures
      where octet_length(phi) = $1 and counted_by >= pg_snapshot_xmin($2::text::pg_snapshot)::text::bigint
        and not pg_visible_in_snapshot(counted_by::text::xid8, $2::text::pg_snapshot)
@@ -41,8 +41,8 @@ _RECORD: Final = np.dtype(
         ("bytes_0", ">i4"), ("decision_high", ">u8"), ("decision_low", ">u8"),
         ("bytes_1", ">i4"), ("slot", ">i2"),
         ("bytes_2", ">i4"), ("exposed_us", ">i8"),
-        ("bytes_3", ">i4"), ("opened_us", ">i8"),
-        ("bytes_4", ">i4"), ("redeemed_us", ">i8"),
+        ("bytes_3", ">i4"), ("opened_told_us", ">i8"),
+        ("bytes_4", ">i4"), ("redeemed_told_us", ">i8"),
         ("bytes_5", ">i4"), ("offset", ">f4"),
         ("bytes_6", ">i4"), ("phi", "<f4", (DIMS,)),
     ]
@@ -124,7 +124,7 @@ def _checked(records: Records) -> Records:
 
 def _rows(records: Records) -> Rows:
     exposed_us = records["exposed_us"].astype(np.int64)
-    answered_us = np.stack([records["opened_us"], records["redeemed_us"]], axis=1).astype(np.int64)
+    answered_us = np.stack([records["opened_told_us"], records["redeemed_told_us"]], axis=1).astype(np.int64)
     came = answered_us >= 0
     age_s = np.where(came, np.maximum(answered_us - exposed_us[:, None], 0), 0) / 1e6
     return Rows(

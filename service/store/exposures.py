@@ -13,28 +13,31 @@ DECIDED_BEFORE_SHOWN_MAX: Final = timedelta(days=7)
 
 # Bounds on decision_id let PostgreSQL leave out the partitions of other days.
 _BY_DECISION: Final = """
-    select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push
+    select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push, e.opened_told_at, e.redeemed_told_at
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
       join exposures e using (user_id, decision_id)
      where e.decision_id between $3 and $4 and e.exposed_at is not null
 """
 _BY_OFFER: Final = """
-    select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push
+    select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push, e.opened_told_at, e.redeemed_told_at
       from unnest($1::bigint[], $2::integer[]) as k(user_id, offer_id)
       join exposures e using (user_id, offer_id)
      where e.decision_id >= $3 and e.exposed_at between $4 and $5
 """
 _PUT: Final = """
     insert into exposures (
-        user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, phi, personal_offset, counted_by)
-    select user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, phi, personal_offset,
-           pg_current_xact_id()::text::bigint
+        user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, opened_told_at, redeemed_told_at,
+        phi, personal_offset, counted_by)
+    select user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, opened_told_at, redeemed_told_at,
+           phi, personal_offset, pg_current_xact_id()::text::bigint
       from unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::integer[], $5::timestamptz[], $6::timestamptz[],
-                  $7::timestamptz[], $8::boolean[], $9::bytea[], $10::real[])
-           as n(user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, phi, personal_offset)
+                  $7::timestamptz[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::real[])
+           as n(user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, opened_told_at, redeemed_told_at,
+                phi, personal_offset)
     on conflict (user_id, decision_id, slot) do update
        set offer_id = excluded.offer_id, exposed_at = excluded.exposed_at, opened_at = excluded.opened_at,
-           redeemed_at = excluded.redeemed_at, is_push = excluded.is_push, phi = excluded.phi, personal_offset = excluded.personal_offset,
+           redeemed_at = excluded.redeemed_at, is_push = excluded.is_push, opened_told_at = excluded.opened_told_at,
+           redeemed_told_at = excluded.redeemed_told_at, phi = excluded.phi, personal_offset = excluded.personal_offset,
            counted_by = excluded.counted_by
 """
 
@@ -48,12 +51,13 @@ class ExposureKey(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """What became of a slot that was shown or accepted by FCM as a push; answered_at is by head."""
+    """What became of a slot that was shown or accepted by FCM as a push; answered_at and when that was told are by head."""
 
     offer_id: int
     exposed_at: datetime
     answered_at: tuple[datetime | None, datetime | None] = (None, None)
     is_push: bool = False
+    told_at: tuple[datetime | None, datetime | None] = (None, None)
 
 
 async def of_decisions(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[ExposureKey, Exposure]:
@@ -80,7 +84,7 @@ async def put(
 ) -> None:
     """Writes exposures, with what their slots were scored by; the caller is the only one who may write for these users."""
     rows = [
-        (*key, one.offer_id, one.exposed_at, *one.answered_at, one.is_push, *_scored(key, drawn))
+        (*key, one.offer_id, one.exposed_at, *one.answered_at, one.is_push, *one.told_at, *_scored(key, drawn))
         for key, one in exposures.items()
     ]
     await connection.execute(_PUT, *map(list, zip(*rows, strict=True)))
@@ -92,4 +96,7 @@ def _scored(key: ExposureKey, drawn: Mapping[tuple[int, UUID], Drawn]) -> tuple[
 
 
 def _read(rows: list[Any]) -> dict[ExposureKey, Exposure]:
-    return {ExposureKey(row[0], row[1], row[2]): Exposure(row[3], row[4], (row[5], row[6]), row[7]) for row in rows}
+    return {
+        ExposureKey(row[0], row[1], row[2]): Exposure(row[3], row[4], (row[5], row[6]), row[7], (row[8], row[9]))
+        for row in rows
+    }

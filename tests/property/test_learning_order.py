@@ -57,6 +57,7 @@ class Told(NamedTuple):
     slot: int
     kind: EventType
     minutes: int
+    late: int = 0  # minutes until we were told
 
 
 def decision_id(user_id: int, decision: int) -> UUID:
@@ -83,7 +84,7 @@ DRAWN = {
 
 def fact(told: Told) -> Fact:
     at = START + timedelta(minutes=told.minutes)
-    event_id = uuid7(at, stable_entropy(repr(told).encode()))
+    event_id = uuid7(at + timedelta(minutes=told.late), stable_entropy(repr(told).encode()))
     entry = LogEntry(told.user_id, event_id, told.kind, at, offer_id=OFFERS[told.slot])
     if told.decision is not None:
         entry = LogEntry(
@@ -157,18 +158,17 @@ def owner(answer: Told, first: dict[Slot, int]) -> Slot | None:
 
 
 def rewards(told: Sequence[Told]) -> dict[Slot, tuple[int, dict[int, int]]]:
-    """For each slot the minute of its exposure, and the age in minutes of each head's first answer within the window."""
+    """For each slot the minute of its exposure, and the age in minutes at which each head's first answer within the window was told."""
     first = first_exposures(told)
-    found: dict[Slot, tuple[int, dict[int, int]]] = {slot: (minutes, {}) for slot, minutes in first.items()}
+    firsts: dict[Slot, dict[int, tuple[int, int]]] = {slot: {} for slot in first}
     for answer in [one for one in told if one.kind in HEAD_OF]:
         slot, head = owner(answer, first), HEAD_OF[answer.kind]
-        if slot not in found:
+        if slot not in firsts:
             continue
-        minutes, ages = found[slot]
-        age = answer.minutes - minutes
+        age = answer.minutes - first[slot]
         if -CLOCK_SKEW_S <= 60 * age <= WINDOWS_S[head]:
-            ages[head] = min(ages.get(head, age), age)
-    return found
+            firsts[slot][head] = min(firsts[slot].get(head, (age, answer.late)), (age, answer.late))
+    return {slot: (minutes, {head: sum(age) for head, age in firsts[slot].items()}) for slot, minutes in first.items()}
 
 
 def expected(told: Sequence[Told]) -> dict[int, Sums]:
@@ -229,7 +229,7 @@ def worlds(draw: st.DrawFn) -> list[Told]:
         for kind, longest in ((EventType.OPENED, 8 * 60), (EventType.REDEEMED, 80 * 60)):
             for after in draw(st.lists(st.integers(-8, longest), max_size=2)):
                 named = decision if draw(st.booleans()) else None
-                told.append(Told(user_id, named, slot, kind, shown + after))
+                told.append(Told(user_id, named, slot, kind, shown + after, draw(st.sampled_from([0, 0, 90, 1500]))))
     return told
 
 

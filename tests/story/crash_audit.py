@@ -133,7 +133,7 @@ async def _assert_sums(connection: Any, log: list[LogEntry]) -> None:
         for kind in (EventType.OPENED, EventType.REDEEMED)
     ]
     rows = await connection.fetch(
-        """select e.decision_id, e.slot, e.exposed_at, e.opened_at, e.redeemed_at, d.phi
+        """select e.decision_id, e.slot, e.exposed_at, e.opened_at, e.redeemed_at, e.opened_told_at, e.redeemed_told_at, d.phi
              from exposures e join decisions d using (user_id, decision_id) where e.exposed_at is not null"""
     )
     assert Counter((row[0], row[1]) for row in rows) == Counter(shown)
@@ -144,7 +144,7 @@ async def _assert_sums(connection: Any, log: list[LogEntry]) -> None:
     for row in rows:
         phi, exposed_s = phi_of(row["phi"])[row["slot"]], row["exposed_at"].timestamp()
         told.add_exposure(phi, exposed_s)
-        for head, at in enumerate((row["opened_at"], row["redeemed_at"])):
+        for head, at in enumerate((row["opened_told_at"], row["redeemed_told_at"])):
             if at is not None:
                 told.add_reward(head, phi, exposed_s, max(at.timestamp() - exposed_s, 0.0))
     wanted = told.sums(await epoch_of(connection))
