@@ -14,13 +14,13 @@ _INSERT: Final = """
     insert into decisions (
         user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy, snapshot_version,
         catalogue_version, user_version, campaign_id, request, tastes, eligible, offer_ids, propensities, send_probability,
-        phi, predictions, pmf_sha256, reason_codes
-    ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+        phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets
+    ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 """
 _READ: Final = """
     select user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy, snapshot_version,
            catalogue_version, user_version, campaign_id, request, tastes, eligible, offer_ids, propensities, send_probability,
-           phi, predictions, pmf_sha256, reason_codes
+           phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets
       from decisions
      where user_id = any(array(select $1::bigint union all select user_id from users where merged_into = $1)) and decision_id = $2
 """
@@ -57,6 +57,9 @@ class LoggedDecision(msgspec.Struct, frozen=True):
     predictions: bytes
     pmf_sha256: bytes
     reason_codes: list[str]
+    personal: bytes = b""
+    z: bytes = b""
+    personal_offsets: list[float] = []
 
     @property
     def decided_at(self) -> datetime:
