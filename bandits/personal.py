@@ -14,7 +14,9 @@ for the attribution window.
 """
 
 import math
+import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,8 +45,8 @@ VARIANCES: Final = (0.03, 0.01)
 _SLOPE_SCALES: Final = np.array([0.5, 1.0, 1.0], np.float32)
 """The log-odds of a habit spread twice as wide as the other columns; so scaled one variance fits all slopes."""
 
-_KEPT: Final = np.dtype([("version", "<u2"), ("dims", "<u2"), ("sums", "<f4", (kernels.SIZE,))])
-BYTES: Final = _KEPT.itemsize
+_HEAD: Final = struct.Struct("<HH")  # version and dimensions, before the sums as float32
+BYTES: Final = _HEAD.size + 4 * kernels.SIZE
 
 
 class UnknownSumsError(ValueError):
@@ -98,9 +100,7 @@ class Personal:
 
     def pack(self) -> bytes:
         """As a little-endian record of BYTES bytes."""
-        record = np.zeros(1, _KEPT)
-        record["version"], record["dims"], record["sums"] = VERSION, DIMS, self.sums
-        return record.tobytes()
+        return _HEAD.pack(VERSION, DIMS) + self.sums.astype("<f4").tobytes()
 
 
 def unpack(data: bytes) -> Personal:
@@ -111,15 +111,20 @@ def unpack(data: bytes) -> Personal:
     """
     personal = Personal()
     if data:
-        if len(data) != BYTES:
-            raise UnknownSumsError(f"{len(data)} bytes instead of {BYTES}")
-        (record,) = np.frombuffer(data, _KEPT)
-        if record["version"] != VERSION or record["dims"] != DIMS:
-            raise UnknownSumsError(f"version {record['version']} of {record['dims']} dimensions")
-        personal.sums[:] = record["sums"]
-        if not np.isfinite(personal.sums).all():
-            raise UnknownSumsError("sums that are not finite")
+        personal.sums[:] = _sums(data)
     return personal
+
+
+def _sums(data: bytes) -> F32:
+    if len(data) != BYTES:
+        raise UnknownSumsError(f"{len(data)} bytes instead of {BYTES}")
+    version, dims = _HEAD.unpack_from(data)
+    if (version, dims) != (VERSION, DIMS):
+        raise UnknownSumsError(f"version {version} of {dims} dimensions")
+    sums = np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
+    if not math.isfinite(float(np.abs(sums).sum(dtype=np.float64))):
+        raise UnknownSumsError("sums that are not finite")
+    return sums
 
 
 def z_of(slopes: F32, axes: F32, may_be_personal: npt.NDArray[np.bool_]) -> F32:
@@ -149,16 +154,23 @@ def scores(z: F32, data: bytes, variances: Sequence[float], now_s: float) -> Per
     Raises:
         UnknownSumsError: `data` cannot be read, or does not give a posterior.
     """
+    sums = _sums(data).astype(np.float64) if data else np.zeros(kernels.SIZE)
     mean, covariance = np.empty(DIMS), np.empty((DIMS, DIMS))
-    precision = precision_of(variances)
-    if not kernels.posterior(unpack(data).sums, 1.0 / decay_weight(now_s), precision, mean, covariance):
+    if not kernels.posterior(sums, 1.0 / decay_weight(now_s), precision_of(variances), mean, covariance):
         raise UnknownSumsError("sums without a posterior")
     return PersonalScores(z, mean.astype(np.float32), covariance.astype(np.float32))
 
 
 def precision_of(variances: Sequence[float]) -> F64:
     """(DIMS,) prior precisions from the variance of each block."""
-    return np.repeat(1.0 / np.asarray(variances, np.float64), BLOCKS)
+    return _precisions(tuple(variances))
+
+
+@lru_cache(maxsize=64)
+def _precisions(variances: tuple[float, ...]) -> F64:
+    precisions = np.repeat(1.0 / np.array(variances), BLOCKS)
+    precisions.flags.writeable = False
+    return precisions
 
 
 def _sigmoid(eta: float) -> float:
