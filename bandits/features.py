@@ -1,4 +1,9 @@
-"""The layout of a feature vector, with a version, and what is believed of each weight before anything was learned."""
+"""The layout of a feature vector, with a version, and what is believed of each weight before anything was learned.
+
+A weight acts on the log-odds of an answer. That a person redeems what they would buy anyway is the best guess there is: `lp`, the log-odds
+of a purchase by habit, has a weight near 1 from the start. The deviations are wide enough to leave that guess where it is wrong, and cost
+next to nothing where it is right (docs/decisions/0004-logistic-default.md).
+"""
 
 from typing import Final
 
@@ -8,71 +13,72 @@ from bandits.kernels import featurize
 from bandits.prior import Prior
 from schema.snapshot import HEADS, Link
 
-FEATURE_SET: Final = 1
+FEATURE_SET: Final = 2
 """Raised whenever the meaning of a column changes: sums of another feature set are never mixed in."""
 
-LINK: Final[Link] = "identity"
+LINK: Final[Link] = "logit"
 
 NAMES: Final = (
     "bias",
-    "chance",
-    "chance_soon",
-    "chance_later",
-    "chance_tired",
-    "chance_pestered",
-    "popular",
-    "popular_new",
+    "lp",
+    "soon",
+    "later",
+    "season",
+    "lpop",
+    "tired",
+    "pestered",
     "interest",
     "discount",
-    "chance_discount",
     "in_basket",
-    "chance_near",
-    "chance_cos",
-    "chance_sin",
-    "chance_wet",
+    "goes_with",
+    "due",
+    "near",
+    "cos",
+    "sin",
+    "wet",
 )
 DIMS: Final = featurize.DIMS
-NOISE_VARIANCE: Final = 0.1
 
-# The chance that a person buys a thing within the attribution window, by their own habits, is by itself a good guess of what will be
-# redeemed: that is the prior. Research on the grocery year found little more to learn from the order of offers, hence the small
-# deviations, with which Thompson does not explore for nothing (docs/decisions/0002-prior-from-habits.md).
 _MEAN: Final = {
     "redeem": {
-        "bias": -0.03,
-        "chance": 1.3,
-        "chance_soon": -0.5,
-        "chance_later": 0.2,
-        "popular": 0.1,
-        "interest": 0.05,
-        "discount": 0.01,
+        "bias": -3.5,
+        "lp": 1.2,
+        "soon": -1.0,
+        "later": 0.4,
+        "season": 0.5,
+        "lpop": 0.1,
+        "interest": 0.5,
+        "discount": 0.2,
     },
-    "open": {"bias": 0.05, "chance": 0.2, "interest": 0.05},
+    "open": {"bias": -2.6, "lp": 0.1, "interest": 0.5},
 }
+"""By head; a column that is not named is believed to be 0."""
+
 _DEVIATION: Final = {
-    "bias": 0.005,
-    "chance": 0.15,
-    "chance_soon": 0.1,
-    "chance_later": 0.1,
-    "chance_tired": 0.01,
-    "chance_pestered": 0.05,
-    "popular": 0.1,
-    "popular_new": 0.1,
-    "interest": 0.05,
-    "discount": 0.03,
-    "chance_discount": 0.2,
-    "in_basket": 0.05,
-    "chance_near": 0.1,
-    "chance_cos": 0.05,
-    "chance_sin": 0.05,
-    "chance_wet": 0.05,
+    "bias": 0.7,
+    "lp": 0.25,
+    "soon": 0.4,
+    "later": 0.4,
+    "season": 0.4,
+    "lpop": 0.1,
+    "tired": 0.1,
+    "pestered": 0.3,
+    "interest": 0.3,
+    "discount": 0.3,
+    "in_basket": 0.3,
+    "goes_with": 0.3,
+    "due": 0.3,
+    "near": 0.3,
+    "cos": 0.2,
+    "sin": 0.2,
+    "wet": 0.2,
 }
 
 
 def _prior(head: str) -> Prior:
     mean = np.array([_MEAN[head].get(name, 0.0) for name in NAMES])
     deviation = np.array([_DEVIATION[name] for name in NAMES])
-    return Prior(mean, deviation**-2, NOISE_VARIANCE)
+    return Prior(mean, deviation**-2)
 
 
 PRIORS: Final = tuple(_prior(head) for head in HEADS)

@@ -11,8 +11,9 @@ from msgspec import Meta
 from schema.base import Incoming, Kept
 from schema.external_id import ExternalId
 from schema.offer import Creative, OfferKey
+from schema.policy import PolicyKind
 
-SLOTS_MAX: Final = 16
+SLOTS_MAX: Final = 12
 """With this many slots and everything else at its extreme a logged decision is just below 4 KiB."""
 
 LIFE_OF_A_DECISION_S: Final = 15 * 60
@@ -81,12 +82,14 @@ class DecisionAnswer(Kept, frozen=True, omit_defaults=True):
 class Rules(Kept, frozen=True):
     """What entered the draw beside the person and the snapshot; logged, so that a replay uses the same."""
 
+    kind: PolicyKind
     slots: int
     floor: float
     gate_floor: float
     values: list[float]  # of one open, of one redemption
-    attention_price: float
-    thompson_scale: float
+    attention_price: float  # of a push, to somebody who has answered all earlier ones
+    exploration: float  # what it means depends on the kind, see bandits.policies.choice
+    per_tag_max: int
     is_gated: bool
     can_be_negative: bool
 
@@ -102,6 +105,7 @@ class DecisionInputs(Kept, frozen=True):
     local_hour: int
     may_personalise: bool
     basket_tag_ids: list[int]
+    dispersion: float  # of the redemptions the snapshot was learned from
     decided_at: datetime
 
 

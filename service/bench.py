@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits.kernels import linear, random, slate, symmetric
+from bandits.kernels import draw, linear, random, symmetric
 from bandits.kernels.pmf import argmax_pmf
 from schema.snapshot import HEADS
 
@@ -89,7 +89,9 @@ def _decide(phi: F32, posterior: _Posterior, mask: npt.NDArray[np.bool_], user: 
     value = scratch.means.sum(axis=0, dtype=np.float64)
     deviation = np.sqrt(scratch.variances.sum(axis=0, dtype=np.float64))
     key = random.key_from_bytes(user.to_bytes(16, "big"))
-    slate.draw_slate(value, deviation, mask, 1, 0.005, key, scratch.chosen, scratch.propensity, scratch.pmf)
+    argmax_pmf(value, deviation, mask, 0.005, scratch.pmf[0])
+    scratch.chosen[0] = draw.draw(scratch.pmf[0], random.uniform(key, 0))
+    scratch.propensity[0] = scratch.pmf[0, scratch.chosen[0]]
 
 
 def _median_us(call: Callable[[], None]) -> float:

@@ -1,38 +1,56 @@
-"""The features of every offer for one person at one moment, written into a dense (offers, features) float32 array."""
+"""The features of every offer for one person at one moment, written into a dense (offers, features) float32 array.
+
+Columns are made for log-odds: the chance of a purchase by habit enters as its own log-odds, what is rare or popular as a logarithm, what
+fades as a share between 0 and 1. docs/decisions/0004 has the measurements behind them.
+"""
 
 from typing import Final
 
 import numpy as np
 from numba import types
 
-from bandits.kernels.compile import boolean, f32_in, f32_out_2d, f64, kernel, void
+from bandits.kernels import companions as companion
+from bandits.kernels.compile import boolean, f32_in, f32_in_2d, f32_out_2d, f64, i16_in_2d, kernel, void
 from bandits.kernels.tastes import (
     BOUGHT_HALF_LIFE_S,
     INTEREST_HALF_LIFE_S,
     entries_in,
     half_life_factor,
     header_in,
+    pushed_at,
     shown_at,
 )
 
 SHARE_PSEUDO_BASKETS: Final = 2.0
 """A person's share of baskets with a tag is shrunk to the population's as if this many baskets had been the population's."""
 
-AHEAD_S: Final = 72 * 3600.0
-"""The chance that something is bought is counted over the attribution window."""
+NEW_SHARE: Final = 0.005
+"""What is taken for the population's share of a tag that nobody has bought yet: it is new, not unpopular."""
+SHARE_MIN: Final = 0.0005
+
+CHANCE_MIN: Final = 1e-5
+CHANCE_MAX: Final = 0.98
+
+LOG_ODDS_CENTRE: Final = -3.0
+LOG_SHARE_CENTRE: Final = -3.7
+"""So that the bias is that of a middling offer."""
+
+SEASON_MAX: Final = 3.0
 
 NEWCOMER_BASKETS: Final = 1.0
 NEWCOMER_S: Final = 6 * 86400.0
 """Until a person's own rate of baskets is known it is shrunk to one in six days."""
 
-SOON_S: Final = 2 * 86400.0
-LATER_S: Final = 10 * 86400.0
+SOON_S: Final = 3 * 86400.0
+LATER_S: Final = 14 * 86400.0
 
-BIAS, CHANCE, CHANCE_SOON, CHANCE_LATER, CHANCE_TIRED, CHANCE_PESTERED, POPULAR, POPULAR_NEW = 0, 1, 2, 3, 4, 5, 6, 7
-INTEREST, DISCOUNT, CHANCE_DISCOUNT, IN_BASKET, CHANCE_NEAR, CHANCE_COS, CHANCE_SIN, CHANCE_WET = range(8, 16)
-DIMS: Final = 16
+BIAS, LP, SOON, LATER, SEASON, LPOP, TIRED, PESTERED = 0, 1, 2, 3, 4, 5, 6, 7
+INTEREST, DISCOUNT, IN_BASKET, GOES_WITH, DUE, NEAR, COS, SIN, WET = range(8, 17)
+DIMS: Final = 17
 
-offer_tags: Final = types.Array(types.int16, 2, "C", readonly=True)
+BOUGHT, SINCE_SOON, SINCE_LATER, LIKED, SHOWN, IS_DUE = range(6)
+_FACTS: Final = 6
+
 flags: Final = types.Array(types.boolean, 1, "C", readonly=True)
 
 
@@ -47,66 +65,85 @@ def _tag_index(entries: np.ndarray, used: int | np.int64, tag_count: int) -> np.
 
 
 @kernel()
-def _bought_since(entries: np.ndarray, i: int, now_s: float, half_life_s: float) -> float:
-    """1 for something bought just now, fading with the half-life; 0 for what was never bought."""
-    return half_life_factor(now_s - entries[i].bought_s, half_life_s) if entries[i].bought_s > 0 else 0.0
+def _facts(
+    header: np.ndarray, entries: np.ndarray, used: int | np.int64, known_s: float, cycles_s: np.ndarray, now_s: float
+) -> np.ndarray:
+    """(entries, facts): what is known of the person and each tag, as it weighs at now_s."""
+    elapsed_s = now_s - header[0].as_of_s
+    bought_left = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
+    interest_left = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
+    facts = np.zeros((used, _FACTS))
+    for i in range(used):
+        bought = entries[i].bought * bought_left
+        tag = np.int64(entries[i].tag_id)
+        facts[i, BOUGHT] = bought
+        facts[i, LIKED] = max(entries[i].interest, 0.0) * interest_left
+        facts[i, SHOWN] = shown_at(entries[i].shown, entries[i].shown_s, now_s)
+        if entries[i].bought_s > 0:
+            age_s = now_s - entries[i].bought_s
+            cycle_s = float(cycles_s[tag]) if tag < cycles_s.shape[0] else 0.0
+            facts[i, SINCE_SOON] = half_life_factor(age_s, SOON_S)
+            facts[i, SINCE_LATER] = half_life_factor(age_s, LATER_S)
+            facts[i, IS_DUE] = companion.due(bought, age_s, known_s, cycle_s)
+    return facts
 
 
 @kernel()
 def _mean_over_tags(
-    tags: np.ndarray,
-    entries: np.ndarray,
-    index: np.ndarray,
-    tag_shares: np.ndarray,
-    baskets: float,
-    bought_left: float,
-    interest_left: float,
-    now_s: float,
-    is_personal: bool,
-) -> tuple[float, float, float, float, float, float]:
-    """Share, soon, later, popularity, interest and showings, each the mean over the offer's tags (a tag beyond `index` counts 0)."""
-    share = soon = later = popular = interest = shown = 0.0
+    tags: np.ndarray, facts: np.ndarray, index: np.ndarray, tag_count: int, is_personal: bool, out: np.ndarray
+) -> None:
+    """Write the mean of each fact over the offer's tags; a tag that is not known counts 0, as does everything of a stranger."""
+    out[:] = 0.0
     count = 0
     for tag in tags:
         if tag < 0:
             break
         count += 1
-        if tag >= index.shape[0]:
-            continue
-        bought = 0.0
-        i = index[tag]
-        if i >= 0 and is_personal:
-            bought = entries[i].bought * bought_left
-            interest += max(entries[i].interest, 0.0) * interest_left
-            shown += shown_at(entries[i].shown, entries[i].shown_s, now_s)
-            soon += _bought_since(entries, i, now_s, SOON_S)
-            later += _bought_since(entries, i, now_s, LATER_S)
-        others = float(tag_shares[tag]) if tag < tag_shares.shape[0] else 0.0
-        popular += others
-        share += (bought + SHARE_PSEUDO_BASKETS * others) / (baskets + SHARE_PSEUDO_BASKETS)
-    part = 1.0 / max(count, 1)
-    return share * part, soon * part, later * part, popular * part, interest * part, shown * part
+        if is_personal and tag < tag_count and index[tag] >= 0:
+            for j in range(_FACTS):
+                out[j] += facts[index[tag], j]
+    for j in range(_FACTS):
+        out[j] /= max(count, 1)
 
 
 @kernel()
-def _unanswered(entries: np.ndarray, used: int | np.int64, now_s: float) -> float:
-    """All showings the person has not answered, as they weigh at now_s."""
+def _mean_share(tags: np.ndarray, shares: np.ndarray) -> float:
+    """The population's share of baskets, mean over the offer's tags."""
     total = 0.0
-    for i in range(used):
-        total += shown_at(entries[i].shown, entries[i].shown_s, now_s)
-    return total
+    count = 0
+    for tag in tags:
+        if tag < 0:
+            break
+        count += 1
+        share = float(shares[tag]) if tag < shares.shape[0] else 0.0
+        total += max(share, SHARE_MIN) if share > 0.0 else NEW_SHARE
+    return total / count if count > 0 else NEW_SHARE
 
 
 @kernel()
-def _baskets_ahead(baskets: float, first_s: float, now_s: float) -> float:
-    """Baskets expected in AHEAD_S by the person's own decayed rate.
+def _known_s(first_s: float, now_s: float) -> float:
+    """The decayed time since the first basket, h / ln 2 (1 - 2^(-t / h)): decayed counts of a steady rate are the rate times this."""
+    if first_s <= 0.0:
+        return 0.0
+    return float(BOUGHT_HALF_LIFE_S / np.log(2.0) * (1.0 - half_life_factor(now_s - first_s, BOUGHT_HALF_LIFE_S)))
 
-    Of a steady rate r since first_s, decayed counts come to r h / ln 2 (1 - 2^(-t / h)) after a time t with half-life h.
-    """
-    known_s = 0.0
-    if first_s > 0.0:
-        known_s = BOUGHT_HALF_LIFE_S / np.log(2.0) * (1.0 - half_life_factor(now_s - first_s, BOUGHT_HALF_LIFE_S))
-    return AHEAD_S * (baskets + NEWCOMER_BASKETS) / (known_s + NEWCOMER_S)
+
+@kernel()
+def _baskets_ahead(baskets: float, known_s: float, ahead_s: float) -> float:
+    """Baskets expected in ahead_s by the person's own decayed rate."""
+    return ahead_s * (baskets + NEWCOMER_BASKETS) / (known_s + NEWCOMER_S)
+
+
+@kernel()
+def _log_odds(expected: float) -> float:
+    """Log-odds of at least one of so many expected purchases, ln(e^x - 1), cut at CHANCE_MIN and CHANCE_MAX."""
+    lowest, highest = np.log(CHANCE_MIN / (1.0 - CHANCE_MIN)), np.log(CHANCE_MAX / (1.0 - CHANCE_MAX))
+    return float(min(max(np.log(np.expm1(min(max(expected, 1e-9), 10.0))), lowest), highest))
+
+
+@kernel()
+def _season(share: float, recent_share: float) -> float:
+    return float(min(max(np.log(recent_share / share), -SEASON_MAX), SEASON_MAX))
 
 
 @kernel()
@@ -123,8 +160,11 @@ def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
 
 
 @kernel(
-    void(header_in, entries_in, offer_tags, flags, f32_in, f32_in, flags, f64, f64, f64, boolean, f32_out_2d),
-)
+    void(
+        header_in, entries_in, i16_in_2d, flags, f32_in, f32_in, f32_in, i16_in_2d, f32_in_2d, f32_in, flags,
+        f64, f64, f64, f64, boolean, f32_out_2d,
+    )
+)  # fmt: skip  # arrays, then numbers
 def featurize(
     header: np.ndarray,
     entries: np.ndarray,
@@ -132,8 +172,13 @@ def featurize(
     is_personal: np.ndarray,
     discounts: np.ndarray,
     tag_shares: np.ndarray,
+    recent_shares: np.ndarray,
+    companions: np.ndarray,
+    lifts: np.ndarray,
+    cycles_s: np.ndarray,
     in_basket: np.ndarray,
     now_s: float,
+    ahead_s: float,
     hour_of_day: float,
     nearness: float,
     is_wet: bool,
@@ -147,45 +192,55 @@ def featurize(
         tags_of_offer: (offers, tags) tag ids, padded with -1.
         is_personal: (offers,) False where neither tastes nor basket may be used: the offer is scored as for a stranger.
         discounts: (offers,) share of the price that is given away, 0 to 1.
-        tag_shares: (known tags,) share of the population's baskets with each tag; a tag beyond it has share 0.
+        tag_shares: (known tags,) share of the population's baskets with each tag; a tag beyond it is new.
+        recent_shares: (known tags,) the same of the last weeks; shorter (empty) where not known, and nothing is then in season.
+        companions: (mapped tags, n) tags that go with each, padded with -1; none where nothing is known of that.
+        lifts: (mapped tags, n) how much each goes with it.
+        cycles_s: (mapped tags,) the usual time between two purchases, 0 when unknown.
         in_basket: (tags,) whether the basket the app told of holds the tag; a tag of an offer beyond it counts as unknown.
         now_s: seconds since 1970.
+        ahead_s: the chance that something is bought is that within so many seconds: the attribution window.
         hour_of_day: 0 to 24 of the person's own clock, or negative when unknown.
         nearness: 0 (far or unknown) to 1 (in the store).
         is_wet: whether it rains or snows.
         out: (offers, DIMS), in the order of features.NAMES.
     """
-    used = np.int64(header[0].entries)
-    index = _tag_index(entries, used, in_basket.shape[0])
-    elapsed_s = now_s - header[0].as_of_s
-    bought_left = half_life_factor(elapsed_s, BOUGHT_HALF_LIFE_S)
-    interest_left = half_life_factor(elapsed_s, INTEREST_HALF_LIFE_S)
-    own_baskets = header[0].baskets * bought_left
-    own_ahead = _baskets_ahead(own_baskets, float(header[0].first_basket_s), now_s)
-    pestered = _unanswered(entries, used, now_s)
-    cosine = np.cos(hour_of_day * np.pi / 12.0) if hour_of_day >= 0.0 else 0.0
-    sine = np.sin(hour_of_day * np.pi / 12.0) if hour_of_day >= 0.0 else 0.0
+    used, tag_count = np.int64(header[0].entries), in_basket.shape[0]
+    index = _tag_index(entries, used, tag_count)
+    known_s = _known_s(float(header[0].first_basket_s), now_s)
+    facts = _facts(header, entries, used, known_s, cycles_s, now_s)
+    own_baskets = header[0].baskets * half_life_factor(now_s - header[0].as_of_s, BOUGHT_HALF_LIFE_S)
+    own_ahead = _baskets_ahead(own_baskets, known_s, ahead_s)
+    pushed = pushed_at(header, now_s)
+    recency, of_offer = np.zeros(tag_count), np.zeros(_FACTS)
+    if companions.shape[0] > 0:
+        companion.recent(entries, used, in_basket, now_s, recency)
+    knows_hour = hour_of_day >= 0.0
     for k in range(tags_of_offer.shape[0]):
         tags = tags_of_offer[k]
-        baskets = own_baskets if is_personal[k] else 0.0
-        ahead = own_ahead if is_personal[k] else _baskets_ahead(0.0, 0.0, now_s)
-        share, soon, later, popular, interest, shown = _mean_over_tags(
-            tags, entries, index, tag_shares, baskets, bought_left, interest_left, now_s, is_personal[k]
-        )
-        chance = 1.0 - np.exp(-ahead * share)
-        out[k, BIAS] = 1.0
-        out[k, CHANCE] = chance
-        out[k, CHANCE_SOON] = chance * soon
-        out[k, CHANCE_LATER] = chance * later
-        out[k, CHANCE_TIRED] = chance * (1.0 - 2.0 ** (-shown))
-        out[k, CHANCE_PESTERED] = chance * (pestered / (1.0 + pestered) if is_personal[k] else 0.0)
-        out[k, POPULAR] = 1.0 - np.exp(-ahead * popular)
-        out[k, POPULAR_NEW] = popular / (1.0 + baskets)
-        out[k, INTEREST] = interest / (1.0 + interest)
-        out[k, DISCOUNT] = discounts[k]
-        out[k, CHANCE_DISCOUNT] = chance * discounts[k]
-        out[k, IN_BASKET] = _overlap(tags, in_basket) if is_personal[k] else 0.0
-        out[k, CHANCE_NEAR] = chance * nearness
-        out[k, CHANCE_COS] = chance * cosine
-        out[k, CHANCE_SIN] = chance * sine
-        out[k, CHANCE_WET] = chance if is_wet else 0.0
+        row = out[k]
+        row[:] = 0.0
+        _mean_over_tags(tags, facts, index, tag_count, is_personal[k], of_offer)
+        popular = _mean_share(tags, tag_shares)
+        baskets, ahead = 0.0, _baskets_ahead(0.0, 0.0, ahead_s)
+        if is_personal[k]:
+            baskets, ahead = own_baskets, own_ahead
+            row[PESTERED] = pushed / (1.0 + pushed)
+            row[IN_BASKET] = _overlap(tags, in_basket)
+            row[GOES_WITH] = companion.goes_with(tags, recency, companions, lifts)
+        share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
+        row[BIAS] = 1.0
+        row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
+        row[SOON] = of_offer[SINCE_SOON]
+        row[LATER] = of_offer[SINCE_LATER]
+        if recent_shares.shape[0] == tag_shares.shape[0]:
+            row[SEASON] = _season(popular, _mean_share(tags, recent_shares))
+        row[LPOP] = np.log(popular) - LOG_SHARE_CENTRE
+        row[TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
+        row[INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
+        row[DISCOUNT] = discounts[k]
+        row[DUE] = of_offer[IS_DUE]
+        row[NEAR] = nearness
+        row[COS] = np.cos(hour_of_day * np.pi / 12.0) if knows_hour else 0.0
+        row[SIN] = np.sin(hour_of_day * np.pi / 12.0) if knows_hour else 0.0
+        row[WET] = 1.0 if is_wet else 0.0

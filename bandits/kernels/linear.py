@@ -62,3 +62,10 @@ def linear_scores(phi: F32, m: F32, S: F32, mean: F32, variance: F32) -> None:
     for k in range(phi.shape[0]):
         mean[k] = _dot(phi[k], m)
         variance[k] = max(_quadratic_form(phi[k], S), np.float32(0.0))
+
+
+@kernel(void(f32_in_2d, f32_in, f32_out))
+def linear_means(phi: F32, m: F32, mean: F32) -> None:
+    """Write the mean of each candidate's score alone; arguments as in `linear_scores`."""
+    for k in range(phi.shape[0]):
+        mean[k] = _dot(phi[k], m)

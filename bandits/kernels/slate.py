@@ -3,47 +3,152 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels.compile import bool_in, f64, f64_in, f64_out, f64_out_2d, i64, i64_out, kernel, u64
+from bandits.kernels.compile import (
+    bool_in,
+    boolean,
+    f32_in_2d,
+    f32_in_3d,
+    f64,
+    f64_in,
+    f64_out,
+    f64_out_2d,
+    i16_in_2d,
+    i64,
+    i64_out,
+    kernel,
+    u64,
+)
 from bandits.kernels.draw import draw
 from bandits.kernels.pmf import argmax_pmf
 from bandits.kernels.random import uniform
+from bandits.kernels.worth import best_of, relative_deviations
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
-@kernel(i64(f64_in, f64_in, bool_in, i64, f64, u64, i64_out, f64_out, f64_out_2d))
+@kernel()
+def _kinds(tags: NDArray[np.int16], mask: Mask) -> Mask:
+    """(tags,) the tags that tell kinds of offers apart: those of at most half of the eligible offers."""
+    size = 0
+    eligible = 0
+    for k in range(tags.shape[0]):
+        for tag in tags[k]:
+            size = max(size, tag + 1)
+    carried = np.zeros(size, np.int64)
+    for k in range(tags.shape[0]):
+        if mask[k]:
+            eligible += 1
+            for tag in tags[k]:
+                if tag >= 0:
+                    carried[tag] += 1
+    return 2 * carried <= eligible
+
+
+@kernel()
+def _crowding(tags: NDArray[np.int16], is_kind: Mask, taken: I64) -> int:
+    """In how many earlier slots the most frequent kind of this offer is."""
+    most = 0
+    for tag in tags:
+        if tag >= 0 and is_kind[tag]:
+            most = max(most, taken[tag])
+    return most
+
+
+@kernel()
+def _diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: int, left: Mask, out: Mask) -> None:
+    """Of the offers that are left those whose kinds have room; where none has, those whose kinds are the least crowded."""
+    least = len(taken) + len(left)
+    for k in range(len(left)):
+        if left[k]:
+            least = min(least, _crowding(tags[k], is_kind, taken))
+    limit = max(least, per_tag_max - 1)
+    for k in range(len(left)):
+        out[k] = left[k] and _crowding(tags[k], is_kind, taken) <= limit
+
+
+@kernel()
+def _deviations(
+    value: F64, whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, mask: Mask, out: F64
+) -> bool:
+    best = best_of(value, mask)
+    out[:] = 0.0
+    return best < 0 or relative_deviations(whitened, eta, chance, worth, is_logit, mask, best, out)
+
+
+@kernel(
+    i64(
+        f64_in, f32_in_3d, f32_in_2d, f32_in_2d, f64_in, boolean, f64, f64, bool_in, i16_in_2d, i64,
+        i64, f64, u64, i64_out, f64_out, f64_out_2d,
+    )
+)  # fmt: skip  # one line of types for each group of arguments
 def draw_slate(
-    mean: F64,
-    sd: F64,
-    mask: NDArray[np.bool_],
+    value: F64,
+    whitened: F32,
+    eta: F32,
+    chance: F32,
+    worth: F64,
+    is_logit: bool,
+    spread: float,
+    optimism: float,
+    mask: Mask,
+    tags: NDArray[np.int16],
+    per_tag_max: int,
     slots: int,
     floor: float,
     key: int,
-    chosen: NDArray[np.int64],
+    chosen: I64,
     propensity: F64,
     pmf: F64,
 ) -> int:
-    """Fill the slots in order from the arms that are left; slot s uses the uniform number (key, s).
+    """Fill the slots in order from the offers that are left; slot s uses the uniform number (key, s).
+
+    Each slot is drawn by `argmax_pmf` from N(value + optimism s, (spread s)^2), s the deviations relative to the best offer that is
+    open to the slot (see worth).
 
     Args:
-        mean: (arms,) as in `argmax_pmf`, like sd and mask.
-        sd: (arms,).
-        mask: (arms,) True where the arm may be chosen; it is not changed.
+        value: (offers,) after shadow prices.
+        whitened: (heads, offers, width) as in `worth.relative_deviations`, like the next four.
+        eta: (heads, offers).
+        chance: (heads, offers).
+        worth: (heads,).
+        is_logit: the link of the heads.
+        spread: how much of the deviation is drawn by; with 0 the highest level wins.
+        optimism: how many deviations are added to the value.
+        mask: (offers,) True where the offer may be chosen; it is not changed.
+        tags: (offers, n) tags of the offers, padded with -1.
+        per_tag_max: at most so many slots go to one tag, as far as there are others; 0 is no such rule. Tags that more than half of
+            the eligible offers carry tell no kinds apart and do not count.
         slots: how many are wanted.
         floor: as in `argmax_pmf`, mixed in anew in every slot.
         key: of the decision.
-        chosen: (slots,) out, arm per slot, -1 where no arm was left.
-        propensity: (slots,) out, of that arm given the arms of the earlier slots, 0 where none was left. The
+        chosen: (slots,) out, offer per slot, -1 where none was left.
+        propensity: (slots,) out, of that offer given the offers of the earlier slots, 0 where none was left. The
             propensity of the whole slate is the product over the filled slots.
-        pmf: (slots, arms) out, what each slot was drawn from.
+        pmf: (slots, offers) out, what each slot was drawn from.
 
     Returns:
-        The number of filled slots.
+        The number of filled slots; -1 when a deviation is not a number: what was written then means nothing.
     """
-    left = mask.copy()
+    left, open_to = mask.copy(), mask.copy()
+    level, deviation, s = value.copy(), np.zeros(len(value)), np.zeros(len(value))
+    is_kind = _kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
+    taken = np.zeros(len(is_kind), np.int64)
     filled = 0
     for slot in range(slots):
-        argmax_pmf(mean, sd, left, floor, pmf[slot])
+        if per_tag_max > 0 and slot > 0:
+            _diverse(tags, is_kind, taken, per_tag_max, left, open_to)
+        elif slot > 0:
+            open_to[:] = left
+        if spread > 0.0 or optimism > 0.0:
+            if not _deviations(value, whitened, eta, chance, worth, is_logit, open_to, s):
+                return -1
+            for k in range(len(value)):
+                level[k] = value[k] + optimism * s[k]
+                deviation[k] = spread * s[k]
+        argmax_pmf(level, deviation, open_to, floor, pmf[slot])
         arm = draw(pmf[slot], uniform(key, slot))
         chosen[slot] = arm
         propensity[slot] = 0.0
@@ -51,4 +156,7 @@ def draw_slate(
             propensity[slot] = pmf[slot, arm]
             left[arm] = False
             filled += 1
+            for tag in tags[arm]:
+                if 0 <= tag < len(taken):
+                    taken[tag] += 1
     return filled

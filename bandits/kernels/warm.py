@@ -5,12 +5,14 @@ import numpy as np
 from bandits.kernels.circular import smooth, window_sum
 from bandits.kernels.draw import draw
 from bandits.kernels.gate import gate_pmf, send_probability
-from bandits.kernels.linear import linear_scores
+from bandits.kernels.linear import linear_means, linear_scores
 from bandits.kernels.normal import cdf, pdf
 from bandits.kernels.pmf import argmax_pmf
 from bandits.kernels.random import uniform
+from bandits.kernels.scoring import predict, score_offers
 from bandits.kernels.slate import draw_slate
 from bandits.kernels.symmetric import add_outer, pack, unpack
+from bandits.kernels.worth import deviation
 
 _done: list[bool] = []
 
@@ -34,9 +36,26 @@ def _choose(mean: np.ndarray, sd: np.ndarray) -> None:
     mask, p = np.ones(2, np.bool_), np.empty(2)
     argmax_pmf(mean, sd, mask, 0.01, p)
     draw(p, uniform(1, 0))
-    draw_slate(mean, sd, mask, 2, 0.01, 1, np.empty(2, np.int64), np.empty(2), np.empty((2, 2)))
+    _draw(mean, mask)
     send_probability(pdf(0.0), cdf(0.0), 0.5, 0.01, False)
     gate_pmf(p, mean, sd, 0.5, 0.01, False, np.empty(2))
+
+
+def _draw(value: np.ndarray, mask: np.ndarray) -> None:
+    phi, worth, tags, none = (
+        np.eye(2, dtype=np.float32),
+        np.ones(1),
+        np.zeros((2, 1), np.int16),
+        np.zeros(0, np.float32),
+    )
+    eta, chance, whitened = np.empty((1, 2), np.float32), np.empty((1, 2), np.float32), np.empty((1, 2, 2), np.float32)
+    model = (phi[:1], phi[None], np.empty((2, 0), np.float32), none, np.empty((0, 0), np.float32), 0)
+    score_offers(phi, *model, worth, np.zeros(2), True, eta, chance, whitened, value, np.empty(2, np.float32))
+    chosen = np.empty(2, np.int64)
+    scores = (value, whitened, eta, chance, worth, True)
+    draw_slate(*scores, 0.2, 0.0, mask, tags, 1, 2, 0.01, 1, chosen, np.empty(2), np.empty((2, 2)))
+    predict(eta, whitened, chosen, np.empty((2, 1, 2), np.float32))
+    deviation(whitened, chance, worth, True, 0)
 
 
 def _learn(phi: np.ndarray) -> None:
@@ -45,3 +64,4 @@ def _learn(phi: np.ndarray) -> None:
     unpack(packed, full)
     pack(full, packed)
     linear_scores(phi, phi[0], full.astype(np.float32), np.empty(2, np.float32), np.empty(2, np.float32))
+    linear_means(phi, phi[0], np.empty(2, np.float32))

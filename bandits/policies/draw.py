@@ -4,13 +4,18 @@ The numbers that are logged are those the draw was made with: every propensity i
 scores. Uniform numbers come from the decision's own key by counting, so the draw can be repeated.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bandits.kernels import gate, linear, random, slate
+from bandits.kernels import gate, random, slate
+from bandits.personal import PersonalScores
+from bandits.policies import choice
+from bandits.policies.choice import Choice
 from bandits.policies.model import Model
+from bandits.policies.scores import NotFiniteError, Scores, score
+from schema.policy import PolicyKind
 
 GATE_DRAW: Final = random.FIRST_FREE_INDEX
 """Index of the uniform number that decides whether to send."""
@@ -19,26 +24,41 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 
-class NotFiniteError(ValueError):
-    """Predictions that are not numbers: the features or the snapshot are damaged, and nothing may be drawn by them."""
-
-
 class Terms(NamedTuple):
-    """What the operator has set for this draw; `values` is (heads,) the worth of one reward of each head."""
+    """What the operator has set for this draw; `values` is (heads,) the worth of one reward of each head.
 
+    `exploration` is the scale of the deviations for Thompson, how many of them UCB adds, and the share that epsilon-greedy spreads.
+    `per_tag_max` slots of a slate go to one tag, as far as there are others; 0 is no such rule.
+    """
+
+    kind: PolicyKind
     slots: int
     floor: float
+    exploration: float
     values: tuple[float, ...]
-    thompson_scale: float
+    per_tag_max: int
     is_gated: bool
     gate_floor: float
     attention_price: float
     can_be_negative: bool
 
 
-class Draw(NamedTuple):
-    """What was drawn, by slot: indices of offers, conditional propensities, predictions (slots, heads, mean and variance).
+class Offers(NamedTuple):
+    """The offers of one draw: phi (offers, d), mask (offers,) of the eligible, tags (offers, n) padded with -1, shadow prices (offers,).
 
+    At least one is eligible. Without prices nothing is subtracted from the values.
+    """
+
+    phi: F32
+    mask: npt.NDArray[np.bool_]
+    tags: npt.NDArray[np.int16]
+    prices: F64 | None = None
+
+
+class Draw(NamedTuple):
+    """What was drawn, by slot: offers by index, conditional propensities, predictions (slots, heads, mean and variance of eta).
+
+    The person's own part is in the predictions; its part in the mean of the redeem head is in `personal_offsets` (slots,).
     `pmf` is (offers,) float64 for slot 0. `send_probability` is 1 without a gate; `is_sent` the outcome of the gate.
     """
 
@@ -46,40 +66,38 @@ class Draw(NamedTuple):
     propensities: F64
     pmf: F64
     predictions: F32
+    personal_offsets: F32
     send_probability: float
     is_sent: bool
 
 
-def thompson(model: Model, phi: F32, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> Draw:
-    """Thompson by pmf: an offer is drawn as often as it is the best under the posterior (independent marginals).
+def draw(model: Model, offers: Offers, terms: Terms, key: int, personal: PersonalScores | None = None) -> Draw:
+    """Draws a slate by the policy of `terms`, from a full pmf over the eligible offers for every slot.
 
     Args:
         model: the snapshot decided with.
-        phi: (offers, d) features.
-        mask: (offers,) eligible offers; at least one.
+        offers: what there is to choose from.
         terms: what the operator has set.
         key: 64 bits made of the decision's id.
+        personal: the person's own part of the model, None for none.
 
     Raises:
         NotFiniteError: a prediction, a value or its deviation is not finite.
     """
-    predictions = _predict(model, phi)
-    values = np.asarray(terms.values)
-    value, variance = values @ predictions[0], np.square(values) @ predictions[1]
-    deviation = terms.thompson_scale * np.sqrt(variance)
-    _check_finite(value, deviation)
-    drawn = _draw(value, deviation, mask, terms, key)
-    first = drawn.chosen[0]
-    sent = _send_probability(float(value[first]), float(deviation[first]), terms)
-    return _finish(drawn, predictions, sent, key)
-
-
-def uniform(model: Model, phi: F32, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> Draw:
-    """The control: every eligible offer alike, sent as often as the gate's floor allows. Arguments as in `thompson`."""
-    predictions = _predict(model, phi)
-    level = np.zeros(len(phi))
-    drawn = _draw(level, level, mask, terms, key)
-    return _finish(drawn, predictions, 1.0 - terms.gate_floor if terms.is_gated else 1.0, key)
+    scores = score(model, offers.phi, terms.values, offers.prices, personal)
+    chosen_by = choice.of(terms.kind, scores, offers.phi, terms.exploration)
+    drawn = _draw(scores, chosen_by, offers, terms, key)
+    send_probability = _send_probability(scores, chosen_by, int(drawn.chosen[0]), offers, terms)
+    predictions = scores.predictions(drawn.chosen)
+    if not (np.isfinite(predictions).all() and 0.0 <= send_probability <= 1.0):
+        raise NotFiniteError("what is to be logged of the drawn offers is not finite")
+    return Draw(
+        *drawn,
+        predictions,
+        scores.personal_offsets[drawn.chosen],
+        send_probability,
+        bool(random.uniform(key, GATE_DRAW) < send_probability),
+    )
 
 
 class _Slots(NamedTuple):
@@ -88,37 +106,41 @@ class _Slots(NamedTuple):
     pmf: F64
 
 
-def _predict(model: Model, phi: F32) -> F32:
-    """(mean and variance, heads, offers)."""
-    heads = len(model.means)
-    predictions = np.empty((2, heads, len(phi)), np.float32)
-    for head in range(heads):
-        linear.linear_scores(
-            phi, model.means[head], model.covariances[head], predictions[0, head], predictions[1, head]
-        )
-    _check_finite(predictions)
-    return predictions
-
-
-def _check_finite(*numbers: npt.NDArray[np.floating[Any]]) -> None:
-    if not all(np.isfinite(one).all() for one in numbers):
-        raise NotFiniteError("a prediction or what it is worth is not finite")
-
-
-def _draw(value: F64, deviation: F64, mask: npt.NDArray[np.bool_], terms: Terms, key: int) -> _Slots:
-    slots = min(terms.slots, int(np.count_nonzero(mask)))
-    chosen, propensities, pmf = np.empty(slots, np.int64), np.empty(slots), np.empty((slots, len(value)))
-    slate.draw_slate(value, deviation, mask, slots, terms.floor, key, chosen, propensities, pmf)
+def _draw(scores: Scores, chosen_by: Choice, offers: Offers, terms: Terms, key: int) -> _Slots:
+    slots = min(terms.slots, int(np.count_nonzero(offers.mask)))
+    chosen, propensities, pmf = np.empty(slots, np.int64), np.empty(slots), np.empty((slots, len(offers.mask)))
+    filled = slate.draw_slate(
+        chosen_by.level,
+        scores.whitened,
+        scores.eta,
+        scores.chance,
+        scores.worth,
+        scores.is_logit,
+        chosen_by.spread,
+        chosen_by.optimism,
+        offers.mask,
+        offers.tags,
+        terms.per_tag_max,
+        slots,
+        max(terms.floor, chosen_by.floor),
+        key,
+        chosen,
+        propensities,
+        pmf,
+    )
+    if filled < slots:
+        raise NotFiniteError("the deviation of a value is not finite")
     return _Slots(chosen, propensities, pmf[0])
 
 
-def _send_probability(value: float, deviation: float, terms: Terms) -> float:
+def _send_probability(scores: Scores, chosen_by: Choice, first: int, offers: Offers, terms: Terms) -> float:
     if not terms.is_gated:
         return 1.0
-    return gate.send_probability(value, deviation, terms.attention_price, terms.gate_floor, not terms.can_be_negative)
-
-
-def _finish(drawn: _Slots, predictions: F32, send_probability: float, key: int) -> Draw:
-    chosen = np.ascontiguousarray(predictions[:, :, drawn.chosen].transpose(2, 1, 0))
-    is_sent = random.uniform(key, GATE_DRAW) < send_probability
-    return Draw(*drawn, chosen, send_probability, bool(is_sent))
+    if not chosen_by.is_predicting:
+        return 1.0 - terms.gate_floor
+    deviation = scores.deviation(first)
+    value = float(scores.value[first]) + chosen_by.optimism * deviation
+    is_nonnegative = not terms.can_be_negative and offers.prices is None
+    return gate.send_probability(
+        value, chosen_by.spread * deviation, terms.attention_price, terms.gate_floor, is_nonnegative
+    )

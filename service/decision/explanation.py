@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bandits import features, tastes
+from bandits import features, link, tastes
 from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, half_life_factor
 from schema.decision import ExplanationAnswer
 from schema.snapshot import HEADS
@@ -97,7 +97,7 @@ def _habit(logged: LoggedDecision, again: Replayed, index: int) -> str | None:
 
 
 def _popularity(again: Replayed, index: int) -> str:
-    popular = again.phi[:, features.NAMES.index("popular")]
+    popular = again.phi[:, features.NAMES.index("lpop")]
     if popular[index] > popular[again.mask].mean():
         return "It is popular with other people."
     return "It is one of the deals that hold for you now."
@@ -127,7 +127,7 @@ def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
         days = round(BOUGHT_HALF_LIFE_S / 86400)
         used = [
             f"your purchases, the older ones counting less (half after {days} days)",
-            "which deals you have seen lately",
+            "which deals you have seen lately, and how many notifications you left unanswered",
         ]
     if logged.request.basket_tag_ids:
         used.append(_TOLD.format("basket_tags"))
@@ -142,13 +142,13 @@ def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
         return {"candidates": [], "eligible": 0, "reason_codes": logged.reason_codes}
     ids, pmf = again.catalogue.ids, again.draw.pmf
     order = np.argsort(-pmf, kind="stable")[:20]
-    means = again.phi @ again.model.means.T
+    chances = link.mean(again.model.link, (again.phi @ again.model.means.T).astype(np.float64))
     return {
         "candidates": [
             {
                 "offer_id": again.catalogue.offers[index].offer.offer_id,
                 "propensity": float(pmf[index]),
-                "prediction": {head: float(means[index, place]) for place, head in enumerate(HEADS)},
+                "prediction": {head: float(chances[index, place]) for place, head in enumerate(HEADS)},
                 "features": dict(zip(features.NAMES, map(float, again.phi[index]), strict=True)),
             }
             for index in map(int, order)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import features, tastes
+from bandits.delay import WINDOW_S
 from bandits.kernels.featurize import featurize
 from bandits.policies.model import Model
 from schema.decision import Context, DecisionInputs
@@ -65,8 +66,13 @@ def phi_of(
         known.may_be_personal if given.may_personalise else known.is_never_personal,
         known.discounts,
         model.tag_shares,
+        model.recent_shares,
+        model.taste_map.companions,
+        model.taste_map.lifts,
+        model.taste_map.cycles_s,
         in_basket,
         now.timestamp(),
+        WINDOW_S,
         float(hour % 24) if hour >= 0 else -1.0,
         0.0 if context.distance_m is None else float(2.0 ** (-context.distance_m / NEAR_M)),
         bool(context.is_raining),

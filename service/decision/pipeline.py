@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +16,12 @@ import numpy.typing as npt
 from bandits import tastes
 from bandits.kernels import random
 from bandits.policies import draw
-from bandits.policies.draw import Draw, Terms
+from bandits.policies.draw import Draw, Offers, Terms
 from bandits.policies.model import Model
-from schema.decision import Action, Channel, DecisionInputs, Rules
+from bandits.policies.scores import REDEEM, NotFiniteError
+from schema.decision import Action, Channel, DecisionInputs
 from schema.ids import stable_share, uuid7
+from schema.policy import PolicyKind
 from service import telemetry
 from service.decision import inputs, masks
 from service.decision.ask import Ask, Decided
@@ -26,8 +29,7 @@ from service.store import decisions
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 
-THOMPSON: Final = "thompson_linear"
-UNIFORM: Final = "uniform"
+CONTROL: Final[PolicyKind] = "uniform"
 
 BREATH_S: Final = 0.005
 """A large batch lets the event loop do other things this often."""
@@ -52,14 +54,14 @@ class _Step:
         "tastes",
     )
 
-    def __init__(self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetime) -> None:
+    def __init__(self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime) -> None:
         self.ask = ask
         self.person = person
         self.decision_id: UUID = uuid7(now, ask.entropy)
         self.in_holdout = stable_share(person.user_id, "holdout") < ask.holdout_share
         self.in_control = not self.in_holdout and stable_share(person.user_id, "control") < ask.control_share
         self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
-        self.inputs = _inputs(ask, person, catalogue, now)
+        self.inputs = _inputs(ask, person, catalogue, model, now)
         self.tastes = b""
         self.phi: npt.NDArray[np.float32]
         self.drawn: Draw | None = None
@@ -75,7 +77,7 @@ async def decide(
         if perf_counter() > breath:
             await asyncio.sleep(0)
             breath = perf_counter() + BREATH_S
-        step = _Step(ask, person, catalogue, now)
+        step = _Step(ask, person, catalogue, model, now)
         if not step.reasons:
             _draw_for(step, catalogue, model, now)
         answer = _answer(step, catalogue, model, now)
@@ -87,7 +89,7 @@ async def decide(
     return decided
 
 
-def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetime) -> DecisionInputs:
+def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime) -> DecisionInputs:
     context = ask.context
     return DecisionInputs(
         rules=ask.rules,
@@ -95,6 +97,7 @@ def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetim
         local_hour=inputs.local_hour_of(person.time_zone, context, now),
         may_personalise=person.has_personalization_consent,
         basket_tag_ids=inputs.basket_tag_ids(catalogue, context) if person.has_personalization_consent else [],
+        dispersion=float(model.dispersions[REDEEM]),
         decided_at=now,
     )
 
@@ -106,7 +109,7 @@ def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) ->
         _draw_by(
             step, tastes.for_decision(packed, inputs.of_catalogue(catalogue).is_relevant_tag), catalogue, model, now
         )
-    except (tastes.UnknownStateError, draw.NotFiniteError) as error:
+    except (tastes.UnknownStateError, NotFiniteError) as error:
         if not packed:
             raise
         _LOG.error("a user's state is damaged", user_id=step.person.user_id, error=type(error).__qualname__)
@@ -116,35 +119,38 @@ def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) ->
 def _draw_by(step: _Step, packed: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
     step.tastes = packed
     step.phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
-    step.drawn = draw_by_policy(
-        model, step.phi, step.mask, step.ask.rules, step.decision_id, in_control=step.in_control
-    )
+    offers = Offers(step.phi, step.mask, catalogue.tag_ids)
+    terms = terms_of(step.inputs, packed, in_control=step.in_control)
+    step.drawn = draw_by_policy(model, offers, terms, step.decision_id)
 
 
-def draw_by_policy(
-    model: Model,
-    phi: npt.NDArray[np.float32],
-    mask: npt.NDArray[np.bool_],
-    rules: Rules,
-    decision_id: UUID,
-    *,
-    in_control: bool,
-) -> Draw:
+def draw_by_policy(model: Model, offers: Offers, terms: Terms, decision_id: UUID) -> Draw:
     """The draw alone, a function of its arguments: a replay calls it with what was logged."""
-    policy = draw.uniform if in_control else draw.thompson
-    return policy(model, phi, mask, terms_of(rules), random.key_from_bytes(decision_id.bytes))
+    return draw.draw(model, offers, terms, random.key_from_bytes(decision_id.bytes))
 
 
-def terms_of(rules: Rules) -> Terms:
-    """The logged rules as the engine takes them."""
+def terms_of(given: DecisionInputs, packed: bytes, *, in_control: bool) -> Terms:
+    """The logged rules as the engine takes them.
+
+    Thompson's deviations grow with the dispersion of what they were learned from. A push costs the more attention the more of the
+    earlier ones were left unanswered.
+
+    Raises:
+        UnknownStateError: `packed` cannot be read.
+    """
+    rules = given.rules
+    unanswered = tastes.unanswered(tastes.view(packed), given.decided_at.timestamp())
+    kind = CONTROL if in_control else rules.kind
     return Terms(
+        kind=kind,
         slots=rules.slots,
         floor=rules.floor,
+        exploration=rules.exploration * math.sqrt(given.dispersion) if kind == "thompson" else rules.exploration,
         values=tuple(rules.values),
-        thompson_scale=rules.thompson_scale,
+        per_tag_max=rules.per_tag_max,
         is_gated=rules.is_gated,
         gate_floor=rules.gate_floor,
-        attention_price=rules.attention_price,
+        attention_price=rules.attention_price * (1.0 + unanswered),
         can_be_negative=rules.can_be_negative,
     )
 
@@ -164,7 +170,7 @@ def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> D
         draw=step.drawn,
         in_holdout=step.in_holdout,
         in_control=step.in_control,
-        policy=UNIFORM if step.in_control else THOMPSON,
+        policy=CONTROL if step.in_control else step.inputs.rules.kind,
         snapshot_version=model.version,
         reason_codes=reasons,
         decided_at=now,

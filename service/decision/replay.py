@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import tastes
-from bandits.policies.draw import Draw
+from bandits.policies.draw import Draw, Offers
 from bandits.policies.model import DamagedSnapshotError, Model
 from schema.decision import ReplayAnswer
 from service.decision import inputs, pipeline
@@ -58,9 +58,8 @@ def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model) -> Re
     phi = inputs.phi_of(catalogue, model, logged.tastes, logged.request, logged.request.decided_at)
     drawn = None
     if mask.any():
-        drawn = pipeline.draw_by_policy(
-            model, phi, mask, logged.request.rules, logged.decision_id, in_control=logged.in_control
-        )
+        terms = pipeline.terms_of(logged.request, logged.tastes, in_control=logged.in_control)
+        drawn = pipeline.draw_by_policy(model, Offers(phi, mask, catalogue.tag_ids), terms, logged.decision_id)
     return Replayed(catalogue, model, mask, phi, drawn)
 
 

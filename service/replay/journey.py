@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits import features, tastes
+from bandits import features, taste_map, tastes
 from bandits.kernels.featurize import featurize
 from service.replay import shopping as shopping_of
 from service.replay.rounds import Rounds
@@ -14,15 +14,18 @@ from service.replay.shopping import WEEKS, Shopping
 
 Ints = npt.NDArray[np.int64]
 
+WEEK_S: Final = 7 * 86400.0
+_UNMAPPED: Final = taste_map.empty()
 _UNKNOWN_HOUR: Final = -1.0
 """A week has no hour of the day."""
 
 
 class Year(NamedTuple):
-    """The year made ready: shopping, and the share of people's baskets with each tag before each week, (WEEKS, tags)."""
+    """The year made ready: shopping, and the share of people's baskets with each tag before each week, always and of late, (WEEKS, tags)."""
 
     shopping: Shopping
     tag_shares: npt.NDArray[np.float32]
+    recent_shares: npt.NDArray[np.float32]
 
 
 class Journey(NamedTuple):
@@ -36,11 +39,12 @@ class Journey(NamedTuple):
 def ready(shopping: Shopping) -> Year:
     """Counts what people in general had bought before each week."""
     tags = len(shopping.baskets.tag_names)
-    shares = np.zeros((WEEKS, tags), np.float32)
+    shares, recent = np.zeros((WEEKS, tags), np.float32), np.zeros((WEEKS, tags), np.float32)
     for week, population in enumerate(shopping_of.populations(shopping)):
-        known = population.tag_shares()
-        shares[week, : len(known)] = known
-    return Year(shopping, shares)
+        known = len(population.tags)
+        shares[week, :known] = population.tag_shares()
+        recent[week, :known] = population.recent_shares(float(shopping.begins_s[week]))
+    return Year(shopping, shares, recent)
 
 
 def draw(year: Year, count: int, seed: int) -> Journey:
@@ -73,9 +77,10 @@ def _phi(year: Year, household: Ints, week: Ints) -> npt.NDArray[np.float32]:
     for round_, state in _states(shopping, household, week):
         person = tastes.view(tastes.for_decision(state, is_arm))
         now_s = float(shopping.begins_s[week[round_]])
-        shares = year.tag_shares[week[round_]]
+        shares, recent = year.tag_shares[week[round_]], year.recent_shares[week[round_]]
         featurize(
-            person.header, person.entries, tags_of_offer, personal, none_given, shares, nothing_held, now_s,
+            person.header, person.entries, tags_of_offer, personal, none_given, shares, recent,
+            _UNMAPPED.companions, _UNMAPPED.lifts, _UNMAPPED.cycles_s, nothing_held, now_s, WEEK_S,
             _UNKNOWN_HOUR, 0.0, False, phi[round_],
         )  # fmt: skip
     return phi

@@ -9,7 +9,7 @@ from service.replay import journey, journey_references, learners, references, sh
 from service.replay.options import Options
 from service.replay.runs import Runs
 
-HABIT: Final = features.NAMES.index("chance")
+HABIT: Final = features.NAMES.index("lp")
 
 
 def replay(ranks: tuple[int, int], count: int, options: Options) -> dict[str, Any]:

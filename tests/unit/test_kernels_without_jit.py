@@ -11,15 +11,23 @@ from bandits.kernels.slate import draw_slate
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import numpy as np
 from bandits.kernels.slate import draw_slate
 from bandits.kernels.warm import warm
+from tests.unit.test_kernels_without_jit import drawn
 assert type(draw_slate).__name__ == "function"
 warm()
-chosen, propensity, pmf = np.empty(2, np.int64), np.empty(2), np.empty((2, 4))
-draw_slate(np.array([0.1, 0.2, 0.3, 0.2]), np.array([0.1, 0.001, 0.2, 0.0]), np.ones(4, bool), 2, 0.01, 42, chosen, propensity, pmf)
-print(*chosen, *propensity)
+print(*drawn())
 """
+
+
+def drawn() -> list[float]:
+    """Two slots and their propensities."""
+    value, eta = np.array([0.1, 0.2, 0.3, 0.2]), np.array([[-2, -1.4, -0.8, -1.4]], np.float32)
+    whitened, tags = np.array([[[0.1], [0.001], [0.2], [0.0]]], np.float32), np.array([[0], [1], [1], [2]], np.int16)
+    chosen, propensity, pmf = np.empty(2, np.int64), np.empty(2), np.empty((2, 4))
+    scores = (value, whitened, eta, value.astype(np.float32)[None], np.ones(1), True, 2.0, 0.0)
+    draw_slate(*scores, np.ones(4, bool), tags, 1, 2, 0.01, 42, chosen, propensity, pmf)
+    return [*chosen, *propensity]
 
 
 def test_the_kernels_run_as_plain_python() -> None:
@@ -33,18 +41,6 @@ def test_the_kernels_run_as_plain_python() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    chosen, propensity, pmf = np.empty(2, np.int64), np.empty(2), np.empty((2, 4))
-    draw_slate(
-        np.array([0.1, 0.2, 0.3, 0.2]),
-        np.array([0.1, 0.001, 0.2, 0.0]),
-        np.ones(4, bool),
-        2,
-        0.01,
-        42,
-        chosen,
-        propensity,
-        pmf,
-    )
-    plain = np.array(done.stdout.split(), float)
-    assert plain[:2].tolist() == chosen.tolist()
-    assert np.allclose(plain[2:], propensity, rtol=1e-4)
+    plain, compiled = np.array(done.stdout.split(), float), drawn()
+    assert plain[:2].tolist() == compiled[:2]
+    assert np.allclose(plain[2:], compiled[2:], rtol=1e-4)
