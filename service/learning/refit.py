@@ -69,10 +69,6 @@ class Refitter:
                 return False
             try:
                 return await self._refit(connection, now)
-            except (NotAPosteriorError, DamagedSnapshotError) as error:
-                REFITS_REFUSED.inc()
-                _LOG.error("a refit was refused", reason=str(error))
-                return False
             except _Overtaken:
                 return False
             finally:
@@ -89,14 +85,14 @@ class Refitter:
                 task, extent = await asyncio.to_thread(_look, stored, packed, now.timestamp())
                 if not is_due(extent, self._refused or stored.fitted):
                     return False
-                self._refused = extent
                 spool = await stack.enter_async_context(exposure_rows.spool(connection))
-            starts = await _published_means(connection, stored.epoch)
-            fitted = await asyncio.to_thread(
-                refit.refit, spool.blocks, PRIORS, stored.epoch, starts, task.arrived, task.now_s
-            )
-            counted = await asyncio.to_thread(_count, spool, fitted.epoch, task.now_s)
-            await _put_in_force(connection, task, spool, fitted, counted, now)
+            try:
+                fitted = await _fit(connection, task, spool, now)
+            except NotAPosteriorError as error:
+                self._refused = extent
+                REFITS_REFUSED.inc()
+                _LOG.error("a refit was refused", reason=str(error))
+                return False
         self._refused = None
         EPOCH.set(fitted.epoch.number)
         _LOG.info(
@@ -107,6 +103,15 @@ class Refitter:
             dispersions=fitted.epoch.dispersions.round(3).tolist(),
         )
         return True
+
+
+async def _fit(connection: Any, task: _Task, spool: Spool, now: datetime) -> Refitted:
+    before = task.before.epoch
+    starts = await _published_means(connection, before)
+    fitted = await asyncio.to_thread(refit.refit, spool.blocks, PRIORS, before, starts, task.arrived, task.now_s)
+    counted = await asyncio.to_thread(_count, spool, fitted.epoch, task.now_s)
+    await _put_in_force(connection, task, spool, fitted, counted, now)
+    return fitted
 
 
 def _look(stored: StoredEpoch, packed: dict[Key, bytes], now_s: float) -> tuple[_Task, Extent]:

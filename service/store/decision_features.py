@@ -38,12 +38,16 @@ class Drawn(NamedTuple):
 
 
 async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tuple[int, UUID], Drawn]:
-    """The decisions of (user_id, decision_id) pairs that offered something; those of another set of features are left out."""
+    """The decisions of (user_id, decision_id) pairs that offered something.
+
+    Left out are those of another set of features, and damaged ones whose numbers are none: they would spoil every sum they are added to.
+    """
     if not keys:
         return {}
     ids = [key[1] for key in keys]
     rows = await connection.fetch(_LOAD, [key[0] for key in keys], ids, min(ids), max(ids))
-    return {(row[0], row[1]): _drawn(*row[2:]) for row in rows if len(row[3]) == 4 * DIMS * len(row[2])}
+    drawn = {(row[0], row[1]): _drawn(*row[2:]) for row in rows if len(row[3]) == 4 * DIMS * len(row[2])}
+    return {key: one for key, one in drawn.items() if np.isfinite(one.phi).all() and np.isfinite(one.offsets).all()}
 
 
 def _drawn(offer_ids: list[int], phi: bytes, z: bytes, predictions: bytes, offsets: list[float]) -> Drawn:

@@ -123,6 +123,8 @@ def _checked(records: Records) -> Records:
 
 
 def _rows(records: Records) -> Rows:
+    """Without rows of which nothing can be learned: the features of a damaged decision are not numbers."""
+    records = records[np.isfinite(records["phi"]).all(axis=1)]
     exposed_us = records["exposed_us"].astype(np.int64)
     answered_us = np.stack([records["opened_told_us"], records["redeemed_told_us"]], axis=1).astype(np.int64)
     came = answered_us >= 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from bandits import posterior, sums
+from bandits import posterior, refit, sums
 from bandits.epoch import Epoch, Extent
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.laplace import NotAPosteriorError
@@ -203,30 +204,60 @@ async def test_a_refit_that_fails_is_refused_told_and_not_tried_until_there_is_n
     told, learner = Told(), world.learner(pool)
     await told.show(pool, START)
     await learner.catch_up(NOW)
-    await pool.execute(
-        "update exposures set phi = set_byte(set_byte(phi, 3, 127), 2, 128) where user_id = 3"
-    )  # an infinity
     before, refitter = REFITS_REFUSED._value.get(), Refitter(pool)
-    assert not await refitter.refit_if_due(NOW)
-    assert REFITS_REFUSED._value.get() == before + 1
-    assert not await refitter.refit_if_due(NOW)
-    assert REFITS_REFUSED._value.get() == before + 1
-    assert (await in_force(pool)).number == 0
-    assert_same(await counted(pool), told.tally.sums())
-    await told.show(pool, START + HOUR)
-    await learner.catch_up(NOW)
-    assert not await refitter.refit_if_due(NOW)
-    assert REFITS_REFUSED._value.get() == before + 2
 
     def worse(*arguments: Any) -> Any:
         raise NotAPosteriorError("the mode found is worse than the one in force")
 
-    await pool.execute("update exposures set phi = null where user_id = 3")
-    monkeypatch.setattr(refitting.refit, "refit", worse)
-    await told.show(pool, START + 2 * HOUR)
+    def overflowed(*arguments: Any) -> Any:
+        fitted = refit.refit(*arguments)
+        return fitted._replace(epoch=fitted.epoch._replace(modes=np.full_like(fitted.epoch.modes, np.inf)))
+
+    for step, fails in enumerate((worse, overflowed), start=1):
+        monkeypatch.setattr(refitting, "refit", SimpleNamespace(refit=fails))
+        assert not await refitter.refit_if_due(NOW)
+        assert REFITS_REFUSED._value.get() == before + step
+        assert not await refitter.refit_if_due(NOW)
+        assert REFITS_REFUSED._value.get() == before + step
+        assert (await in_force(pool)).number == 0
+        assert_same(await counted(pool), told.tally.sums())
+        await told.show(pool, START + step * HOUR)
+        await learner.catch_up(NOW)
+    monkeypatch.undo()
+    assert await refitter.refit_if_due(NOW)
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+
+
+async def test_a_refit_that_was_cut_off_is_tried_again(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, refitter = Told(), Refitter(pool)
+    await told.show(pool, START)
+    await world.learner(pool).catch_up(NOW)
+
+    async def lost(*arguments: Any) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(refitting.exposure_rows, "changed_since", lost)
+    with pytest.raises(ConnectionResetError):
+        await refitter.refit_if_due(NOW)
+    monkeypatch.undo()
+    assert await refitter.refit_if_due(NOW)
+
+
+async def test_what_is_not_a_number_teaches_nothing(pool: asyncpg.Pool) -> None:
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START, range(1, 20))
+    infinite = "set phi = set_byte(set_byte(phi, 3, 127), 2, 128)"
+    async with pool.acquire() as connection:
+        decided = await decide(connection, 20, START)
+        await connection.execute(f"update decisions {infinite} where user_id = 20")
+        await log(connection, entry(20, EventType.ACCEPTED, START, decision_id=decided))
     await learner.catch_up(NOW)
-    assert not await refitter.refit_if_due(NOW)
-    assert REFITS_REFUSED._value.get() == before + 3
+    assert_same(await counted(pool), told.tally.sums())
+    await pool.execute(f"update exposures {infinite} where user_id = 19")
+    assert await Refitter(pool).refit_if_due(NOW)
+    left = Tally()
+    left.rows = [row for row in told.tally.rows if not np.array_equal(row.phi, world.phi_of(19, 1)[0])]
+    assert_same(await counted(pool), left.sums(await in_force(pool)))
 
 
 async def test_epochs_of_other_features_are_left_behind(pool: asyncpg.Pool) -> None:
