@@ -24,6 +24,8 @@ def offers() -> Offers:
     return shelf(OFFERS, 11, MASK)._replace(tags=tags, prices=prices)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_slates_with_a_gate_are_drawn_as_they_are_logged() -> None:
     """Pairs of slots, sent or not, in one chi-square: what is logged is p(send) times the propensities of the slots."""
     shop, terms = offers(), TERMS._replace(slots=2, per_tag_max=1, floor=0.05, exploration=3.0)
