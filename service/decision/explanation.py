@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from bandits import features, link, tastes
 from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, half_life_factor
@@ -129,6 +130,8 @@ def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
             f"your purchases, the older ones counting less (half after {days} days)",
             "which deals you have seen lately, and how many notifications you left unanswered",
         ]
+    if logged.personal:
+        used.append("how you answered the deals we showed you before")
     if logged.request.basket_tag_ids:
         used.append(_TOLD.format("basket_tags"))
     drawn = [again.catalogue.index_by_id[offer_id] for offer_id in logged.offer_ids]
@@ -137,12 +140,20 @@ def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
     return [f"for other deals only: {line}" for line in used]
 
 
+def _own_offsets(again: Replayed) -> npt.NDArray[np.float32]:
+    """(offers,) what the person's own part adds to the log-odds of a redemption."""
+    return np.zeros(len(again.phi), np.float32) if again.own is None else again.own.z @ again.own.mean
+
+
 def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
     if again.draw is None:
         return {"candidates": [], "eligible": 0, "reason_codes": logged.reason_codes}
     ids, pmf = again.catalogue.ids, again.draw.pmf
     order = np.argsort(-pmf, kind="stable")[:20]
-    chances = link.mean(again.model.link, (again.phi @ again.model.means.T).astype(np.float64))
+    offsets = _own_offsets(again)
+    etas = (again.phi @ again.model.means.T).astype(np.float64)
+    etas[:, HEADS.index("redeem")] += offsets
+    chances = link.mean(again.model.link, etas)
     return {
         "candidates": [
             {
@@ -150,6 +161,7 @@ def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
                 "propensity": float(pmf[index]),
                 "prediction": {head: float(chances[index, place]) for place, head in enumerate(HEADS)},
                 "features": dict(zip(features.NAMES, map(float, again.phi[index]), strict=True)),
+                "own_part": float(offsets[index]),
             }
             for index in map(int, order)
         ],

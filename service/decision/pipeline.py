@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bandits import tastes
 from bandits.kernels import random
+from bandits.personal import PersonalScores, UnknownSumsError
 from bandits.policies import draw
 from bandits.policies.draw import Draw, Offers, Terms
 from bandits.policies.model import Model
@@ -23,7 +24,7 @@ from schema.decision import Action, Channel, DecisionInputs
 from schema.ids import stable_share, uuid7
 from schema.policy import PolicyKind
 from service import telemetry
-from service.decision import inputs, masks
+from service.decision import inputs, masks, own_part
 from service.decision.ask import Ask, Decided
 from service.store import decisions
 from service.store.catalogue import Catalogue
@@ -48,6 +49,8 @@ class _Step:
         "in_holdout",
         "inputs",
         "mask",
+        "own",
+        "own_sums",
         "person",
         "phi",
         "reasons",
@@ -63,6 +66,8 @@ class _Step:
         self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
         self.inputs = _inputs(ask, person, catalogue, model, now)
         self.tastes = b""
+        self.own_sums = b""
+        self.own: PersonalScores | None = None
         self.phi: npt.NDArray[np.float32]
         self.drawn: Draw | None = None
 
@@ -103,30 +108,32 @@ def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model
 
 
 def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> None:
-    """Fills phi, tastes and the draw. A state that cannot be read counts as none: its owner is decided for like a stranger."""
+    """Fills phi, what was known of the person, and the draw. A state that cannot be read counts as none: its owner is a stranger."""
     packed = (step.person.tastes or b"") if step.inputs.may_personalise else b""
+    own_sums = (step.person.personal or b"") if step.inputs.may_personalise else b""
     try:
-        _draw_by(
-            step, tastes.for_decision(packed, inputs.of_catalogue(catalogue).is_relevant_tag), catalogue, model, now
-        )
-    except (tastes.UnknownStateError, NotFiniteError) as error:
-        if not packed:
+        known = tastes.for_decision(packed, inputs.of_catalogue(catalogue).is_relevant_tag)
+        _draw_by(step, known, own_sums, catalogue, model, now)
+    except (tastes.UnknownStateError, UnknownSumsError, NotFiniteError) as error:
+        if not (packed or own_sums):
             raise
         _LOG.error("a user's state is damaged", user_id=step.person.user_id, error=type(error).__qualname__)
-        _draw_by(step, b"", catalogue, model, now)
+        _draw_by(step, b"", b"", catalogue, model, now)
 
 
-def _draw_by(step: _Step, packed: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
+def _draw_by(step: _Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
     step.tastes = packed
     step.phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
     offers = Offers(step.phi, step.mask, catalogue.tag_ids)
     terms = terms_of(step.inputs, packed, in_control=step.in_control)
-    step.drawn = draw_by_policy(model, offers, terms, step.decision_id)
+    step.own = own_part.scores(catalogue, model, own_sums, step.inputs, step.phi)
+    step.own_sums = own_sums if step.own is not None else b""
+    step.drawn = draw_by_policy(model, offers, terms, step.decision_id, step.own)
 
 
-def draw_by_policy(model: Model, offers: Offers, terms: Terms, decision_id: UUID) -> Draw:
+def draw_by_policy(model: Model, offers: Offers, terms: Terms, decision_id: UUID, own: PersonalScores | None) -> Draw:
     """The draw alone, a function of its arguments: a replay calls it with what was logged."""
-    return draw.draw(model, offers, terms, random.key_from_bytes(decision_id.bytes))
+    return draw.draw(model, offers, terms, random.key_from_bytes(decision_id.bytes), own)
 
 
 def terms_of(given: DecisionInputs, packed: bytes, *, in_control: bool) -> Terms:
@@ -214,6 +221,9 @@ def _row(step: _Step, answer: Decided) -> decisions.LoggedDecision:
         predictions=b"" if drawn is None else drawn.predictions.astype("<f4").tobytes(),
         pmf_sha256=pmf_hash(drawn),
         reason_codes=list(answer.reason_codes),
+        personal=step.own_sums,
+        z=b"" if drawn is None or step.own is None else step.own.z[drawn.chosen].astype("<f4").tobytes(),
+        personal_offsets=[] if drawn is None or step.own is None else drawn.personal_offsets.tolist(),
     )
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import tastes
+from bandits.personal import PersonalScores, UnknownSumsError
 from bandits.policies.draw import Draw, Offers
 from bandits.policies.model import DamagedSnapshotError, Model
 from schema.decision import ReplayAnswer
-from service.decision import inputs, pipeline
+from service.decision import inputs, own_part, pipeline
 from service.errors import ApiError
 from service.store import models, snapshots
 from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
@@ -21,6 +22,7 @@ _IMPOSSIBLE: Final = (
     DamagedSnapshotError,
     VersionMissing,
     tastes.UnknownStateError,
+    UnknownSumsError,
 )
 
 
@@ -31,6 +33,7 @@ class Replayed(NamedTuple):
     model: Model
     mask: npt.NDArray[np.bool_]
     phi: npt.NDArray[np.float32]
+    own: PersonalScores | None
     draw: Draw | None
 
 
@@ -51,16 +54,17 @@ def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model) -> Re
     """The draw from the logged inputs, given the catalogue and the snapshot it was made with.
 
     Raises:
-        UnknownStateError: the logged state of the person is of another version of the program.
+        UnknownStateError, UnknownSumsError: the logged state of the person is of another version of the program.
     """
     bits = np.unpackbits(np.frombuffer(logged.eligible, np.uint8), bitorder="little", count=len(catalogue.ids))
     mask = bits.astype(np.bool_)
     phi = inputs.phi_of(catalogue, model, logged.tastes, logged.request, logged.request.decided_at)
-    drawn = None
+    drawn = own = None
     if mask.any():
         terms = pipeline.terms_of(logged.request, logged.tastes, in_control=logged.in_control)
-        drawn = pipeline.draw_by_policy(model, Offers(phi, mask, catalogue.tag_ids), terms, logged.decision_id)
-    return Replayed(catalogue, model, mask, phi, drawn)
+        own = own_part.scores(catalogue, model, logged.personal, logged.request, phi)
+        drawn = pipeline.draw_by_policy(model, Offers(phi, mask, catalogue.tag_ids), terms, logged.decision_id, own)
+    return Replayed(catalogue, model, mask, phi, own, drawn)
 
 
 def compare(logged: LoggedDecision, again: Replayed) -> ReplayAnswer:
