@@ -82,16 +82,16 @@ class DecisionAnswer(Kept, frozen=True, omit_defaults=True):
 class Rules(Kept, frozen=True):
     """What entered the draw beside the person and the snapshot; logged, so that a replay uses the same."""
 
-    kind: PolicyKind
     slots: int
     floor: float
     gate_floor: float
     values: list[float]  # of one open, of one redemption
     attention_price: float  # of a push, to somebody who has answered all earlier ones
-    exploration: float  # what it means depends on the kind, see bandits.policies.choice
-    per_tag_max: int
     is_gated: bool
     can_be_negative: bool
+    kind: PolicyKind = "thompson"  # this and the next are not in the oldest decisions
+    exploration: float = 0.1  # what it means depends on the kind, see bandits.policies.choice
+    per_tag_max: int = 0
 
 
 class DecisionInputs(Kept, frozen=True):
@@ -105,8 +105,8 @@ class DecisionInputs(Kept, frozen=True):
     local_hour: int
     may_personalise: bool
     basket_tag_ids: list[int]
-    dispersion: float  # of the redemptions the snapshot was learned from
     decided_at: datetime
+    dispersion: float = 1.0  # of the redemptions the snapshot was learned from
 
 
 class ExplanationAnswer(Kept, frozen=True):

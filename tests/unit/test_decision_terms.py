@@ -56,3 +56,25 @@ def test_the_control_is_uniform_whatever_the_policy() -> None:
 def test_a_slate_is_diverse_and_a_push_need_not_be() -> None:
     assert policy.in_app_rules(4).per_tag_max == policy.PER_TAG_MAX
     assert policy.push_rules(0.0, 1.0, 0.0).per_tag_max == 0
+
+
+def test_what_was_logged_before_there_were_kinds_of_policies_is_read() -> None:
+    rules = {
+        "slots": 1,
+        "floor": 0.005,
+        "gate_floor": 0.01,
+        "values": [0.05, 1.0],
+        "attention_price": 0.0,
+        "thompson_scale": 0.1,
+        "is_gated": True,
+        "can_be_negative": False,
+    }
+    logged = {
+        "rules": rules,
+        "context": {},
+        "local_hour": 9,
+        "may_personalise": True,
+        "basket_tag_ids": [],
+        "decided_at": NOW.isoformat(),
+    }
+    assert msgspec.convert(logged, DecisionInputs).rules.kind == "thompson"
