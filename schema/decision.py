@@ -92,6 +92,7 @@ class Rules(Kept, frozen=True):
     kind: PolicyKind = "thompson"  # this and the next are not in the oldest decisions
     exploration: float = 0.1  # what it means depends on the kind, see bandits.policies.choice
     per_tag_max: int = 0
+    policy: str = "default@0"  # its name and version
 
 
 class DecisionInputs(Kept, frozen=True):

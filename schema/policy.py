@@ -20,6 +20,7 @@ BUILT_IN: Final = "default"
 class PolicySettings(Incoming, frozen=True):
     """The body of POST /v1/policies.
 
+    `per_tag_max` slots of a slate go to one tag, as far as there are offers with other tags; 0 is no such rule.
     `exploration` is of the kind: for thompson the scale of the values' deviations, for ucb how many deviations are added, for
     epsilon_greedy the share drawn uniformly; null takes the kind's default. `floor` is the probability spread evenly over all
     eligible offers, `gate_floor` the least probability of sending and of not sending a push: both bound the weights with which
@@ -31,6 +32,7 @@ class PolicySettings(Incoming, frozen=True):
     exploration: Annotated[float, Meta(ge=0, le=10)] | None = None
     floor: Annotated[float, Meta(ge=0.0001, le=1)] = 0.005
     gate_floor: Annotated[float, Meta(ge=0.0001, le=0.5)] = 0.01
+    per_tag_max: Annotated[int, Meta(ge=0, le=12)] = 2
 
 
 class Policy(Kept, frozen=True):

@@ -21,6 +21,7 @@ from service.routes.health import HealthController
 from service.routes.offer_imports import OfferImportController
 from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
+from service.routes.policies import PolicyController
 from service.routes.snapshots import SnapshotController
 from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
@@ -69,6 +70,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         KeyController,
         OfferController,
         OfferImportController,
+        PolicyController,
         SnapshotController,
         UserController,
     ]
@@ -83,6 +85,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "catalogue": lambda: resources.catalogue,
         "clock": lambda: resources.clock,
         "decisions": lambda: resources.decisions,
+        "evaluator": lambda: resources.evaluator,
         "hand": lambda: resources.hand,
         "intake": lambda: resources.intake,
         "merge_state": lambda: merged_state.merged,

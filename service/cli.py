@@ -27,6 +27,7 @@ def main() -> None:
     """Decides for each person which deal to offer, at what moment, or nothing at all."""
 
 
+main.add_command(cli_policies.policies)
 main.add_command(cli_policies.snapshots)
 
 

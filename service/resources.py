@@ -10,14 +10,17 @@ import asyncpg
 from bandits.kernels import warm
 from service.clock import Clock, SystemClock
 from service.decision.batcher import DecisionBatcher
+from service.decision.policy import BUILT_IN
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.ingest.intake import Intake
+from service.policies.evaluator import Evaluator
 from service.routes.health import Check
 from service.settings import Settings
 from service.store import migrate
 from service.store.access_cache import AccessCache
 from service.store.catalogue import CatalogueCache
+from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.offer_ids import OfferIds
 from service.store.pool import open_pool
@@ -35,8 +38,10 @@ class Resources:
     ingest: EventBuffer
     intake: Intake
     catalogue: CatalogueCache
+    policy: PolicyCache
     snapshot: SnapshotCache
     decisions: DecisionBatcher
+    evaluator: Evaluator
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self.settings = settings
@@ -70,10 +75,13 @@ class Resources:
             stack.push_async_callback(self.ingest.close)
             self.intake = Intake(self.clock, self.offer_ids, self.ingest)
             self.catalogue = CatalogueCache()
+            self.policy = PolicyCache(self.pool, BUILT_IN)
+            await self.policy.refresh()
             self.snapshot = SnapshotCache(self.pool)
-            watching = asyncio.create_task(self.snapshot.watch(self._dsn), name="snapshot-watch")
+            self.evaluator = Evaluator(self.pool, self.catalogue)
+            watching = asyncio.create_task(self.snapshot.watch(self._dsn, self.policy.refresh), name="snapshot-watch")
             stack.push_async_callback(_cancel, watching)
-            self.decisions = DecisionBatcher(self.pool, self.clock, self.catalogue, self.snapshot)
+            self.decisions = DecisionBatcher(self.pool, self.clock, self.catalogue, self.snapshot, self.policy)
             self.decisions.open()
             stack.push_async_callback(self.decisions.close)
             self._opened = stack.pop_all()

@@ -17,6 +17,7 @@ from push.due import DueDrawer
 from push.planner import Planner
 from service import telemetry
 from service.clock import Clock, SystemClock
+from service.decision.policy import BUILT_IN
 from service.learning.composer import Composer
 from service.learning.learner import Learner
 from service.learning.refit import Refitter
@@ -29,6 +30,7 @@ from service.planning.ticks import ticks
 from service.settings import Settings
 from service.store import partitions_by_day, virtual_clock
 from service.store.catalogue import CatalogueCache
+from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.pool import LOST, open_pool
 
@@ -72,6 +74,7 @@ class Worker:
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
             self._compose()
+            await self.policy.refresh()
             if await self.snapshot.refresh() is None:
                 await self.composer.publish(datetime.now(UTC))  # the prior alone, the same at any time
                 await self.snapshot.refresh()
@@ -84,12 +87,13 @@ class Worker:
         seed = self._settings.seed.encode()
         catalogue = CatalogueCache()
         self.snapshot = SnapshotCache(self.pool)
+        self.policy = PolicyCache(self.pool, BUILT_IN)
         self.learner = Learner(self.quick_pool, catalogue)
         self.composer = Composer(self.pool)
         self.refitter = Refitter(self.quick_pool)
         self.taste_mapper = TasteMapper(self.quick_pool, catalogue)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
-        self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot), seed)
+        self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
 
     async def settle(self, now: datetime) -> None:
@@ -112,7 +116,7 @@ class Worker:
         await self.refitter.refit_if_due(now)
         await self.taste_mapper.learn_if_due(now)
         await self.composer.publish(now)
-        await self.snapshot.refresh()
+        await self._refresh()
 
     async def _run_in_real_time(self, clock: Clock) -> None:
         async with asyncio.TaskGroup() as group:
@@ -125,7 +129,12 @@ class Worker:
     async def publish(self, now: datetime) -> None:
         """Publishes a snapshot when there is something new, and decides by it from now on."""
         await self.composer.publish_if_changed(now)
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Takes up what is in force: the snapshot and the policy."""
         await self.snapshot.refresh()
+        await self.policy.refresh()
 
     async def push(self, now: datetime) -> None:
         """Draws what is due and sends what is ready."""

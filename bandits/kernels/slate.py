@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 
 
 @kernel()
-def _kinds(tags: NDArray[np.int16], mask: Mask) -> Mask:
+def kinds(tags: NDArray[np.int16], mask: Mask) -> Mask:
     """(tags,) the tags that tell kinds of offers apart: those of at most half of the eligible offers."""
     size = 0
     eligible = 0
@@ -58,7 +58,7 @@ def _crowding(tags: NDArray[np.int16], is_kind: Mask, taken: I64) -> int:
 
 
 @kernel()
-def _diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: int, left: Mask, out: Mask) -> None:
+def diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: int, left: Mask, out: Mask) -> None:
     """Of the offers that are left those whose kinds have room; where none has, those whose kinds are the least crowded."""
     least = len(taken) + len(left)
     for k in range(len(left)):
@@ -70,7 +70,7 @@ def _diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: in
 
 
 @kernel()
-def _deviations(
+def deviations(
     value: F64, whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, mask: Mask, out: F64
 ) -> bool:
     best = best_of(value, mask)
@@ -134,16 +134,16 @@ def draw_slate(
     """
     left, open_to = mask.copy(), mask.copy()
     level, deviation, s = value.copy(), np.zeros(len(value)), np.zeros(len(value))
-    is_kind = _kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
+    is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
     taken = np.zeros(len(is_kind), np.int64)
     filled = 0
     for slot in range(slots):
         if per_tag_max > 0 and slot > 0:
-            _diverse(tags, is_kind, taken, per_tag_max, left, open_to)
+            diverse(tags, is_kind, taken, per_tag_max, left, open_to)
         elif slot > 0:
             open_to[:] = left
         if spread > 0.0 or optimism > 0.0:
-            if not _deviations(value, whitened, eta, chance, worth, is_logit, open_to, s):
+            if not deviations(value, whitened, eta, chance, worth, is_logit, open_to, s):
                 return -1
             for k in range(len(value)):
                 level[k] = value[k] + optimism * s[k]

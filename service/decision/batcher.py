@@ -16,10 +16,12 @@ from service.decision.ask import Ask, Decided
 from service.errors import ApiError
 from service.store import decision_people, idempotency, people
 from service.store.catalogue import Catalogue, CatalogueCache
+from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.decision_people import DecisionPerson
 from service.store.idempotency import Answer, Attempt
 from service.store.people import PersonKey, Speaker
+from service.store.policies import InForce
 
 LIMITS: Final = Limits(waiting_max=2_048, batch_max=256)
 
@@ -39,11 +41,14 @@ class Kept(NamedTuple):
 class DecisionBatcher:
     """Takes requests for decisions and answers each when its batch has been logged."""
 
-    def __init__(self, pool: Any, clock: Clock, catalogue: CatalogueCache, snapshot: SnapshotCache) -> None:
+    def __init__(
+        self, pool: Any, clock: Clock, catalogue: CatalogueCache, snapshot: SnapshotCache, policy: PolicyCache
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._catalogue = catalogue
         self._snapshot = snapshot
+        self._policy = policy
         self._batcher: Batcher[_Question, Decided | None] = Batcher("decisions", self._decide, LIMITS)
 
     def open(self) -> None:
@@ -100,9 +105,12 @@ class DecisionBatcher:
         now = await self._clock.now()
         async with self._pool.acquire() as connection:
             found = await self._identify(connection, {question.speaker.key for question in batch}, now)
-            catalogue = self._catalogue.current
+            catalogue, in_force = self._catalogue.current, self._policy.current
             spoken_for = [speaker.speaks_for(found[speaker.key].known_as) for speaker, _ in batch]
-            asked = [(_ask(request, catalogue), found[speaker.key]) for speaker, request in compress(batch, spoken_for)]
+            asked = [
+                (_ask(request, catalogue, in_force), found[speaker.key])
+                for speaker, request in compress(batch, spoken_for)
+            ]
             decided = iter(await pipeline.decide(connection, asked, catalogue, model, now) if asked else ())
             return [next(decided) if is_spoken_for else None for is_spoken_for in spoken_for]
 
@@ -117,12 +125,12 @@ class DecisionBatcher:
         return found.people
 
 
-def _ask(request: DecisionRequest, catalogue: Catalogue) -> Ask:
+def _ask(request: DecisionRequest, catalogue: Catalogue, in_force: InForce) -> Ask:
     known, offers = catalogue.index_by_external, catalogue.ids
     return Ask(
         placement=request.placement,
         channel=Channel.IN_APP,
-        rules=policy.in_app_rules(request.slots),
+        rules=policy.in_app_rules(request.slots, in_force),
         context=request.context,
         candidates=None,
         excluded=tuple(int(offers[known[name]]) for name in request.exclude if name in known),

@@ -177,7 +177,7 @@ def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> D
         draw=step.drawn,
         in_holdout=step.in_holdout,
         in_control=step.in_control,
-        policy=CONTROL if step.in_control else step.inputs.rules.kind,
+        policy=CONTROL if step.in_control else step.ask.rules.policy,
         snapshot_version=model.version,
         reason_codes=reasons,
         decided_at=now,

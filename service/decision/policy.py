@@ -1,10 +1,14 @@
-"""The settings of the policy in force."""
+"""The policy that comes with the program, and the rules of a draw by whichever policy is in force."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
+import msgspec
+
+from schema import policy as schema
 from schema.decision import Rules
-from schema.policy import PolicyKind
+from schema.policy import PolicyKind, PolicySettings
+from service.store.policies import InForce
 
 HOLDOUT_SHARE: Final = 0.05
 """Share of the people who get no offers at all, so that what the offers do can be measured."""
@@ -12,12 +16,10 @@ HOLDOUT_SHARE: Final = 0.05
 CONTROL_SHARE: Final = 0.02
 """Share of the people who get offers at random, so that what the choosing does can be measured."""
 
-FLOOR: Final = 0.005
-"""Probability spread evenly over all eligible offers: it bounds every importance weight, and costs about as much of the gain."""
+BUILT_IN: Final = PolicySettings(name=schema.BUILT_IN)
+"""Its floor bounds every importance weight, and costs about as much of the gain."""
 
-GATE_FLOOR: Final = 0.01
-
-KIND: Final[PolicyKind] = "thompson"
+DEFAULT: Final = InForce(0, 0, schema.BUILT_IN, 0, BUILT_IN)
 
 EXPLORATION: Final[dict[PolicyKind, float]] = {
     "thompson": 0.2,
@@ -29,41 +31,39 @@ EXPLORATION: Final[dict[PolicyKind, float]] = {
 }
 """How much each kind explores, where nothing else was said; what the number means is told in bandits.policies.choice."""
 
-PER_TAG_MAX: Final = 2
-"""A slate gives at most so many slots to one tag, as far as there are offers with other tags."""
-
 VALUE_OPEN: Final = 0.05
 VALUE_REDEEM: Final = 1.0
 
 
-@cache
-def in_app_rules(slots: int) -> Rules:
+@lru_cache(maxsize=64)
+def in_app_rules(slots: int, policy: InForce = DEFAULT) -> Rules:
     """For an offer inside the app: no gate, since the person has come by themselves."""
-    return Rules(
-        kind=KIND,
-        slots=slots,
-        floor=FLOOR,
-        gate_floor=GATE_FLOOR,
-        values=[VALUE_OPEN, VALUE_REDEEM],
-        attention_price=0.0,
-        exploration=EXPLORATION[KIND],
-        per_tag_max=PER_TAG_MAX,
-        is_gated=False,
-        can_be_negative=False,
-    )
+    return _rules(policy, slots, [VALUE_OPEN, VALUE_REDEEM], attention_price=0.0, is_gated=False)
 
 
-def push_rules(value_open: float, value_redeem: float, attention_price: float) -> Rules:
+def push_rules(value_open: float, value_redeem: float, attention_price: float, policy: InForce = DEFAULT) -> Rules:
     """For one push: gated, since every push takes somebody's attention."""
+    return _rules(policy, 1, [value_open, value_redeem], attention_price=attention_price, is_gated=True)
+
+
+def _rules(policy: InForce, slots: int, values: list[float], *, attention_price: float, is_gated: bool) -> Rules:
+    settings = policy.settings
     return Rules(
-        kind=KIND,
-        slots=1,
-        floor=FLOOR,
-        gate_floor=GATE_FLOOR,
-        values=[value_open, value_redeem],
+        kind=settings.kind,
+        slots=slots,
+        floor=settings.floor,
+        gate_floor=settings.gate_floor,
+        values=values,
         attention_price=attention_price,
-        exploration=EXPLORATION[KIND],
-        per_tag_max=0,
-        is_gated=True,
+        exploration=EXPLORATION[settings.kind] if settings.exploration is None else settings.exploration,
+        per_tag_max=0 if is_gated else settings.per_tag_max,
+        is_gated=is_gated,
         can_be_negative=False,
+        policy=policy.label,
     )
+
+
+def as_if_by(policy: InForce, logged: Rules) -> Rules:
+    """The rules of a logged draw, had this policy been in force: what a policy settles is its own, all else as it was."""
+    own = _rules(policy, logged.slots, logged.values, attention_price=logged.attention_price, is_gated=logged.is_gated)
+    return msgspec.structs.replace(own, can_be_negative=logged.can_be_negative)

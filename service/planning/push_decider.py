@@ -12,7 +12,9 @@ from service.decision import pipeline, policy
 from service.decision.ask import Ask, Decided
 from service.store import decision_people
 from service.store.catalogue import Catalogue, CatalogueCache
+from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
+from service.store.policies import InForce
 
 _CONTEXT: Final = Context()
 
@@ -20,9 +22,10 @@ _CONTEXT: Final = Context()
 class PipelineDecider:
     """Draws offers and gates for due pushes."""
 
-    def __init__(self, catalogue: CatalogueCache, snapshot: SnapshotCache) -> None:
+    def __init__(self, catalogue: CatalogueCache, snapshot: SnapshotCache, policy: PolicyCache) -> None:
         self._catalogue = catalogue
         self._snapshot = snapshot
+        self._policy = policy
 
     async def decide(self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime) -> list[Drawn]:
         """One answer for each, in order; the decisions are logged in the caller's transaction."""
@@ -34,7 +37,7 @@ class PipelineDecider:
         if version != catalogue.version:
             catalogue = await self._catalogue.refresh(connection)
         candidates = _candidates(campaign, catalogue)
-        asked = [(_ask(campaign, one, candidates), people[one.user_id]) for one in due]
+        asked = [(_ask(campaign, one, candidates, self._policy.current), people[one.user_id]) for one in due]
         return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]
 
 
@@ -48,12 +51,12 @@ def _candidates(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ..
     return tuple(int(catalogue.ids[place]) for place in places if catalogue.is_redeemable[place])
 
 
-def _ask(campaign: StoredCampaign, due: Due, candidates: tuple[int, ...] | None) -> Ask:
+def _ask(campaign: StoredCampaign, due: Due, candidates: tuple[int, ...] | None, in_force: InForce) -> Ask:
     body = campaign.campaign
     return Ask(
         placement=body.campaign_id,
         channel=Channel.PUSH,
-        rules=policy.push_rules(body.value_open, body.value_redeem, body.attention_price),
+        rules=policy.push_rules(body.value_open, body.value_redeem, body.attention_price, in_force),
         context=_CONTEXT,
         candidates=candidates,
         excluded=(),

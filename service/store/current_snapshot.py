@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import asyncpg
@@ -51,8 +52,8 @@ class SnapshotCache:
             telemetry.SNAPSHOTS_REFUSED.inc()
             _LOG.error("snapshot refused", version=version, reason=str(error))
 
-    async def watch(self, dsn: str) -> None:
-        """Keeps `current` fresh until cancelled: at once when told of a new one, at the latest every POLL_S."""
+    async def watch(self, dsn: str, beside: Callable[[], Awaitable[object]]) -> None:
+        """Keeps `current` fresh until cancelled: at once when told of a new one, at the latest every POLL_S; calls `beside` with it."""
         while True:
             with contextlib.suppress(*LOST):
                 connection = await asyncpg.connect(dsn)
@@ -60,6 +61,7 @@ class SnapshotCache:
                     await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
                     while not connection.is_closed():
                         await self.refresh()
+                        await beside()
                         await self._wait()
                 finally:
                     connection.terminate()

@@ -16,6 +16,7 @@ from push.due import DueDrawer
 from push.fcm import FcmChannel
 from push.outbox import State
 from push.planner import Planner
+from service.decision.policy import BUILT_IN
 from service.learning.composer import Composer
 from service.learning.learner import Learner
 from service.planning.exposure_journal import EventLogJournal
@@ -23,6 +24,7 @@ from service.planning.moments import LearnedMoments
 from service.planning.push_decider import PipelineDecider
 from service.settings import load
 from service.store.catalogue import CatalogueCache
+from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.pool import open_pool
 from service.worker import Worker
@@ -52,7 +54,7 @@ class Machine:
 
     def __init__(self, pool: asyncpg.Pool, snapshot: SnapshotCache, channel: Any) -> None:
         self.planner = Planner(pool, LearnedMoments(snapshot), SEED)
-        self.drawer = DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot), SEED)
+        self.drawer = DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot, PolicyCache(pool, BUILT_IN)), SEED)
         self.dispatcher = Dispatcher(pool, channel, EventLogJournal())
 
 
