@@ -3,7 +3,9 @@
 from typing import Any, Final
 
 from bandits import tastes
-from bandits.policies.model import DamagedSnapshotError, Model
+from bandits.personal import UnknownSumsError
+from bandits.policies.model import NO_MAP, DamagedSnapshotError, Model
+from bandits.policies.scores import NotFiniteError
 from service.decision import replay
 from service.decision.replay import Replayed
 from service.store import models, snapshots
@@ -44,8 +46,10 @@ class Replayer:
             again = replay.draw_again(logged, catalogue, model)
         except VersionMissing:
             raise Impossible(CATALOGUE_GONE) from None
-        except tastes.UnknownStateError:
+        except (tastes.UnknownStateError, UnknownSumsError):
             raise Impossible(STATE_UNREADABLE) from None
+        except NotFiniteError:
+            raise Impossible(NOT_REPRODUCED) from None
         if not _is_same(logged, again):
             raise Impossible(NOT_REPRODUCED)
         return again
@@ -61,8 +65,10 @@ class Replayer:
         return model
 
     async def _load(self, version: int) -> Model | None:
+        last = next(reversed(self._models.values()), None)
+        known = NO_MAP if last is None else last.taste_map
         try:
-            return await models.load(self._connection, version)
+            return await models.load(self._connection, version, known)
         except (snapshots.SnapshotMissingError, snapshots.SnapshotDamagedError, DamagedSnapshotError):
             return None
 

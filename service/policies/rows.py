@@ -48,7 +48,7 @@ def of_decision(followed: Followed, again: Replayed, sides: tuple[InForce, InFor
     places = again.catalogue.index_by_id
     taken = np.array([places[offer_id] for offer_id in logged.offer_ids], np.int64)
     offers = Offers(again.phi, again.mask, again.catalogue.tag_ids)
-    told = probabilities.judged(again.model, offers, terms, taken)
+    told = probabilities.judged(again.model, offers, terms, taken, again.own)
     expected = np.clip(told.expected, 0.0, sum(rules.values))
     if rules.is_gated:
         return [_gated(followed, taken, told.policies, expected - terms[0].attention_price, terms[0])]

@@ -175,6 +175,20 @@ async def test_slates_are_judged_slot_by_slot(pool: asyncpg.Pool, model: Model) 
     assert told.weights_in_force.max_weight == pytest.approx(1.0, abs=1e-9)
 
 
+async def test_what_a_person_answered_is_part_of_their_decisions_and_of_the_judgement(
+    pool: asyncpg.Pool, model: Model
+) -> None:
+    before = await policy_world.decide(pool, model, policy_world.in_app, policy.DEFAULT, range(2))
+    redeemed = await policy_world.answer(pool, before)
+    after = (await policy_world.decide(pool, model, policy_world.in_app, policy.DEFAULT, [2]))[len(before) :]
+    assert sum(bool(one.personal) for one in after) > len(after) / 2
+    await made(pool, BOLD)
+    told = (await judged(pool, "bold")).evaluation
+    assert (told.decisions, told.skipped) == (480, {})
+    assert told.value_in_force["ips"].value == pytest.approx(redeemed / 480)
+    assert told.weights_in_force.max_weight == pytest.approx(1.0, abs=1e-9)
+
+
 async def test_promotions_are_rolled_back_one_by_one(pool: asyncpg.Pool, model: Model) -> None:
     for settings in (EVEN, BOLD):
         await made(pool, settings)
