@@ -22,7 +22,7 @@ def replay(ranks: tuple[int, int], count: int, options: Options) -> dict[str, An
     runs = Runs()
     for seed in options.numbers():
         drawn = journey.draw(year, count, seed)
-        learner = learners.generic(options.learner, drawn.rounds, options.pace, HABIT)
+        learner = learners.of_product(options.learner, drawn.rounds, options.pace, HABIT)
         runs.play(learner, drawn.rounds, options.pace, seed)
         runs.add(references.plain(drawn.rounds))
         runs.add(journey_references.rewards(drawn, year.shopping, drawn.rounds.phi[:, :, HABIT]))

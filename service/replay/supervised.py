@@ -10,7 +10,8 @@ F64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 RIDGE: Final = 1.0
-_BLOCK_ROWS: Final = 65_536
+_BLOCK_ROWS: Final = 8_192
+"""Of a size that stays in the cache."""
 _STEPS_MAX: Final = 25
 _STEP_MAX: Final = 3.0
 _CONTENT: Final = 1e-3
@@ -48,8 +49,8 @@ def _slope_and_curvature(x: F32, y: F64, w: F64) -> tuple[F64, F64]:
 
 def in_sample(phi: F32, reward: F64) -> Ints:
     """(rounds,) the likeliest arm by a model of all rounds and arms, these very rounds included."""
-    w = fit(phi.reshape(-1, phi.shape[2]), reward.ravel())
-    return _best(phi, w)
+    phi = varied(phi)
+    return _best(phi, fit(phi.reshape(-1, phi.shape[2]), reward.ravel()))
 
 
 def out_of_fold(phi: F32, reward: F64, fold: Ints, trained_on: npt.NDArray[np.bool_] | None = None) -> Ints:
@@ -61,6 +62,7 @@ def out_of_fold(phi: F32, reward: F64, fold: Ints, trained_on: npt.NDArray[np.bo
         fold: (rounds,) fold of each round.
         trained_on: (rounds, arms) the outcomes a model is fitted to; all of them when None.
     """
+    phi = varied(phi)
     chosen = np.zeros(len(phi), np.int64)
     kept = np.ones(reward.shape, np.bool_) if trained_on is None else trained_on
     w: F64 | None = None
@@ -69,6 +71,11 @@ def out_of_fold(phi: F32, reward: F64, fold: Ints, trained_on: npt.NDArray[np.bo
         w = fit(phi[others], reward[others], w)
         chosen[fold == one] = _best(phi[fold == one], w)
     return chosen
+
+
+def varied(phi: F32) -> F32:
+    """The columns that are not 0 everywhere: the others have weight 0 in any fit, and cost as much."""
+    return np.ascontiguousarray(phi[:, :, phi.any(axis=(0, 1))])
 
 
 def contenders(score: npt.NDArray[Any], count: int) -> npt.NDArray[np.bool_]:

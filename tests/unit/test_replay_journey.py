@@ -1,10 +1,14 @@
 """Rounds from raw purchases: what each week knows, what it must not know, and what is earned in it."""
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from bandits import features
 from bandits.population import Population
+from service.cli import main
 from service.replay import journey, journey_references, shopping
 from service.replay.shopping import Shopping
 from tests.unit import demo_world
@@ -107,3 +111,19 @@ def test_usual_is_the_most_frequent_and_then_the_latest() -> None:
     for household, week, expected in ((0, 0, "bread"), (0, 1, "milk"), (1, 9, "tea")):
         place = int(np.flatnonzero((drawn.households == household) & (drawn.weeks == week))[0])
         assert chosen[place] == arm[expected], (household, week)
+
+
+def test_the_real_year() -> None:
+    """What the product believes before it has learned anything is worth having, and is made of purchases alone."""
+    asked = ["replay", "journey", "--rounds", "600", "--categories", "41-90", "--json"]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["policy"], told["rounds"], told["arms"]) == ("default", 600, 50)
+    assert told["mean_reward"] == told["first_1000"] == told["per_seed"][0]
+    reached = {name: told[name]["mean_reward"] / told["supervised"]["mean_reward"] for name in ("usual", "best_static")}
+    assert told["mean_reward"] > 0.9 * told["supervised"]["mean_reward"]
+    assert 0.85 < reached["usual"] < 1.15
+    assert told["uniform"]["mean_reward"] < told["best_static"]["mean_reward"]
+    assert reached["best_static"] < 0.5
+    assert {"supervised_5_fold", "supervised_contenders"} <= told.keys()

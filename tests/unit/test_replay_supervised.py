@@ -6,8 +6,6 @@ from scipy.optimize import minimize
 
 from service.replay import supervised
 
-F64 = np.ndarray
-
 
 def world(seed: int, rounds: int = 400, arms: int = 4, dims: int = 3) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
@@ -41,6 +39,13 @@ def test_in_sample_is_greedy_in_the_fitted_model() -> None:
     assert np.array_equal(chosen, (phi @ supervised.fit(phi.reshape(-1, 3), reward.ravel())).argmax(axis=1))
     earned = reward[np.arange(len(phi)), chosen].mean()
     assert earned > reward.mean() + 0.2
+
+
+def test_a_column_of_zeros_changes_nothing() -> None:
+    phi, reward = world(2)
+    wider = np.concatenate([phi[:, :, :1], np.zeros_like(phi[:, :, :2]), phi[:, :, 1:]], axis=2)
+    assert np.array_equal(supervised.varied(wider), phi)
+    assert np.array_equal(supervised.in_sample(wider, reward), supervised.in_sample(phi, reward))
 
 
 def test_out_of_fold_never_sees_its_own_fold() -> None:
