@@ -11,6 +11,9 @@ A row is linearised at the predictor it was decided by, which was logged. With p
 so that the sums are a function of the log, whatever its order, and a row can be taken back. d fades with the age of the row, counted from
 a fixed epoch. A showing counts at once as unanswered and its redemption adds d z: this layer acts in the next decision, without waiting
 for the attribution window.
+
+A word of the person (a thumb, a dismissal) is not one more showing: how seldom deals are redeemed says nothing of whether somebody likes
+one. It is a choice between yes and no whose log-odds are z . tau alone, and is linearised there.
 """
 
 import math
@@ -79,18 +82,18 @@ class Personal:
 
     def shown(self, row: LoggedRow, at_s: float, count: float = 1.0) -> None:
         """An offer shown at at_s (seconds since 1970), unanswered so far; count -1 takes it back."""
-        self._observe(row, 0.0, count * decay_weight(at_s))
+        self._observe(row, row.eta, 0.0, count * decay_weight(at_s))
 
     def redeemed(self, row: LoggedRow, shown_at_s: float, count: float = 1.0) -> None:
         """The redemption of what was shown at shown_at_s; count -1 takes it back."""
         kernels.add_row(self.sums, row.z, 0.0, count * decay_weight(shown_at_s))
 
-    def felt(self, row: LoggedRow, at_s: float, outcome: float, weight: float) -> None:
-        """A word of the person about the offer, worth `weight` showings with this outcome (0 or 1)."""
-        self._observe(row, outcome, weight * decay_weight(at_s))
+    def said(self, row: LoggedRow, at_s: float, answer: float, weight: float) -> None:
+        """A word of the person about the offer: yes (1) or no (0), as if it had been said `weight` times."""
+        self._observe(row, row.offset, answer, weight * decay_weight(at_s))
 
-    def _observe(self, row: LoggedRow, outcome: float, weight: float) -> None:
-        chance = _sigmoid(row.eta)
+    def _observe(self, row: LoggedRow, eta: float, outcome: float, weight: float) -> None:
+        chance = _sigmoid(eta)
         curvature = chance * (1.0 - chance)
         kernels.add_row(self.sums, row.z, weight * curvature, weight * (outcome - chance + curvature * row.offset))
 

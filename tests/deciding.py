@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bandits import features, tastes
+from bandits import features, personal, tastes
 from bandits.policies.model import Model
 from schema.decision import Channel, Context
 from schema.offer import Creative, Offer, StoredOffer
@@ -79,6 +79,17 @@ def shopper(baskets: int, *tag_ids: int, at: datetime = NOW) -> bytes:
     return state.pack()
 
 
+def answered(*outcomes: float, at: datetime = NOW) -> bytes:
+    """The packed sums of somebody who was just shown an offer for each outcome, and redeemed it (1) or not (0)."""
+    own, rng = personal.Personal(), np.random.default_rng(len(outcomes))
+    for outcome in outcomes:
+        row = personal.LoggedRow(rng.normal(size=personal.DIMS).astype(np.float32), -2.0, 0.0)
+        own.shown(row, at.timestamp())
+        if outcome:
+            own.redeemed(row, at.timestamp())
+    return own.pack()
+
+
 def model(tags: int = 8, seed: int = 3) -> Model:
     """Posteriors near the priors, and tags of decreasing popularity."""
     rng = np.random.default_rng(seed)
@@ -96,6 +107,6 @@ def model(tags: int = 8, seed: int = 3) -> Model:
         link=features.LINK,
         dispersions=np.array([prior.dispersion for prior in features.PRIORS], np.float32),
         recent_shares=shares,
-        personal_variances=np.zeros(0, np.float32),
+        personal_variances=np.array(personal.VARIANCES, np.float32),
         taste_map_version=0,
     )

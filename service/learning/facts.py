@@ -22,21 +22,21 @@ HEAD_OF: Final = {EventType.OPENED: 0, EventType.REDEEMED: 1}
 
 
 class Word(NamedTuple):
-    """What a word about an offer is worth to a person's own part of the model: so many showings with this outcome."""
+    """What a word about an offer tells of a person: yes (1) or no (0), as if it had been said `weight` times."""
 
-    outcome: float
-    showings: float
+    answer: float
+    weight: float
 
 
-# Looks are many and words are few: a showing without an answer says little (that chance was small), a word is meant. With a chance of
-# one in ten a thumbs-down pulls about as much as a redemption does the other way, as a thumbs-up does: it is one.
-FELT: Final[Mapping[int, Word]] = {
-    EventType.THUMBS_UP: Word(1.0, 1.0),
-    EventType.THUMBS_DOWN: Word(0.0, 8.0),
-    EventType.DISMISSED: Word(0.0, 2.0),
-    EventType.NOT_NOW: Word(0.0, 2.0),
+# Twice yes pulls as a redemption does: each leaves half of it to be learned where nothing is known. A thumbs-down is for ever, and counts
+# double; most of what is dismissed was only in the way, and "not now" is about now.
+SAID: Final[Mapping[int, Word]] = {
+    EventType.THUMBS_UP: Word(1.0, 2.0),
+    EventType.THUMBS_DOWN: Word(0.0, 4.0),
+    EventType.DISMISSED: Word(0.0, 1.0),
+    EventType.NOT_NOW: Word(0.0, 0.5),
 }
-"""What acts on the person's own part beside showings and redemptions, when it was said of a slot that was decided."""
+"""What acts on a person's own part beside showings and redemptions, when it was said of a slot that was decided."""
 
 DECISION_AGE_MAX: Final = timedelta(days=30)
 _CLOCK_AHEAD_MAX: Final = timedelta(hours=1)
@@ -71,7 +71,7 @@ def sound(facts: Iterable[Fact], now: datetime) -> list[Fact]:
 
 def _grounded(fact: Fact, earliest: UUID, latest: UUID) -> Fact:
     decision_id = fact.entry.decision_id
-    if fact.entry.type not in FELT or decision_id is None or earliest <= decision_id <= latest:
+    if fact.entry.type not in SAID or decision_id is None or earliest <= decision_id <= latest:
         return fact
     return fact._replace(entry=msgspec.structs.replace(fact.entry, decision_id=None))
 

@@ -13,7 +13,7 @@ from bandits.tastes import Tastes
 from schema.event import EventType
 from service.learning import own_part
 from service.learning.attribution import Attribution, Turn
-from service.learning.facts import EXPOSING, FELT, HEAD_OF, Fact, Known
+from service.learning.facts import EXPOSING, HEAD_OF, SAID, Fact, Known
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
 from service.store.exposures import Exposure, ExposureKey
@@ -68,8 +68,8 @@ class _Pass:
             self._count_turns(fact.user_id, self.shown.answer(fact, HEAD_OF[EventType(kind)]))
         elif kind in INTEREST_OF:
             self._interested(fact, INTEREST_OF[EventType(kind)])
-        if kind in FELT:
-            self._felt(fact)
+        if kind in SAID:
+            self._spoke(fact)
 
     def _bought(self, fact: Fact) -> None:
         entry = fact.entry
@@ -87,7 +87,7 @@ class _Pass:
         if tag_ids:
             self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
 
-    def _felt(self, fact: Fact) -> None:
+    def _spoke(self, fact: Fact) -> None:
         if row := self._row(fact.user_id, fact.entry.decision_id, fact.entry.slot):
             own_part.count_word(self.people.own(fact.user_id), fact, row)
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from bandits.delay import WINDOW_S
-from service.learning.facts import EXPOSING, FELT, HEAD_OF, Fact, Known
+from service.learning.facts import EXPOSING, HEAD_OF, SAID, Fact, Known
 from service.store import answers, decision_features, exposures, user_state
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
@@ -23,7 +23,7 @@ async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue)
     decisions = _decisions(about_offers)
     shown = await exposures.of_decisions(connection, decisions)
     drawn = await decision_features.load(
-        connection, decisions | _decisions(fact for fact in facts if fact.entry.type in FELT)
+        connection, decisions | _decisions(fact for fact in facts if fact.entry.type in SAID)
     )
     kept = await answers.of_users(connection, {fact.user_id for fact in about_offers})
     others = await _of_offers(connection, about_offers, drawn, kept)

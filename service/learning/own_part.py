@@ -5,7 +5,7 @@ from typing import Final
 from bandits.personal import LoggedRow, Personal
 from schema.snapshot import HEADS
 from service.learning.attribution import Turn
-from service.learning.facts import FELT, Fact
+from service.learning.facts import SAID, Fact
 from service.store.exposures import Exposure
 
 _REDEEM: Final = HEADS.index("redeem")
@@ -43,5 +43,5 @@ def _redeemed_when_shown(exposure: Exposure | None) -> float | None:
 
 def count_word(own: Personal, fact: Fact, row: LoggedRow) -> None:
     """Counts what the person said of a slot, at once."""
-    word = FELT[fact.entry.type]
-    own.felt(row, fact.entry.occurred_at.timestamp(), word.outcome, word.showings)
+    word = SAID[fact.entry.type]
+    own.said(row, fact.entry.occurred_at.timestamp(), word.answer, word.weight)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest_asyncio
 from scipy import stats
 
-from bandits import features
+from bandits import features, personal
 from bandits.policies.model import Model, from_snapshot
 from bandits.tastes import LOGGED_BYTES_MAX, Tastes
 from schema.decision import SLOTS_MAX, Channel, Context
@@ -53,6 +53,8 @@ async def world(pool: asyncpg.Pool) -> AsyncIterator[World]:
         await decision_world.stock(connection, decision_world.deals(40), NOW)
         for n, tags in enumerate((["tag1"], ["tag2", "tag13"], ["tag0", "tag5", "tag17"], [])):
             user_id = await decision_world.acquaint(connection, f"person{n}", tags, 5 * n, NOW - timedelta(days=n))
+            own = deciding.answered(*(1.0,) * n, 0.0, at=NOW - timedelta(days=n)) if n else b""
+            await connection.execute("update user_state set personal = $2 where user_id = $1", user_id, own)
             await connection.execute(
                 "update users set vetoed_offer_ids = $2, snoozed_offer_ids = '{9}', snoozed_until = array[$3::timestamptz],"
                 " time_zone = 'America/New_York', birth_date = $4 where user_id = $1",
@@ -121,6 +123,8 @@ async def test_propensities_are_frequencies_and_every_decision_is_drawn_again(wo
         check_frequencies(world, drawn, is_push=channel == Channel.PUSH)
         barred = {*person.vetoed_offer_ids, *(9,) * (person.snoozed_until[0] > NOW)}
         assert not barred & {offer_id for one in drawn for offer_id in one.offer_ids}
+        assert {one.personal for one in drawn} == {person.personal}
+        check_own_parts(drawn)
 
 
 def check_frequencies(world: World, logged: list[LoggedDecision], *, is_push: bool) -> None:
@@ -150,6 +154,15 @@ def check_frequencies(world: World, logged: list[LoggedDecision], *, is_push: bo
         assert all(0.01 <= share <= 0.99 for share in shares)
     else:
         assert shares == {1.0}
+
+
+def check_own_parts(logged: list[LoggedDecision]) -> None:
+    """What is logged of the own part is what learning needs of it: z of the drawn offers, and its part in their predictors."""
+    one = logged[0]
+    z = np.frombuffer(one.z, "<f4").reshape(len(one.offer_ids), personal.DIMS)
+    believed = personal.scores(z, one.personal, personal.VARIANCES, NOW.timestamp())
+    np.testing.assert_allclose(one.personal_offsets, z @ believed.mean, rtol=1e-4, atol=1e-6)
+    assert bool(one.personal) == any(any(drawn.personal_offsets) for drawn in logged)
 
 
 async def test_a_decision_is_drawn_again_after_catalogue_and_snapshot_have_moved_on(world: World) -> None:
@@ -187,7 +200,7 @@ async def test_a_row_stays_small_at_the_extremes(pool: asyncpg.Pool) -> None:
         state.bought([tag_id], NOW.timestamp() - rng.uniform(0, 9e6))
         state.shown([tag_id], NOW.timestamp() - rng.uniform(0, 9e6), 1)
     refused = rng.choice(np.arange(101, 101 + OFFERS_MAX), OFFERS_MAX // 2, replace=False).tolist()
-    person = deciding.person(tastes=state.pack(), vetoed_offer_ids=refused)
+    person = deciding.person(tastes=state.pack(), personal=deciding.answered(1.0, 0.0), vetoed_offer_ids=refused)
     asked = deciding.ask(
         placement="p" * 64,
         rules=policy.in_app_rules(SLOTS_MAX),
@@ -212,6 +225,8 @@ async def test_a_row_stays_small_at_the_extremes(pool: asyncpg.Pool) -> None:
     assert len(logged.eligible) == OFFERS_MAX // 8
     assert LOGGED_BYTES_MAX - 20 <= len(logged.tastes) <= LOGGED_BYTES_MAX
     assert len(logged.offer_ids) == SLOTS_MAX
+    assert len(logged.personal) == personal.BYTES
+    assert len(logged.z) == 4 * SLOTS_MAX * personal.DIMS
     assert len(logged.phi) == 4 * SLOTS_MAX * features.DIMS
     assert len(logged.request.basket_tag_ids) == 64
     assert row["bytes"] <= ROW_BYTES_MAX

@@ -12,6 +12,7 @@ import pytest_asyncio
 from schema.event import EventType
 from schema.ids import instant_of, partition_of, uuid7
 from service.clock import SystemClock
+from service.learning import visible
 from service.learning.learner import Learner
 from service.learning.visible import until_counted
 from service.store import event_log
@@ -171,7 +172,8 @@ async def test_after_a_merge_the_decision_is_still_answered(api: Api) -> None:
     assert (await ann(api))["vetoed_offer_ids"] == [11]
 
 
-async def test_when_it_is_acknowledged_it_has_been_learned(api: Api) -> None:
+async def test_when_it_is_acknowledged_it_has_been_learned(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visible, "PAUSES_S", (0.01,) * 1000)  # however busy the machine is
     pool, stop = api.resources.pool, asyncio.Event()
     learner = Learner(pool, CatalogueCache())
     running = asyncio.create_task(learner.run(SystemClock(), stop))

@@ -77,7 +77,7 @@ async def test_showings_redemptions_and_words_are_counted_once(pool: asyncpg.Poo
         np.testing.assert_allclose(await own_sums(pool, 5), expected.sums, rtol=1e-5, atol=1e-3)
         await log(connection, entry(5, EventType.THUMBS_DOWN, at + 2 * HOUR, decision_id=decided, slot=1, offer_id=2))
         await learner.fold_once(NOW)
-        expected.felt(second, (at + 2 * HOUR).timestamp(), 0.0, 8.0)
+        expected.said(second, (at + 2 * HOUR).timestamp(), 0.0, 4.0)
         np.testing.assert_allclose(await own_sums(pool, 5), expected.sums, rtol=1e-5, atol=1e-3)
         # The shared model takes the same part for granted.
         assert [

@@ -41,8 +41,8 @@ def count(state: Personal, fact: PersonalFact, times: float = 1.0) -> None:
     state.shown(row, fact.at_s, times)
     if fact.is_redeemed:
         state.redeemed(row, fact.at_s, times)
-    for at_s, outcome, weight in fact.felt:
-        state.felt(row, at_s, outcome, times * weight)
+    for at_s, outcome, weight in fact.said:
+        state.said(row, at_s, outcome, times * weight)
 
 
 def counted(rows: list[PersonalFact]) -> bytes:
@@ -112,13 +112,27 @@ def test_a_showing_counts_against_at_once_and_its_answer_for_it() -> None:
     assert means[0] < 0.0 < means[1]
 
 
+def test_a_word_pulls_alike_whatever_the_chance_of_a_redemption() -> None:
+    z = np.eye(DIMS, dtype=np.float32)[4]
+    means = []
+    for eta in (-7.0, -1.0):
+        for answer in (0.0, 1.0):
+            state = Personal()
+            state.said(LoggedRow(z, eta, 0.0), END_S, answer, 2.0)
+            means.append(float(personal.scores(z[None], state.pack(), VARIANCES, END_S).mean[4]))
+    no, yes, *others = means
+    assert yes == pytest.approx(-no)
+    assert others == pytest.approx([no, yes])
+    assert yes > 0.05
+
+
 def test_the_last_words_of_rows_count_more() -> None:
     row = LoggedRow(np.eye(DIMS, dtype=np.float32)[0], -2.0, 0.0)
 
     def after(outcomes: tuple[float, float]) -> float:
         state = Personal()
         for outcome, at_s in zip(outcomes, (END_S - HALF_LIFE_S, END_S), strict=True):
-            state.felt(row, at_s, outcome, 1.0)
+            state.said(row, at_s, outcome, 1.0)
         return float(personal.scores(row.z[None], state.pack(), VARIANCES, END_S).mean[0])
 
     assert after((0.0, 1.0)) > after((1.0, 0.0))

@@ -12,14 +12,14 @@ F64 = NDArray[np.float64]
 
 
 class PersonalFact(NamedTuple):
-    """One slot that was shown, redeemed or not; `felt` are (instant, outcome, weight) of what the person said of it."""
+    """One slot that was shown, redeemed or not; `said` are (instant, yes or no, weight) of what the person said of it."""
 
     at_s: int
     z: tuple[float, ...]
     eta: float
     offset: float
     is_redeemed: bool
-    felt: tuple[tuple[int, float, float], ...] = ()
+    said: tuple[tuple[int, float, float], ...] = ()
 
 
 def posterior(facts: Sequence[PersonalFact], variances: F64, now_s: float) -> tuple[F64, F64]:
@@ -27,9 +27,10 @@ def posterior(facts: Sequence[PersonalFact], variances: F64, now_s: float) -> tu
     precision, information = np.diag(1.0 / variances), np.zeros(len(variances))
     for fact in facts:
         z = np.array(fact.z)
-        chance = 1.0 / (1.0 + np.exp(-fact.eta))
-        curvature = chance * (1.0 - chance)
-        for at_s, outcome, weight in [(fact.at_s, float(fact.is_redeemed), 1.0), *fact.felt]:
+        shown = (fact.eta, fact.at_s, float(fact.is_redeemed), 1.0)
+        for eta, at_s, outcome, weight in [shown, *((fact.offset, *word) for word in fact.said)]:
+            chance = 1.0 / (1.0 + np.exp(-eta))
+            curvature = chance * (1.0 - chance)
             faded = weight * 0.5 ** ((now_s - at_s) / HALF_LIFE_S)
             precision += faded * curvature * np.outer(z, z)
             information += faded * ((outcome - chance) * z + curvature * fact.offset * z)
