@@ -113,6 +113,7 @@ def test_usual_is_the_most_frequent_and_then_the_latest() -> None:
         assert chosen[place] == arm[expected], (household, week)
 
 
+@pytest.mark.timeout(240)  # six seconds on a machine of its own
 def test_the_real_year() -> None:
     """What the product believes before it has learned anything is worth having, and is made of purchases alone."""
     asked = ["replay", "journey", "--rounds", "600", "--categories", "41-90", "--json"]
