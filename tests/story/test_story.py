@@ -142,7 +142,7 @@ async def test_a_person_is_learned_from_exactly_and_a_veto_is_for_ever(data_dir:
             await shop.open()
             await people_come(shop)
             pushed = await a_push_is_accepted_opened_and_redeemed(shop)
-            await the_pmf_changes_with_the_snapshot(shop)
+            await decisions_change_with_the_snapshot(shop)
             await thumbs_down_stops_a_planned_push(shop, pushed)
             await no_worker_ever_offers_it_again(shop, pushed)
 
@@ -231,11 +231,10 @@ def assert_same(found: Sums, wanted: Sums) -> None:
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-async def the_pmf_changes_with_the_snapshot(shop: Shop) -> None:
-    """Strangers have the same features, so that nothing but the snapshot can make their pmfs differ."""
-    first, version = await pmf_of_a_stranger(shop, "stranger-1")
-    again, same_version = await pmf_of_a_stranger(shop, "stranger-2")
-    assert (again, same_version) == (first, version)
+async def decisions_change_with_the_snapshot(shop: Shop) -> None:
+    """Strangers have the same features, so that nothing but the snapshot can make what is predicted for them differ."""
+    first, pmf, version = await seen_by_a_stranger(shop, "stranger-1")
+    assert await seen_by_a_stranger(shop, "stranger-2") == (first, pmf, version)
     midnight = shop.now.replace(hour=0, minute=0) + DAY
     await shop.pass_time(midnight - shop.now)
     newest = await shop.connection.fetchval("select max(version) from snapshots")
@@ -243,15 +242,18 @@ async def the_pmf_changes_with_the_snapshot(shop: Shop) -> None:
     deciders = WORKERS + 1  # the background worker draws pushes
     while list((await shop.metrics("welltimed_snapshot_version")).values()) != [float(newest)] * deciders:
         await asyncio.sleep(0.1)
-    later, later_version = await pmf_of_a_stranger(shop, "stranger-3")
+    later, _, later_version = await seen_by_a_stranger(shop, "stranger-3")
     assert later_version == newest
     assert later != first
 
 
-async def pmf_of_a_stranger(shop: Shop, user_id: str) -> tuple[bytes, int]:
-    decided = await shop.till("POST", "/v1/decisions", {"user_id": user_id})
+async def seen_by_a_stranger(shop: Shop, user_id: str) -> tuple[dict[int, list[float]], bytes, int]:
+    """What was predicted of every offer, the pmf of the first slot, and the snapshot."""
+    decided = await shop.till("POST", "/v1/decisions", {"user_id": user_id, "slots": len(OFFERS)})
     logged = await shop.logged(decided["decision_id"])
-    return bytes(logged["pmf_sha256"]), decided["snapshot_version"]
+    predictions = np.frombuffer(logged["predictions"], "<f4").reshape(len(OFFERS), -1).tolist()
+    predicted = dict(zip(logged["offer_ids"], predictions, strict=True))
+    return predicted, bytes(logged["pmf_sha256"]), decided["snapshot_version"]
 
 
 async def thumbs_down_stops_a_planned_push(shop: Shop, pushed: dict[str, Any]) -> None:
