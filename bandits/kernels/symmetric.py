@@ -16,10 +16,11 @@ def add_outer(packed: F64, x: F32, weight: float) -> None:
     first = 0
     for i in range(d):
         scaled = weight * x[i]
-        row = packed[first : first + d - i]
-        tail = x[i:]
-        for j in range(d - i):
-            row[j] += scaled * tail[j]
+        if scaled != 0.0:  # rows of crosses are often sparse
+            row = packed[first : first + d - i]
+            tail = x[i:]
+            for j in range(d - i):
+                row[j] += scaled * tail[j]
         first += d - i
 
 

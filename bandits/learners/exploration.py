@@ -4,23 +4,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bandits.kernels.pmf import argmax_pmf
+from bandits.kernels.decide import scores, thompson_pmf
 from bandits.learners.learner import F32, F64, Mask, spread
 
-BEST_SD_SHARE = 1e-3
-"""The sd of the best arm's score, relative to itself 0, as a share of the largest: the pmf's grid wants no certain score."""
 
+class Belief(NamedTuple):
+    """A Gaussian over the weights: packed for scoring (bandits.kernels.packed), its deviations to be told `spread` times larger."""
 
-class Belief(Protocol):
-    """A Gaussian over the weights, asked about rows phi (arms, d)."""
-
-    def mean_of(self, phi: F32) -> F64:
-        """Means of the scores, (arms,)."""
-        ...
-
-    def sd_of(self, phi: F32) -> F64:
-        """Standard deviations of the scores, (arms,)."""
-        ...
+    packed: F32
+    spread: float
 
 
 class Exploration(Protocol):
@@ -42,12 +34,8 @@ class Thompson(NamedTuple):
     floor: float
 
     def pmf(self, belief: Belief, phi: F32, mask: Mask) -> F64:
-        mean = belief.mean_of(phi)
-        best = best_of(mean, mask)
-        sd = self.scale * belief.sd_of(phi - phi[best])
-        sd[best] = BEST_SD_SHARE * sd[mask].max()
         out = np.empty(len(phi))
-        argmax_pmf(mean, sd, mask, self.floor, out)
+        thompson_pmf(np.ascontiguousarray(phi), mask, belief.packed, self.scale * belief.spread, self.floor, out)
         return out
 
 
@@ -58,7 +46,8 @@ class UpperBound(NamedTuple):
     floor: float
 
     def pmf(self, belief: Belief, phi: F32, mask: Mask) -> F64:
-        return greedy(belief.mean_of(phi) + self.width * belief.sd_of(phi), mask, self.floor)
+        mean, sd = _scores(belief, phi)
+        return greedy(mean + self.width * sd, mask, self.floor)
 
 
 class EpsilonGreedy(NamedTuple):
@@ -67,14 +56,16 @@ class EpsilonGreedy(NamedTuple):
     epsilon: float
 
     def pmf(self, belief: Belief, phi: F32, mask: Mask) -> F64:
-        return greedy(belief.mean_of(phi), mask, self.epsilon)
+        return greedy(_scores(belief, phi)[0], mask, self.epsilon)
 
 
-def best_of(score: F64, mask: Mask) -> int:
-    """The eligible arm of the highest score, the first of equals."""
-    return int(np.argmax(np.where(mask, score, -np.inf)))
+def _scores(belief: Belief, phi: F32) -> tuple[F64, F64]:
+    mean, sd = np.empty(len(phi), np.float32), np.empty(len(phi), np.float32)
+    scores(np.ascontiguousarray(phi), belief.packed, mean, sd)
+    return mean.astype(np.float64), belief.spread * sd.astype(np.float64)
 
 
 def greedy(score: F64, mask: Mask, floor: float) -> F64:
-    top = mask & (score == score[best_of(score, mask)])
+    """All but the floor to the eligible arm of the highest score, ties sharing: (arms,), at least one eligible."""
+    top = mask & (score == score[mask].max())
     return spread(mask, top / top.sum(), floor)

@@ -34,11 +34,8 @@ class NoModel:
         self.reward_range = (-np.inf, np.inf)
         self._count = 0
 
-    def mean_of(self, phi: F32) -> F64:
-        return np.zeros(len(phi))
-
-    def sd_of(self, phi: F32) -> F64:
-        return np.zeros(len(phi))
+    def belief(self) -> Belief:
+        return Belief(np.zeros(0, np.float32), 0.0)
 
     def learn(self, phi_row: F32, reward: float) -> None:  # noqa: ARG002 - one face for all
         self._count += 1

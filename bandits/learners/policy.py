@@ -11,11 +11,15 @@ from bandits.learners.learner import F32, F64, Choice, Mask, NotARoundError, che
 from bandits.learners.rows import Arrays
 
 
-class Model(Belief, Protocol):
+class Model(Protocol):
     """What a policy believes, and how it takes in rows; row_model.RowModel, or fixed.NoModel."""
 
     dims: int
     reward_range: tuple[float, float]
+
+    def belief(self) -> Belief:
+        """What rounds are decided with."""
+        ...
 
     def learn(self, phi_row: F32, reward: float) -> None:
         """A finished row, at once."""
@@ -52,7 +56,7 @@ class Policy:
         check_round(phi, mask, self.model.dims)
         if not mask.any():
             return np.zeros(len(mask))
-        return self.exploration.pmf(self.model, phi, mask)
+        return self.exploration.pmf(self.model.belief(), phi, mask)
 
     def predict(self, phi: F32, mask: Mask, key: int) -> Choice:
         pmf = self.score(phi, mask)

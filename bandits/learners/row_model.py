@@ -14,14 +14,18 @@ import numpy.typing as npt
 
 from bandits import dispersion, laplace
 from bandits import link as links
+from bandits.kernels import symmetric
+from bandits.kernels.packed import pack_posterior, packed_size
 from bandits.kernels.rank_one import absorb
+from bandits.kernels.rows import linearise_rows
+from bandits.learners.exploration import Belief
 from bandits.learners.learner import F32, F64, DamagedStateError
 from bandits.learners.prior import check_prior
 from bandits.learners.rows import Arrays, Arrivals, Rows, refuse_row
 from bandits.prior import Prior
 from schema.snapshot import Link
 
-ALWAYS_BELOW_ROWS: Final = 200
+ALWAYS_BELOW_ROWS: Final = 50
 GROWTH: Final = 1.25
 REWARD_RANGES: Final[dict[Link, tuple[float, float]]] = {"identity": (-np.inf, np.inf), "logit": (0.0, 1.0)}
 
@@ -49,8 +53,10 @@ class RowModel:
         self.mode: F64 = prior.mean.copy()
         self.dispersion = prior.dispersion
         self.epoch, self.rows_at_epoch = 0, 0
-        self._outer: F64 = np.zeros((dims, dims))
+        self._outer: F64 = np.zeros((1, dims * (dims + 1) // 2))
         self._response: F64 = np.zeros(dims)
+        self._packed: F32 = np.empty(packed_size(self.dims), np.float32)
+        self._is_packed = False
         self.mean: F64 = prior.mean.copy()
         self.covariance: F64 = np.diag(1.0 / prior.precision)
 
@@ -58,25 +64,23 @@ class RowModel:
     def _noise(self) -> float:
         return self.dispersion if self.link == "identity" else 1.0
 
-    def mean_of(self, phi: F32) -> F64:
-        means: F64 = phi @ self.mean[: self.dims]
-        return means
-
-    def sd_of(self, phi: F32) -> F64:
-        covariance = self.covariance[: self.dims, : self.dims].astype(np.float32)
-        variance = np.einsum("ki,ki->k", phi @ covariance, phi, dtype=np.float64)
-        scale = self.dispersion / self._noise
-        sds: F64 = np.sqrt(scale * np.maximum(variance, 0.0))
-        return sds
+    def belief(self) -> Belief:
+        """The posterior in force, packed when it has changed."""
+        if not self._is_packed:
+            d = self.dims
+            pack_posterior(self.mean[:d], np.ascontiguousarray(self.covariance[:d, :d]), self._packed)
+            self._is_packed = True
+        return Belief(self._packed, np.sqrt(self.dispersion / self._noise))
 
     def learn(self, phi_row: F32, reward: float) -> None:
         """A finished row, in the posterior at once."""
         row = self._with_intercept(phi_row)
         self.rows.append(row, reward, -np.inf, is_closed=True)
         weight, response = self._linearised(row[None], np.array([reward]), np.ones(1))
-        self._outer += weight[0] * np.outer(row, row)
+        symmetric.add_outer(self._outer[0], row, weight[0])
         self._response += response[0] * row
         absorb(self.mean, self.covariance, row, weight[0] / self._noise, response[0] / self._noise)
+        self._is_packed = False
         if self._is_epoch_over():
             self._begin_epoch(np.ones(self.rows.count))
 
@@ -117,10 +121,12 @@ class RowModel:
             KeyError: an array is missing.
             ValueError: the rows are none.
         """
-        shapes = {"mode": 1, "mean": 1, "response": 1, "covariance": 2, "outer": 2}
-        for name, axes in shapes.items():
-            if state[name].shape != self.mean.shape * axes or not np.isfinite(state[name]).all():
-                raise DamagedStateError(f"{name} is not an array of {len(self.mean)} finite weights")
+        dims = len(self.mean)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("mode", "mean", "response"), (dims,))
+        shapes |= {"covariance": (dims, dims), "outer": self._outer.shape}
+        for name, shape in shapes.items():
+            if state[name].shape != shape or not np.isfinite(state[name]).all():
+                raise DamagedStateError(f"{name} is not an array of the finite numbers of {dims} weights")
         dispersed, epoch, rows_at_epoch = (float(number) for number in state["numbers"])
         if not 0.0 < dispersed < np.inf:
             raise DamagedStateError("a dispersion that cannot be")
@@ -131,6 +137,7 @@ class RowModel:
             state[name].astype(np.float64) for name in ("mode", "mean", "covariance")
         )
         self._outer, self._response = state["outer"].astype(np.float64), state["response"].astype(np.float64)
+        self._is_packed = False
 
     def _with_intercept(self, phi_row: F32) -> F32:
         return phi_row if len(self.mean) == self.dims else np.append(phi_row, np.float32(1.0))
@@ -161,10 +168,15 @@ class RowModel:
         return blocks
 
     def _add(self, which: npt.NDArray[np.int64]) -> None:
-        phi = self.rows.phi[which].astype(np.float64)
-        weight, response = self._linearised(phi, self.rows.reward[which], np.ones(len(which)))
-        self._outer += (phi * weight[:, None]).T @ phi
-        self._response += response @ phi
+        self._response += self._sum(which, np.ones(len(which)), self._outer)
+
+    def _sum(self, which: npt.NDArray[np.int64], share: F64, outer: F64) -> F64:
+        """Adds the curvature of rows to outer and gives their response, both linearised at the mode."""
+        phi, expected = self.rows.phi[which], np.zeros((1, len(self.mean)))
+        none, first = np.zeros(len(which), np.float32), np.zeros(len(which), np.int64)
+        linearise_rows(self.link == "logit", phi, none, share, self.mode, first, outer, expected)
+        response: F64 = self.rows.reward[which] @ phi - expected[0]
+        return response
 
     def _linearised(self, phi: F32 | F64, reward: F64, share: F64) -> tuple[F64, F64]:
         eta = phi @ self.mode
@@ -173,12 +185,15 @@ class RowModel:
 
     def _compose(self, share: F64) -> None:
         """The posterior of the sums and the open rows; one that is none is refused and the last stays."""
-        opened = np.flatnonzero(~self.rows.is_closed & (share > 0.0) | ~self.rows.is_closed & (self.rows.reward != 0.0))
-        phi = self.rows.phi[opened].astype(np.float64)
-        weight, response = self._linearised(phi, self.rows.reward[opened], share[opened])
-        precision = (self._outer + (phi * weight[:, None]).T @ phi) / self._noise + np.diag(self.prior.precision)
-        total = (self._response + response @ phi) / self._noise + self.prior.precision * self.prior.mean
+        opened = np.flatnonzero(~self.rows.is_closed & ((share > 0.0) | (self.rows.reward != 0.0)))
+        outer = self._outer.copy()
+        response = self._response + self._sum(opened, share[opened], outer)
+        precision = np.empty_like(self.covariance)
+        symmetric.unpack(outer[0] / self._noise, precision)
+        precision += np.diag(self.prior.precision)
+        total = response / self._noise + self.prior.precision * self.prior.mean
         self.covariance, self.mean = _inverse_of(precision, total)
+        self._is_packed = False
 
 
 def _inverse_of(precision: F64, total: F64) -> tuple[F64, F64]:

@@ -30,6 +30,7 @@ TASKS_IN: Final = {
 NUMBA_IN: Final = {
     "bandits/kernels/compile.py": {"numba", "types", "njit"},
     "bandits/kernels/featurize.py": {"types"},
+    "bandits/kernels/lanes.py": {"numba", "config", "types", "intrinsic", "models", "register_model"},
     "bandits/kernels/tastes.py": {"numba", "types", "from_dtype"},
 }
 
