@@ -247,6 +247,28 @@ def replay(*, data: str, categories: str, rounds: int | None, as_json: bool, **a
 
 
 @main.command()
+@click.argument("world")
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="Worlds that are played, one a seed."
+)
+@click.option(
+    "--scale", type=click.FloatRange(0.2, 10), default=1.0, show_default=True, help="Share of a world's people."
+)
+@click.option(
+    "--no-personal-layer", "has_personal_layer", is_flag=True, default=True, flag_value=False, help="For comparison."
+)
+@click.option("--json", "as_json", is_flag=True)
+def simulate(*, world: str, as_json: bool, **asked: Any) -> None:
+    """Let the engine live in a WORLD whose truth is known (docs/simulation.md): what it claims, and regret by decile of the people."""
+    from service import simulate as simulation  # noqa: PLC0415 - only here
+
+    if world not in simulation.NAMES:
+        raise click.BadParameter(f"no such world; there are {', '.join(simulation.NAMES)}", param_hint="WORLD")
+    result = simulation.simulate(world, simulation.Options(**asked))
+    click.echo(json.dumps(result) if as_json else simulation.table(result))
+
+
+@main.command()
 @click.option("--households", type=int, default=500, show_default=True, help="1 to 2469.")
 @click.option(
     "--weeks", type=int, default=20, show_default=True, help="Weeks of decisions, 1 to 42, after ten of history."

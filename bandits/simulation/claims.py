@@ -1,14 +1,14 @@
 """What a world is there to show, and whether it was shown."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from bandits.simulation.trial import Trial
 from bandits.simulation.week import F64
 
-DECILES = 10
+DECILES: Final = 10
 
 
 class Claim(NamedTuple):
@@ -21,7 +21,12 @@ class Claim(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether it does; a figure that could not be measured does not."""
-        return self.value <= self.target if self.is_at_most else self.value >= self.target
+        return self.margin >= 0.0
+
+    @property
+    def margin(self) -> float:
+        """How far the figure is on the right side of its target."""
+        return self.target - self.value if self.is_at_most else self.value - self.target
 
 
 class Played(NamedTuple):

@@ -25,6 +25,7 @@ class People(NamedTuple):
         changes_at_s: (N,) when tastes begin to change; infinite for never.
         change_takes_s: (N,) how long the change takes, in a straight line; 0 for at once.
         joins_at_s: (N,) before it the person does nothing.
+        invited_at_s: (N,) before it nothing is decided for the person.
         persuasion: (N, T) probability that a noticed offer of the thing makes a rested person buy it who would not have bought it.
         annoyance: (N,) probability that a noticed push takes away a purchase of the thing it is about.
         tiring: (N,) share of a person's receptivity that each push takes.
@@ -45,6 +46,7 @@ class People(NamedTuple):
     changes_at_s: F64
     change_takes_s: F64
     joins_at_s: F64
+    invited_at_s: F64
     persuasion: F64
     annoyance: F64
     tiring: F64

@@ -21,11 +21,12 @@ class Choice(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What became known of an earlier decision: the head (`opened`, `bought` or `redeemed`) and when it happened."""
+    """What became known of an earlier decision: the head (`open`, `redeem`; or `bought`, which no head of the product is) when it happened, and when the engine was told."""
 
     decision: int
     head: str
     happened_s: float
+    told_s: float
 
 
 class Player(Protocol):

@@ -38,8 +38,8 @@ def offers(count: int = OFFERED) -> Offers:
 
 def popularity(draw: np.random.Generator) -> F64:
     """(T,) mean share of the baskets with each thing, from 0.25 down to 0.014, in no order."""
-    ranks = draw.permutation(THINGS) + 1.0
-    shares: F64 = 0.25 * ranks**-0.8
+    ranks = (draw.permutation(THINGS) + 1).astype(np.float64)
+    shares: F64 = np.power(ranks, -0.8) * 0.25
     return shares
 
 
@@ -91,6 +91,7 @@ def folk(
         "changes_at_s": np.full(count, np.inf),
         "change_takes_s": np.zeros(count),
         "joins_at_s": np.full(count, BEGIN_S),
+        "invited_at_s": np.full(count, BEGIN_S),
         "persuasion": persuasion,
         "annoyance": np.zeros(count),
         "tiring": np.full(count, 0.15),

@@ -1,6 +1,7 @@
 """One policy lives through one world, hour by hour, and every decision is written down with what it was truly worth."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ THUMBS_DOWN: Final = -2.0
 """Weights of signs of interest, as the product counts them (service.learning.fold)."""
 
 HOLDOUT: Final = 5
+NOON_S: Final = DAY_S / 2
 
 
 class Trial(NamedTuple):
@@ -92,7 +94,8 @@ class _Course:
                 yield at_s, next(order), self._look, (person, thing, VIEW)
             if not world.is_push:
                 opened = purchases.opens(world, person)
-                for at_s in opened[opened >= world.decides_from_s].tolist():
+                from_s = max(world.decides_from_s, float(world.people.invited_at_s[person]))
+                for at_s in opened[opened >= from_s].tolist():
                     yield at_s, next(order), self._decide, (person,)
 
     def _later(self, at_s: float, act: Callable[..., None], *arguments: Any) -> None:
@@ -105,7 +108,7 @@ class _Course:
     def _week(self, at_s: float) -> None:
         minutes = self.world.generator(HOLDOUT + 1, int((at_s - BEGIN_S) // WEEK_S)).random(self.world.size)
         for person, hour in enumerate(self.player.moments(at_s).tolist()):
-            if self.world.people.joins_at_s[person] <= at_s:
+            if max(self.world.people.joins_at_s[person], self.world.people.invited_at_s[person]) <= at_s:
                 self._later(at_s + HOUR_S * (hour + minutes[person]), self._decide, person)
 
     def _basket(self, at_s: float, person: int, index: int) -> None:
@@ -144,17 +147,16 @@ class _Course:
         self._later(answer.extra_s, self._extra, person, thing)
         self._later(answer.dismissed_s, self._look, person, thing, DISMISSED)
         self._later(answer.vetoed_s, self._veto, person, thing)
-        if answer.opened_s < NEVER:
-            self._later(answer.opened_s, self._told, Told(decision, "opened", answer.opened_s))
+        self._later(answer.opened_s, self._told, Told(decision, "open", answer.opened_s, answer.opened_s))
         self._report(decision, "bought", answer.bought_s)
-        self._report(decision, "redeemed", answer.redeemed_s)
+        self._report(decision, "redeem", answer.redeemed_s)
 
     def _report(self, decision: int, head: str, happened_s: float) -> None:
-        """The till tells at once, or all of a span together at its end."""
-        every_s = self.world.told_every_s
-        if happened_s < NEVER:
-            told_s = happened_s if every_s == 0.0 else BEGIN_S + every_s * np.ceil((happened_s - BEGIN_S) / every_s)
-            self._later(float(told_s), self._told, Told(decision, head, happened_s))
+        """The till tells at once, or all of a span together at noon after its end."""
+        every_s, told_s = self.world.told_every_s, happened_s
+        if every_s > 0.0 and happened_s < NEVER:
+            told_s = BEGIN_S + NOON_S + every_s * math.ceil((happened_s - BEGIN_S - NOON_S) / every_s)
+        self._later(told_s, self._told, Told(decision, head, happened_s, told_s))
 
     def _write(self, person: int, at_s: float, choice: Choice, *, is_sent: bool) -> None:
         worth = 0.0

@@ -12,6 +12,7 @@ WEEK_S: Final = 7 * DAY_S
 BEGIN_S: Final = 1_704_067_200.0
 """Every world begins on Monday, 1 January 2024, 00:00. Time zones are the planner's business and not told here."""
 
+F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -29,7 +30,7 @@ class Span:
     def __init__(self, from_s: float, to_s: float) -> None:
         first, last = int((from_s - BEGIN_S) // HOUR_S), int(np.ceil((to_s - BEGIN_S) / HOUR_S))
         index = np.arange(first, max(last, first))
-        self.begins_s: F64 = BEGIN_S + HOUR_S * index
+        self.begins_s: F64 = (BEGIN_S + HOUR_S * index).astype(np.float64)
         self.hours: I64 = index % HOURS
         covered_s: F64 = np.minimum(self.begins_s + HOUR_S, to_s) - np.maximum(self.begins_s, from_s)
         self.part: F64 = np.maximum(covered_s, 0.0) / HOUR_S

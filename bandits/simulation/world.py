@@ -39,7 +39,7 @@ class World(NamedTuple):
     """People and offers over some weeks.
 
     Nothing is decided before decides_from_s. With is_push each person gets one push a week at most; else the offer is decided whenever
-    the app is opened. What the till saw is told at the next full multiple of told_every_s.
+    the app is opened. What the till saw is told at once, or at noon every told_every_s.
     """
 
     name: str

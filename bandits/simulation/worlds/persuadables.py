@@ -17,11 +17,12 @@ from bandits.simulation.world import Goal, World
 
 OFFERS: Final = 12
 FAVOURITES: Final = 3
-ATTENTION_PRICE: Final = 0.03
-"""In the currency of the margin: 1.60 a piece, of which the discount takes 0.60."""
+ATTENTION_PRICE: Final = 0.05
+"""In the currency of the margin, which is 1.60 a piece, of which the discount takes 0.60: one push in two hundred loses a permission to
+push that is worth ten."""
 
 HOLDOUT_SHARE: Final = 0.05
-LEARNED_AFTER_S: Final = 8 * WEEK_S
+LEARNED_AFTER_S: Final = 12 * WEEK_S
 FLOOR: Final = 0.01
 FLOOR_TOLERANCE: Final = 0.0005
 
@@ -29,11 +30,15 @@ _COUNTS: Final = {"persuadable": 80, "sure_thing": 80, "lost_cause": 160, "do_no
 
 
 def persuadables(draw: np.random.Generator, count: int) -> People:
-    """They like some things without the habit of buying them, look at them in the app, and go when they are told of a deal."""
+    """They like some things without the habit of buying them, look at them in the app, and go when they are told of a deal.
+
+    How easily they are moved is a trait of the person (Lichtenstein, Netemeyer and Burton, "Distinguishing coupon proneness from value
+    consciousness", 1990), the same for all their favourites.
+    """
     fans = _favourites(draw, count)
     likes = np.where(fans, draw.uniform(0.03, 0.08, fans.shape), 0.01)
-    moved = np.where(fans, draw.uniform(0.25, 0.45, fans.shape), 0.03)
-    looks = np.where(fans, 0.5, 0.02)
+    moved = np.where(fans, draw.uniform(0.25, 0.45, (count, 1)), 0.03)
+    looks = np.where(fans, 1.0, 0.02)
     visits = town.visits(draw, count)
     return town.folk("persuadable", draw, visits, likes, persuasion=moved, views_per_week=looks)
 
@@ -103,7 +108,7 @@ def build(seed: int, scale: float) -> World:
         people,
         town.offers(OFFERS),
         BEGIN_S + 8 * WEEK_S,
-        BEGIN_S + 40 * WEEK_S,
+        BEGIN_S + 44 * WEEK_S,
         is_push=True,
         goal=Goal(is_incremental=True, attention_price=ATTENTION_PRICE),
         holdout_share=HOLDOUT_SHARE,
@@ -111,7 +116,7 @@ def build(seed: int, scale: float) -> World:
 
 
 def judge(played: Played) -> dict[str, Claim]:
-    """Margin added of what the oracle adds, once two months of pushes have been learned from; and who is sent to."""
+    """Margin added of what the oracle adds, once a quarter of pushes has been learned from; and who is sent to."""
     after_s = played.engine.world.decides_from_s + LEARNED_AFTER_S
     ours, blind, best = (_added(trial, after_s) for trial in played)
     sent = {kind: _sent_to(played.engine, kind, after_s) for kind in ("sure_thing", "do_not_disturb", "lost_cause")}

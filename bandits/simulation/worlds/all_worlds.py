@@ -1,0 +1,38 @@
+"""The worlds by name."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from bandits.simulation.claims import Claim, Played
+from bandits.simulation.world import World
+from bandits.simulation.worlds import (
+    delay,
+    diet_switch,
+    life_stage,
+    mixed_town,
+    newcomer,
+    night_shift,
+    no_value,
+    persuadables,
+    unlike_any_segment,
+)
+
+
+class Named(NamedTuple):
+    """How a world is made, from a seed and a scale (1 is its full size), and what it claims once it was played."""
+
+    build: Callable[[int, float], World]
+    judge: Callable[[Played], dict[str, Claim]]
+
+
+WORLDS: Final = {
+    "diet_switch": Named(diet_switch.build, diet_switch.judge),
+    "night_shift": Named(night_shift.build, night_shift.judge),
+    "life_stage": Named(life_stage.build, life_stage.judge),
+    "newcomer": Named(newcomer.build, newcomer.judge),
+    "unlike_any_segment": Named(unlike_any_segment.build, unlike_any_segment.judge),
+    "no_value": Named(no_value.build, no_value.judge),
+    "persuadables": Named(persuadables.build, persuadables.judge),
+    "delay": Named(delay.build, delay.judge),
+    "mixed_town": Named(mixed_town.build, mixed_town.judge),
+}

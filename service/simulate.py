@@ -1,0 +1,111 @@
+"""`welltimed simulate`: the product's engine lives in worlds whose truth is known, and is asked for what it claims."""
+
+from functools import partial
+from time import perf_counter
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from bandits.simulation import regret, trial
+from bandits.simulation.claims import Claim, Played
+from bandits.simulation.engine import Engine, Settings
+from bandits.simulation.incremental_engine import IncrementalEngine
+from bandits.simulation.references import Oracle, PopulationPolicy
+from bandits.simulation.regret import Decile
+from bandits.simulation.world import World
+from bandits.simulation.worlds.all_worlds import WORLDS
+from service.decision import policy
+
+NAMES: Final = (*WORLDS, "incremental_value")
+_OTHER_NAMES: Final = {"incremental_value": "persuadables"}
+
+
+class Options(NamedTuple):
+    """Seeds 0 to seeds - 1; scale 1 is the full size of a world; without the personal layer for comparison."""
+
+    seeds: int = 1
+    scale: float = 1.0
+    has_personal_layer: bool = True
+
+
+class _Run(NamedTuple):
+    claims: dict[str, Claim]
+    deciles: list[Decile]
+    people: int
+    decisions: int
+
+
+def simulate(name: str, options: Options) -> dict[str, Any]:
+    """Plays a world and tells, as it goes out in JSON: of each claim the seed at which it is nearest to failing; regret, mean over seeds."""
+    name = _OTHER_NAMES.get(name, name)
+    began = perf_counter()
+    runs = [_run(name, seed, options) for seed in range(options.seeds)]
+    return {
+        "world": name,
+        "seeds": options.seeds,
+        "people": runs[0].people,
+        "decisions": sum(run.decisions for run in runs),
+        "claims": {claim: _told(_nearest([run.claims[claim] for run in runs])) for claim in runs[0].claims},
+        "holds": all(claim.holds for run in runs for claim in run.claims.values()),
+        "regret_by_decile": _mean([run.deciles for run in runs]),
+        "per_seed": [{claim: _told(value) for claim, value in run.claims.items()} for run in runs],
+        "seconds": round(perf_counter() - began, 1),
+    }
+
+
+def _run(name: str, seed: int, options: Options) -> _Run:
+    world = WORLDS[name].build(seed, options.scale)
+    rules = policy.push_rules(0.0, 1.0, world.goal.attention_price)
+    settings = Settings(rules.floor, rules.gate_floor, rules.exploration, options.has_personal_layer)
+    engine = _engine_for(world)
+    played = Played(
+        trial.play(world, partial(engine, settings=settings)),
+        trial.play(world, PopulationPolicy),
+        trial.play(world, Oracle),
+    )
+    return _Run(WORLDS[name].judge(played), regret.by_decile(played), world.size, len(played.engine.person))
+
+
+def _engine_for(world: World) -> type[Engine]:
+    return IncrementalEngine if world.goal.is_incremental else Engine
+
+
+def _nearest(claims: list[Claim]) -> Claim:
+    return min(claims, key=lambda claim: (claim.holds, claim.margin))
+
+
+def _told(claim: Claim) -> dict[str, Any]:
+    """Numbers that are none become null."""
+    return {
+        "value": round(claim.value, 6) if np.isfinite(claim.value) else None,
+        "target": round(claim.target, 6) if np.isfinite(claim.target) else None,
+        "is": "at most" if claim.is_at_most else "at least",
+        "holds": bool(claim.holds),
+    }
+
+
+def _mean(of_seeds: list[list[Decile]]) -> list[dict[str, float]]:
+    means = np.array(of_seeds, np.float64).mean(axis=0)
+    return [dict(zip(Decile._fields, np.round(row, 6).tolist(), strict=True)) for row in means]
+
+
+def table(told: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [
+        f"{told['world']}: {told['people']} people, {told['decisions']:,} decisions, {told['seeds']} seed(s), {told['seconds']} s",
+        "",
+        f"{'people by what there is to gain':<34}{'oracle':>9}{'engine':>9}{'population':>12}{'regret':>9}",
+        *(_line(tenth, one) for tenth, one in enumerate(told["regret_by_decile"], 1)),
+        "",
+    ]
+    for name, claim in told["claims"].items():
+        value = "?" if claim["value"] is None else f"{claim['value']:.4g}"
+        lines.append(
+            f"{'holds' if claim['holds'] else 'FAILS'}  {name} = {value} ({claim['is']} {claim['target']:.4g})"
+        )
+    return "\n".join(lines)
+
+
+def _line(tenth: int, one: dict[str, float]) -> str:
+    means = f"{one['oracle']:>9.4f}{one['engine']:>9.4f}{one['population']:>12.4f}{one['regret']:>9.4f}"
+    return f"{f'tenth {tenth}':<34}{means}"
