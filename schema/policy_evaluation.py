@@ -9,12 +9,19 @@ from msgspec import Meta
 from schema.base import Incoming, Kept
 from schema.policy import Reason
 
+Group = Literal["policy", "control"]
+
 
 class EvaluationRequest(Incoming, frozen=True):
-    """Which logged decisions a policy is judged on; without bounds all whose windows are closed and which can be drawn again."""
+    """Which logged decisions a policy is judged on; without bounds all whose windows are closed and which can be drawn again.
+
+    `group` is whose: of the people a policy decides for, or of the control, who get offers at random. The control is small, but it
+    tells of everything alike.
+    """
 
     since: Annotated[datetime, Meta(tz=True)] | None = None
     until: Annotated[datetime, Meta(tz=True)] | None = None
+    group: Group = "policy"
     channel: Literal["in_app", "push"] | None = None
     campaign_id: Annotated[str, Meta(max_length=64)] | None = None
     decisions_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 50_000
@@ -68,6 +75,7 @@ class PolicyEvaluation(Kept, frozen=True):
     incumbent: str
     since: datetime
     until: datetime
+    group: Group
     channel: str | None
     campaign_id: str | None
     confidence: float

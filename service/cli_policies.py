@@ -26,6 +26,13 @@ def _parts_of_log(command: Callable[..., None]) -> Callable[..., None]:
                 "--since", type=_INSTANT, metavar="INSTANT", help="2026-03-02, 2026-03-02T09:30, or with an offset."
             ),
             click.option("--until", type=_INSTANT, metavar="INSTANT", help="As --since; without an offset in UTC."),
+            click.option(
+                "--group",
+                type=click.Choice(["policy", "control"]),
+                default="policy",
+                show_default=True,
+                help="Whose decisions: a policy's, or the control's.",
+            ),
             click.option("--channel", type=click.Choice(["in_app", "push"])),
             click.option("--campaign", "campaign_id", help="Decisions of one campaign."),
             click.option(

@@ -78,6 +78,7 @@ async def _part(connection: Any, ask: EvaluationRequest, now: datetime) -> Part:
         until=until,
         channel=None if ask.channel is None else Channel[ask.channel.upper()],
         campaign_id=None if ask.campaign_id is None else await _campaign(connection, ask.campaign_id),
+        is_control=ask.group == "control",
     )
 
 
@@ -116,6 +117,7 @@ def _told(judged: _Judged, ask: EvaluationRequest, sides: tuple[InForce, InForce
         incumbent=sides[1].label,
         since=part.since,
         until=part.until,
+        group=ask.group,
         channel=ask.channel,
         campaign_id=ask.campaign_id,
         confidence=ask.confidence,

@@ -43,15 +43,15 @@ def of_decision(followed: Followed, again: Replayed, sides: tuple[InForce, InFor
     """The rows of a decision; sides are challenger and incumbent."""
     logged = followed.logged
     rules = logged.request.rules
-    asked = [rules, *(policy.as_if_by(side, rules) for side in sides)]
-    terms = [_terms(logged, one) for one in asked]
+    own = pipeline.terms_of(logged.request, logged.tastes, in_control=logged.in_control)
+    terms = [own, *(_terms(logged, policy.as_if_by(side, rules)) for side in sides)]
     places = again.catalogue.index_by_id
     taken = np.array([places[offer_id] for offer_id in logged.offer_ids], np.int64)
     offers = Offers(again.phi, again.mask, again.catalogue.tag_ids)
     told = probabilities.judged(again.model, offers, terms, taken, again.own)
     expected = np.clip(told.expected, 0.0, sum(rules.values))
     if rules.is_gated:
-        return [_gated(followed, taken, told.policies, expected - terms[0].attention_price, terms[0])]
+        return [_gated(followed, taken, told.policies, expected - own.attention_price, own)]
     return _shown(followed, taken, told.policies[1:], expected)
 
 

@@ -38,7 +38,7 @@ def evaluation(told: PolicyEvaluation) -> str:
     level = f"{100 * told.confidence:g} %"
     lines = [
         f"{told.challenger} against {told.incumbent}, {told.since:%Y-%m-%d %H:%M} to {told.until:%Y-%m-%d %H:%M}",
-        f"{told.decisions:,} decisions of {told.people_groups:,} people or groups of them{skipped}",
+        f"{told.decisions:,} decisions{' of the control,' if told.group == 'control' else ''} of {told.people_groups:,} people or groups of them{skipped}",
         _weights(told.challenger, told.weights),
         _weights(told.incumbent, told.weights_in_force),
         "",

@@ -11,10 +11,10 @@ from service.store.decisions import LoggedDecision
 
 BLOCK_ROWS: Final = 500
 
-# Bounds on decision_id let PostgreSQL leave out the partitions of other days. Who was held out or drew at random tells of no policy.
+# Bounds on decision_id let PostgreSQL leave out the partitions of other days. Who was held out tells of no policy.
 _DECISIONS: Final = """
     select * from decisions
-     where decision_id >= $1 and decision_id < $2 and not in_holdout and not in_control and cardinality(offer_ids) > 0
+     where decision_id >= $1 and decision_id < $2 and not in_holdout and in_control = $5 and cardinality(offer_ids) > 0
        and channel = coalesce($3, channel) and ($4::uuid is null or campaign_id = $4)
 """
 _OUTCOMES: Final = """
@@ -34,6 +34,7 @@ class Part(NamedTuple):
     until: datetime
     channel: int | None = None
     campaign_id: UUID | None = None
+    is_control: bool = False
 
 
 class Followed(NamedTuple):
@@ -48,7 +49,7 @@ async def blocks(connection: Any, part: Part) -> AsyncGenerator[list[Followed], 
     for since, until in _days(part.since, part.until):
         async with connection.transaction(readonly=True):
             bounds = lowest_uuid7(since), lowest_uuid7(until)
-            cursor = await connection.cursor(_DECISIONS, *bounds, part.channel, part.campaign_id)
+            cursor = await connection.cursor(_DECISIONS, *bounds, *part[2:])
             while rows := await cursor.fetch(BLOCK_ROWS):
                 yield await _followed(connection, [decisions.of_row(row) for row in rows])
 

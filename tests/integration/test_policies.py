@@ -140,6 +140,9 @@ async def test_what_counts_is_what_was_decided_by_policy_and_is_over(pool: async
     told = (await judged(pool, "bold")).evaluation
     assert told.decisions == len(by_policy) < len(logged)
     assert told.until == LATER - timedelta(hours=78)
+    at_random = (await judged(pool, "bold", group="control")).evaluation
+    assert at_random.decisions == sum(one.in_control for one in logged)
+    assert (at_random.skipped, at_random.weights.max_weight > 2.0) == ({}, True)
     first_hour = (await judged(pool, "bold", until=NOW + timedelta(minutes=30))).evaluation
     assert first_hour.decisions == sum(one.decided_at < NOW + timedelta(minutes=30) for one in by_policy)
     assert (await judged(pool, "bold", since=LATER)).evaluation.decisions == 0
