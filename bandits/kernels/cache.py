@@ -1,6 +1,7 @@
 """Drop compiled kernels that have gone stale: Numba's cache looks at the caller's file, not at the files it calls."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,9 @@ def drop_stale(folder: Path) -> None:
     changed_at = {name: path.stat().st_mtime for name, path in sources.items()}
     for index in folder.glob("__pycache__/*.nbi"):
         newest = max((changed_at[name] for name in _reachable(index.name.partition(".")[0], imports)), default=0.0)
-        if index.stat().st_mtime < newest:
-            index.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process was quicker
+            if index.stat().st_mtime < newest:
+                index.unlink()
 
 
 def _reachable(name: str, imports: dict[str, set[str]]) -> set[str]:

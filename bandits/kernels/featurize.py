@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numba import types
 
-from bandits.kernels import companions as companion
+from bandits.kernels.companions import due, goes_with, recent
 from bandits.kernels.compile import boolean, f32_in, f32_in_2d, f32_out_2d, f64, i16_in_2d, kernel, void
 from bandits.kernels.tastes import (
     BOUGHT_HALF_LIFE_S,
@@ -84,7 +84,7 @@ def _facts(
             cycle_s = float(cycles_s[tag]) if tag < cycles_s.shape[0] else 0.0
             facts[i, SINCE_SOON] = half_life_factor(age_s, SOON_S)
             facts[i, SINCE_LATER] = half_life_factor(age_s, LATER_S)
-            facts[i, IS_DUE] = companion.due(bought, age_s, known_s, cycle_s)
+            facts[i, IS_DUE] = due(bought, age_s, known_s, cycle_s)
     return facts
 
 
@@ -214,7 +214,7 @@ def featurize(
     pushed = pushed_at(header, now_s)
     recency, of_offer = np.zeros(tag_count), np.zeros(_FACTS)
     if companions.shape[0] > 0:
-        companion.recent(entries, used, in_basket, now_s, recency)
+        recent(entries, used, in_basket, now_s, recency)
     knows_hour = hour_of_day >= 0.0
     for k in range(tags_of_offer.shape[0]):
         tags = tags_of_offer[k]
@@ -227,7 +227,7 @@ def featurize(
             baskets, ahead = own_baskets, own_ahead
             row[PESTERED] = pushed / (1.0 + pushed)
             row[IN_BASKET] = _overlap(tags, in_basket)
-            row[GOES_WITH] = companion.goes_with(tags, recency, companions, lifts)
+            row[GOES_WITH] = goes_with(tags, recency, companions, lifts)
         share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
         row[BIAS] = 1.0
         row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
