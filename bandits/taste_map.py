@@ -120,7 +120,7 @@ class _Sample:
         is_bought = entries["bought_s"] > 0
         self.baskets = headers["baskets"].astype(np.float64)
         self._last_s = headers["last_basket_s"]
-        self._known_s = _known_s(headers["as_of_s"].astype(np.float64) - headers["first_basket_s"])
+        self._known_s = _known_s(headers["as_of_s"].astype(np.float64) - headers["known_since_s"])
         self._person = of_person[is_bought]
         self._tag = entries["tag_id"][is_bought].astype(np.int64)
         self._bought = entries["bought"][is_bought].astype(np.float64)

@@ -131,8 +131,8 @@ def merge(survivor: bytes, other: bytes) -> bytes:
     for count in ("baskets", "pushed"):
         tastes.header[count] += lost.header[count]
     tastes.header["last_basket_s"] = np.maximum(tastes.header["last_basket_s"], lost.header["last_basket_s"])
-    firsts = [int(state.header["first_basket_s"][0]) for state in (tastes, lost)]
-    tastes.header["first_basket_s"] = min((first for first in firsts if first), default=0)
+    since = [int(state.header["known_since_s"][0]) for state in (tastes, lost)]
+    tastes.header["known_since_s"] = min((one for one in since if one), default=0)
     for entry in lost.entries[: int(lost.header["entries"][0])]:
         i = kernels.entry_of(tastes.header, tastes.entries, int(entry["tag_id"]))
         own = tastes.entries[i]

@@ -122,7 +122,7 @@ def _mean_share(tags: np.ndarray, shares: np.ndarray) -> float:
 
 @kernel()
 def _known_s(first_s: float, now_s: float) -> float:
-    """The decayed time since the first basket, h / ln 2 (1 - 2^(-t / h)): decayed counts of a steady rate are the rate times this."""
+    """The decayed time since the first thing known of the person, h / ln 2 (1 - 2^(-t / h)): decayed counts of a steady rate are the rate times this."""
     if first_s <= 0.0:
         return 0.0
     return float(BOUGHT_HALF_LIFE_S / np.log(2.0) * (1.0 - half_life_factor(now_s - first_s, BOUGHT_HALF_LIFE_S)))
@@ -207,7 +207,7 @@ def featurize(
     """
     used, tag_count = np.int64(header[0].entries), in_basket.shape[0]
     index = _tag_index(entries, used, tag_count)
-    known_s = _known_s(float(header[0].first_basket_s), now_s)
+    known_s = _known_s(float(header[0].known_since_s), now_s)
     facts = _facts(header, entries, used, known_s, cycles_s, now_s)
     own_baskets = header[0].baskets * half_life_factor(now_s - header[0].as_of_s, BOUGHT_HALF_LIFE_S)
     own_ahead = _baskets_ahead(own_baskets, known_s, ahead_s)

@@ -28,7 +28,7 @@ HEADER: Final = np.dtype(
         ("version", "<u2"),
         ("entries", "<u2"),
         ("as_of_s", "<u4"),
-        ("first_basket_s", "<u4"),
+        ("known_since_s", "<u4"),
         ("last_basket_s", "<u4"),
         ("baskets", "<f4"),
         ("pushed", "<f4"),
@@ -106,6 +106,13 @@ def entry_of(header: np.ndarray, entries: np.ndarray, tag_id: int | np.int64) ->
     return index
 
 
+@kernel()
+def _know_since(header: np.ndarray, at_s: float) -> None:
+    """From the first basket, sign of interest or push on, time without a basket tells something: who never comes has a rate of none."""
+    if header[0].known_since_s == 0 or header[0].known_since_s > at_s:
+        header[0].known_since_s = np.uint32(at_s)
+
+
 @kernel(void(header_array, entry_array, tag_array, f64))
 def add_basket(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_s: float) -> None:
     """A purchase at at_s of things with these tags (each once)."""
@@ -113,8 +120,7 @@ def add_basket(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_
     weight = np.float32(half_life_factor(header[0].as_of_s - at_s, BOUGHT_HALF_LIFE_S))
     header[0].baskets += weight
     header[0].last_basket_s = max(header[0].last_basket_s, np.uint32(at_s))
-    if header[0].first_basket_s == 0 or header[0].first_basket_s > at_s:
-        header[0].first_basket_s = np.uint32(at_s)
+    _know_since(header, at_s)
     for tag_id in tag_ids:
         i = entry_of(header, entries, np.int64(tag_id))
         entries[i].bought += weight
@@ -128,6 +134,7 @@ def add_interest(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, a
     Whoever uses it takes less than none for none: if it were kept so, the order of the signs would matter.
     """
     decay_to(header, entries, at_s)
+    _know_since(header, at_s)
     change = np.float32(weight * half_life_factor(header[0].as_of_s - at_s, INTEREST_HALF_LIFE_S))
     for tag_id in tag_ids:
         i = entry_of(header, entries, np.int64(tag_id))
@@ -138,6 +145,7 @@ def add_interest(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, a
 def add_pushed(header: np.ndarray, entries: np.ndarray, at_s: float, count: float) -> None:
     """A push of any offer reached the phone at at_s (count 1), or was answered after all (count -1)."""
     decay_to(header, entries, at_s)
+    _know_since(header, at_s)
     header[0].pushed += np.float32(count * half_life_factor(header[0].as_of_s - at_s, SHOWN_HALF_LIFE_S))
 
 

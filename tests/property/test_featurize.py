@@ -58,7 +58,7 @@ crowds = st.builds(
 def packed(state: State) -> tuple[NDArray[np.void], NDArray[np.void]]:
     header, entries = np.zeros(1, HEADER), np.zeros(CAPACITY, ENTRY)
     header["baskets"], header["as_of_s"], header["entries"] = state.baskets, state.as_of_s, len(state.entries)
-    header["first_basket_s"], header["pushed"] = state.first_basket_s, state.pushed
+    header["known_since_s"], header["pushed"] = state.known_since_s, state.pushed
     for place, (tag, entry) in enumerate(state.entries.items()):
         entries[place]["tag_id"] = tag
         for name, value in entry._asdict().items():

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 class State(NamedTuple):
     baskets: float
     as_of_s: int
-    first_basket_s: int
+    known_since_s: int
     pushed: float
     entries: Mapping[int, Entry]
 
@@ -67,7 +67,7 @@ def features(
     now_s = moment.now_s
     old_s = now_s - state.as_of_s
     own = state.baskets * left_of(old_s, 84)
-    days = known_days(state.first_basket_s, now_s)
+    days = known_days(state.known_since_s, now_s)
     ahead = moment.ahead_s / DAY_S * (own + 1) / (days + 6)
     of_tag = [state.entries.get(tag, Entry()) for tag in tags]
     bought = [entry.bought * left_of(old_s, 84) for entry in of_tag]
