@@ -5,7 +5,8 @@ its propensity, q the reward expected of it and e the reward expected of a polic
 
     gain = e_challenger - e_incumbent + (w_challenger - w_incumbent) (r - q).
 
-Where both would do the same a row says exactly 0, so the interval is far shorter than the difference of two intervals. A person's
+Where both would do the same a row says exactly 0, so the interval is far shorter than the difference of two intervals; and what the
+difference rests on are the rewards where they would not, of which there may be few in a long log. A person's
 decisions are not independent: each belongs to one of CLUSTERS groups of people, and groups are what the bootstrap draws.
 """
 
@@ -17,7 +18,7 @@ from bandits.evaluation import bootstrap, verdict
 from bandits.evaluation.diagnostics import CalibrationBin, Diagnostics
 from bandits.evaluation.estimate import F64, I64, Bounds, Estimate, Interval
 from bandits.evaluation.tally import Tally
-from bandits.evaluation.verdict import Verdict
+from bandits.evaluation.verdict import EFFECTIVE_REWARDS_MIN, EFFECTIVE_REWARDS_WANTED, Verdict
 
 CLUSTERS: Final = 4_096
 CLUSTERS_MIN: Final = 30
@@ -78,6 +79,7 @@ class Comparison:
         self._decisions = np.zeros(CLUSTERS)
         self._sums = np.zeros((2, len(_COLUMNS), CLUSTERS))
         self._tallies = (Tally(), Tally())
+        self._difference = Tally()
         self._bins = np.zeros((3, BINS))
         self._rows = 0
         self._low, self._high = 0.0, 0.0
@@ -96,6 +98,7 @@ class Comparison:
             for column, values in enumerate(parts):
                 self._sums[at, column] += np.bincount(rows.cluster, values, CLUSTERS)
             self._tallies[at].add(side.weight, rows.reward)
+        self._difference.add(np.abs(rows.challenger.weight - rows.incumbent.weight), rows.reward)
         self._low, self._high = min(self._low, rows.low), max(self._high, rows.high)
         share = rows.expected / max(rows.high, 1e-300)
         place = np.clip(BINS + np.floor(np.log2(np.maximum(share, 1e-12))), 0, BINS - 1).astype(np.int64)
@@ -145,6 +148,16 @@ class Comparison:
             judged = verdict.judge(figures, doubly_robust, bounds)
             reasons += [f"of the {name}: {reason}" for reason in judged.reasons]
             cautions += [f"of the {name}: {caution}" for caution in judged.cautions]
+        found = self._difference.diagnostics()
+        if found.weight_max > 0.0 and found.effective_rewards < EFFECTIVE_REWARDS_MIN:
+            reasons.append(
+                f"where the two differ there are {found.effective_rewards:.1f} effective rewards;"
+                f" at least {EFFECTIVE_REWARDS_MIN:.0f} are needed"
+            )
+        elif found.weight_max > 0.0 and found.effective_rewards < EFFECTIVE_REWARDS_WANTED:
+            cautions.append(
+                f"the gain rests on {found.effective_rewards:.1f} effective rewards: its interval may be too short"
+            )
         return Verdict(not reasons, reasons, cautions)
 
 

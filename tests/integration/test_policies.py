@@ -15,6 +15,7 @@ from service.errors import ApiError
 from service.policies import promotion
 from service.policies.promotion import Judged
 from service.store.catalogue import CatalogueCache
+from service.store.current_policy import PolicyCache
 from service.store.policies import InForce
 from service.store.pool import open_pool
 from tests.deciding import NOW
@@ -221,6 +222,21 @@ async def test_promotions_are_rolled_back_one_by_one(pool: asyncpg.Pool, model: 
         ("bold", False),
         ("even", False),
     ]
+
+
+async def test_every_process_takes_up_what_is_in_force(pool: asyncpg.Pool, model: Model) -> None:
+    cache = PolicyCache(pool, policy.BUILT_IN)
+    assert (await cache.refresh()).label == "default@0"
+    await made(pool, BOLD)
+    await promoted(pool, "bold", is_forced=True, reason="a trial")
+    assert cache.current.label == "default@0"
+    found = await cache.refresh()
+    assert (found.label, found.settings) == ("bold@1", BOLD)
+    assert policy.push_rules(0.0, 1.0, 0.1, found).exploration == 0.3
+    assert policy.in_app_rules(2, found) != policy.in_app_rules(2)
+    async with pool.acquire() as connection:
+        await promotion.roll_back(connection, "", LATER, "test")
+    assert (await cache.refresh()).label == "default@0"
 
 
 async def test_of_two_promotions_judged_against_the_same_policy_one_wins(pool: asyncpg.Pool, model: Model) -> None:

@@ -116,6 +116,19 @@ def test_weights_that_explode_are_refused_in_words() -> None:
     assert not any("of the incumbent" in reason for reason in result.verdict.reasons)
 
 
+def test_a_gain_that_rests_on_a_few_rewards_is_refused() -> None:
+    rows, _ = logged(7, 300, 3)
+    weight = np.ones(900)
+    differing = np.flatnonzero(rows.reward)[:3]
+    weight[differing] = 1.5
+    result = compare(rows._replace(challenger=rows.incumbent._replace(weight=weight))).compared()
+    assert result.verdict.reasons == ["where the two differ there are 3.0 effective rewards; at least 5 are needed"]
+    weight[np.flatnonzero(rows.reward)[:12]] = 1.5
+    result = compare(rows._replace(challenger=rows.incumbent._replace(weight=weight))).compared()
+    assert result.verdict.trustworthy
+    assert any("the gain rests on 12.0 effective rewards" in caution for caution in result.verdict.cautions)
+
+
 def test_too_few_people_and_an_empty_log_are_refused() -> None:
     rows, _ = logged(5, CLUSTERS_MIN - 1, 50)
     assert compare(rows).compared().verdict.reasons == ["the log holds decisions of 29 people; at least 30 are needed"]
