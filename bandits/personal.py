@@ -45,11 +45,9 @@ BLOCKS: Final = (kernels.SLOPES, kernels.AXES)
 VARIANCES: Final = (0.03, 0.01)
 """What the prior variance of each block is taken for until it has been learned."""
 
-_SLOPE_SCALES: Final = np.array([0.5, 1.0, 1.0], np.float32)
-"""The log-odds of a habit spread twice as wide as the other columns; so scaled one variance fits all slopes."""
-
 _HEAD: Final = struct.Struct("<HH")  # version and dimensions, before the sums as float32
 BYTES: Final = _HEAD.size + 4 * kernels.SIZE
+_NOTHING: Final = np.zeros(kernels.SIZE, np.float32)
 
 
 class UnknownSumsError(ValueError):
@@ -115,6 +113,8 @@ def unpack(data: bytes) -> Personal:
     personal = Personal()
     if data:
         personal.sums[:] = _sums(data)
+        if not np.isfinite(personal.sums).all():
+            raise UnknownSumsError("sums that are not finite")
     return personal
 
 
@@ -124,24 +124,21 @@ def _sums(data: bytes) -> F32:
     version, dims = _HEAD.unpack_from(data)
     if (version, dims) != (VERSION, DIMS):
         raise UnknownSumsError(f"version {version} of {dims} dimensions")
-    sums = np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
-    if not math.isfinite(float(np.abs(sums).sum(dtype=np.float64))):
-        raise UnknownSumsError("sums that are not finite")
-    return sums
+    return np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
 
 
-def z_of(slopes: F32, axes: F32, may_be_personal: npt.NDArray[np.bool_]) -> F32:
+def z_of(phi: F32, slopes: Sequence[int], axes: F32, may_be_personal: npt.NDArray[np.bool_]) -> F32:
     """The personal columns of every offer, (offers, DIMS).
 
     Args:
-        slopes: (offers, 3) the columns SLOPES of phi.
+        phi: (offers, d) features.
+        slopes: which columns of phi are those of SLOPES.
         axes: (offers, AXES) the mean over the offer's tags, see taste_map.axes_of.
         may_be_personal: (offers,) False gives a row of zeros: such an offer is scored as for a stranger.
     """
-    z = np.empty((len(slopes), DIMS), np.float32)
-    np.multiply(slopes, _SLOPE_SCALES, out=z[:, : len(SLOPES)])
-    z[:, len(SLOPES) :] = axes
-    z[~may_be_personal] = 0.0
+    lp, soon, later = slopes
+    z = np.empty((len(phi), DIMS), np.float32)
+    kernels.columns(phi, axes, may_be_personal, lp, soon, later, z)
     return z
 
 
@@ -157,11 +154,11 @@ def scores(z: F32, data: bytes, variances: Sequence[float], now_s: float) -> Per
     Raises:
         UnknownSumsError: `data` cannot be read, or does not give a posterior.
     """
-    sums = _sums(data).astype(np.float64) if data else np.zeros(kernels.SIZE)
-    mean, covariance = np.empty(DIMS), np.empty((DIMS, DIMS))
+    mean, covariance = np.empty(DIMS, np.float32), np.empty((DIMS, DIMS), np.float32)
+    sums = _sums(data) if data else _NOTHING
     if not kernels.posterior(sums, 1.0 / decay_weight(now_s), precision_of(variances), mean, covariance):
         raise UnknownSumsError("sums without a posterior")
-    return PersonalScores(z, mean.astype(np.float32), covariance.astype(np.float32))
+    return PersonalScores(z, mean, covariance)
 
 
 def precision_of(variances: Sequence[float]) -> F64:

@@ -8,7 +8,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels.compile import boolean, f32_in, f64, f64_in, f64_in_2d, f64_out, f64_out_2d, kernel, void
+from bandits.kernels.compile import (
+    bool_in,
+    boolean,
+    f32_in,
+    f32_in_2d,
+    f32_out,
+    f32_out_2d,
+    f64,
+    f64_in,
+    f64_in_2d,
+    f64_out,
+    i64,
+    kernel,
+    void,
+)
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -18,6 +32,9 @@ AXES: Final = 5
 DIMS: Final = SLOPES + AXES
 OUTER: Final = DIMS * (DIMS + 1) // 2
 SIZE: Final = OUTER + DIMS
+
+HALF: Final = np.float32(0.5)
+"""Log-odds spread twice as wide as the other slopes; so scaled one variance fits all of them."""
 
 
 @kernel(void(f64_out, f32_in, f64, f64))
@@ -33,7 +50,7 @@ def add_row(sums: F64, z: F32, curvature: float, response: float) -> None:
 
 
 @kernel()
-def _factor(sums: F64, scale: float, precision: F64, factor: F64) -> bool:
+def _factor(sums: F64 | F32, scale: float, precision: F64, factor: F64) -> bool:
     """Lower Cholesky factor of diag(precision) + scale * A; False when that is not positive definite."""
     for j in range(DIMS):
         for i in range(j, DIMS):
@@ -51,19 +68,19 @@ def _factor(sums: F64, scale: float, precision: F64, factor: F64) -> bool:
     return True
 
 
-@kernel(boolean(f64_in, f64, f64_in, f64_out, f64_out_2d))
-def posterior(sums: F64, scale: float, precision: F64, mean: F64, covariance: F64) -> bool:
-    """Write S = (diag(precision) + scale A)^-1 and S (scale b).
+@kernel(boolean(f32_in, f64, f64_in, f32_out, f32_out_2d))
+def posterior(sums: F32, scale: float, precision: F64, mean: F32, covariance: F32) -> bool:
+    """Write S = (diag(precision) + scale A)^-1 and S (scale b), computed in float64.
 
     Args:
-        sums: (SIZE,).
+        sums: (SIZE,) as they are kept.
         scale: what the sums are worth now, 1 / weight of this instant.
         precision: (DIMS,) of the prior N(0, diag(1 / precision)).
         mean: (DIMS,) out.
         covariance: (DIMS, DIMS) out.
 
     Returns:
-        False when the sums are damaged, such that no posterior exists; what was written then means nothing.
+        False when the sums are damaged, such that no finite posterior exists; what was written then means nothing.
     """
     factor, inverse = np.zeros((DIMS, DIMS)), np.zeros((DIMS, DIMS))
     if not _factor(sums, scale, precision, factor):
@@ -75,15 +92,40 @@ def posterior(sums: F64, scale: float, precision: F64, mean: F64, covariance: F6
             for k in range(j, i):
                 total -= factor[i, k] * inverse[k, j]
             inverse[i, j] = total / factor[i, i]
+    is_finite = True
     for i in range(DIMS):
-        mean[i] = 0.0
+        centre = 0.0
         for j in range(DIMS):
             total = 0.0
             for k in range(max(i, j), DIMS):
                 total += inverse[k, i] * inverse[k, j]
             covariance[i, j] = total
-            mean[i] += total * scale * sums[OUTER + j]
-    return True
+            centre += total * scale * sums[OUTER + j]
+        mean[i] = centre
+        is_finite &= bool(np.isfinite(mean[i]))
+    return is_finite
+
+
+@kernel(void(f32_in_2d, f32_in_2d, bool_in, i64, i64, i64, f32_out_2d))
+def columns(phi: F32, axes: F32, may_be_personal: NDArray[np.bool_], lp: int, soon: int, later: int, out: F32) -> None:
+    """Write z of every offer: half of column lp, soon, later of phi, then its axes; 0 where nothing may be personal.
+
+    Args:
+        phi: (offers, d).
+        axes: (offers, AXES).
+        may_be_personal: (offers,).
+        lp: column of phi.
+        soon: column of phi.
+        later: column of phi.
+        out: (offers, DIMS).
+    """
+    for k in range(out.shape[0]):
+        own = np.float32(1.0) if may_be_personal[k] else np.float32(0.0)
+        out[k, 0] = own * HALF * phi[k, lp]
+        out[k, 1] = own * phi[k, soon]
+        out[k, 2] = own * phi[k, later]
+        for axis in range(AXES):
+            out[k, SLOPES + axis] = own * axes[k, axis]
 
 
 @kernel(f64(f64_in_2d, f64, f64_in))

@@ -120,7 +120,7 @@ class Engine:
     def _own(self, person: int, phi: F32, at_s: float) -> PersonalScores | None:
         if not self.settings.has_personal_layer:
             return None
-        z = personal.z_of(phi[:, _SLOPES], taste_map.axes_of(self._map, self._tags), self._all)
+        z = personal.z_of(phi, _SLOPES, taste_map.axes_of(self._map, self._tags), self._all)
         return personal.scores(z, self.peopleal[person].pack(), self._variances, at_s)
 
     def _log(self, person: int, phi: F32, own: PersonalScores | None, drawn: Draw, at_s: float) -> float:

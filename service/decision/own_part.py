@@ -34,7 +34,7 @@ def scores(catalogue: Catalogue, model: Model, packed: bytes, given: DecisionInp
     if not given.may_personalise or not len(model.personal_variances):
         return None
     may_be_personal = inputs.of_catalogue(catalogue).may_be_personal
-    z = personal.z_of(phi[:, _SLOPES], _axes.of(catalogue, model.taste_map), may_be_personal)
+    z = personal.z_of(phi, _SLOPES, _axes.of(catalogue, model.taste_map), may_be_personal)
     return personal.scores(z, packed, model.personal_variances.tolist(), given.decided_at.timestamp())
 
 

@@ -14,12 +14,15 @@ from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.learned_state import personal_in
 from service.store.taste_maps import Learned
 from service.store.user_state import State
+from service.telemetry import logger
 
 EVERY: Final = timedelta(days=7)
 GROWTH: Final = 2.0
 """With so many times as many people as the map was learned from it is learned anew, whatever its age."""
 
 SAMPLE_MAX: Final = 10_000
+
+_LOG: Final = logger("taste_map")
 
 
 class TasteMapper:
@@ -45,7 +48,12 @@ class TasteMapper:
             variances = personal.VARIANCES if before is None else before.variances
             # Off the event loop: a quarter of a second for ten thousand people.
             mapped, learned = await asyncio.to_thread(_learn, people, known, left_out, variances, now)
-            return await taste_maps.add(connection, learned, mapped)
+            is_added = await taste_maps.add(connection, learned, mapped)
+        if is_added:
+            _LOG.info(
+                "a new map of tastes is in force", version=version, people=learned.people, variances=learned.variances
+            )
+        return is_added
 
 
 def _learn(

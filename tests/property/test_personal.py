@@ -139,9 +139,9 @@ def test_the_last_words_of_rows_count_more() -> None:
 
 
 def test_offers_that_may_not_be_personal_have_no_own_part() -> None:
-    slopes, axes = np.full((2, 3), 2.0, np.float32), np.ones((2, personal.AXES), np.float32)
-    z = personal.z_of(slopes, axes, np.array([True, False]))
-    assert z[0].tolist() == [1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    phi, axes = np.tile(np.arange(6, dtype=np.float32), (2, 1)), np.ones((2, personal.AXES), np.float32)
+    z = personal.z_of(phi, (4, 1, 2), axes, np.array([True, False]))
+    assert z[0].tolist() == [2.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     assert not z[1].any()
 
 

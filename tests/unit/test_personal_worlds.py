@@ -74,7 +74,7 @@ def play(given: World, *, is_personal: bool, seed: int) -> tuple[F64, tuple[floa
             eta = given.phi[week, user] @ weights
             offset = np.zeros(OFFERS)
             if is_personal:
-                z = personal.z_of(given.phi[week, user, :, 1:], given.axes, may_be)
+                z = personal.z_of(given.phi[week, user], (1, 2, 3), given.axes, may_be)
                 scores = personal.scores(z, own.pack(), variances, now_s)
                 offset = z @ scores.mean
             offer = int(np.argmax(eta + offset)) if rng.random() > FLOOR else int(rng.integers(OFFERS))
