@@ -57,11 +57,12 @@ def _run(name: str, seed: int, options: Options) -> _Run:
     world = WORLDS[name].build(seed, options.scale)
     rules = policy.push_rules(0.0, 1.0, world.goal.attention_price)
     settings = Settings(rules.floor, rules.gate_floor, rules.exploration, options.has_personal_layer)
-    engine = _engine_for(world)
+    join = partial(_engine_for(world), settings=settings)
     played = Played(
-        trial.play(world, partial(engine, settings=settings)),
+        trial.play(world, join),
         trial.play(world, PopulationPolicy),
         trial.play(world, Oracle),
+        trial.play(world._replace(is_foretold=True), join) if world.told_every_s > 0.0 else None,
     )
     return _Run(WORLDS[name].judge(played), regret.by_decile(played), world.size, len(played.engine.person))
 

@@ -30,11 +30,20 @@ class Claim(NamedTuple):
 
 
 class Played(NamedTuple):
-    """The same world under three policies: the engine, the one that knows everything but the person, and the one that knows all."""
+    """The same world under three policies: the engine, the one that knows everything but the person, and the one that knows all.
+
+    Where answers are late, `foretold` is the engine once more in a world in which none is.
+    """
 
     engine: Trial
     population: Trial
     oracle: Trial
+    foretold: Trial | None = None
+
+    @property
+    def three(self) -> tuple[Trial, Trial, Trial]:
+        """Engine, population, oracle."""
+        return self.engine, self.population, self.oracle
 
 
 def per_person(trial: Trial, persons: int) -> F64:

@@ -19,7 +19,7 @@ class Decile(NamedTuple):
 def by_decile(played: Played) -> list[Decile]:
     """The people ordered by what was to be gained of them, so by truth and not by luck."""
     persons = played.engine.world.size
-    engine, population, oracle = (per_person(trial, persons) for trial in played)
+    engine, population, oracle = (per_person(trial, persons) for trial in played.three)
     return [_decile(tenth, oracle, engine, population) for tenth in deciles(oracle + 0.0 * (engine + population))]
 
 

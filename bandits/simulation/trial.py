@@ -156,6 +156,8 @@ class _Course:
         every_s, told_s = self.world.told_every_s, happened_s
         if every_s > 0.0 and happened_s < NEVER:
             told_s = BEGIN_S + NOON_S + every_s * math.ceil((happened_s - BEGIN_S - NOON_S) / every_s)
+        if self.world.is_foretold and happened_s < NEVER:
+            happened_s = told_s = float(self.rows[decision][1])
         self._later(told_s, self._told, Told(decision, head, happened_s, told_s))
 
     def _write(self, person: int, at_s: float, choice: Choice, *, is_sent: bool) -> None:

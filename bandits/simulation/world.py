@@ -39,7 +39,8 @@ class World(NamedTuple):
     """People and offers over some weeks.
 
     Nothing is decided before decides_from_s. With is_push each person gets one push a week at most; else the offer is decided whenever
-    the app is opened. What the till saw is told at once, or at noon every told_every_s.
+    the app is opened. What the till saw is told at once, or at noon every told_every_s;
+    foretold, it is known the moment the offer is shown, which no till can do: that is what delay is measured against.
     """
 
     name: str
@@ -51,6 +52,7 @@ class World(NamedTuple):
     is_push: bool
     goal: Goal
     told_every_s: float = 0.0
+    is_foretold: bool = False
     holdout_share: float = 0.0
 
     @property

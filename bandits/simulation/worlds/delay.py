@@ -15,8 +15,8 @@ AGES_D: Final = (1, 2, 3, 6, 14)
 
 PILOT_S: Final = 4 * WEEK_S
 PILOT_SHARE: Final = 0.1
-OFF_BY_MAX: Final = 0.2
-"""Predicted and true redemptions may differ by this share."""
+OFF_BY_MAX: Final = 0.15
+"""In logarithms; the few hundred redemptions of an age leave about 0.06 to chance."""
 
 
 def build(seed: int, scale: float) -> World:
@@ -36,10 +36,15 @@ def build(seed: int, scale: float) -> World:
 
 
 def judge(played: Played) -> dict[str, Claim]:
-    """Predicted over true redemptions in the days since everybody was invited: the worst of all ages."""
-    worst = float(np.abs(np.log(by_age(played.engine))).max())
+    """What the engine predicts, over the truth, against the same of an engine to which every answer was known at once: the worst age.
+
+    Against the truth alone it would be judged for more than delay: a model learned from a pilot is not yet that of everybody.
+    """
+    if played.foretold is None:
+        raise ValueError("delay is judged against a world in which every answer is foretold")
+    worst = float(np.abs(np.log(by_age(played.engine) / by_age(played.foretold))).max())
     return {
-        "predicted_vs_true_off_by": Claim(worst, OFF_BY_MAX, is_at_most=True),
+        "predicted_off_by_delay": Claim(worst, OFF_BY_MAX, is_at_most=True),
         "worst_decile_vs_population": claims.worst_decile(played),
     }
 

@@ -36,9 +36,9 @@ def build(seed: int, scale: float) -> World:
 
 def judge(played: Played) -> dict[str, Claim]:
     """What the first decisions are worth against the population policy's, and what those after the tenth are."""
-    numbered = [_number(trial) for trial in played]
-    first = [_mean(trial, (n > 0) & (n <= FIRST)) for trial, n in zip(played, numbered, strict=True)]
-    later = [_mean(trial, n > LATER) for trial, n in zip(played, numbered, strict=True)]
+    numbered = [_number(trial) for trial in played.three]
+    first = [_mean(trial, (n > 0) & (n <= FIRST)) for trial, n in zip(played.three, numbered, strict=True)]
+    later = [_mean(trial, n > LATER) for trial, n in zip(played.three, numbered, strict=True)]
     return {
         "first_decisions_vs_population": Claim(first[0] / first[1], 0.9),
         "after_ten_decisions_vs_population": Claim(later[0] / later[1], 1.0),

@@ -51,7 +51,7 @@ def judge(played: Played) -> dict[str, Claim]:
     """The largest mean probability of being sent anything, of all for whom nothing has value; and that others are still sent to."""
     most = {kind: most_sent(played.engine, kind, LEFT_IN_PEACE_AFTER_S) for kind in KINDS}
     others = played.engine.world.people.of_kind("ordinary")
-    worth = [np.nanmean(per_person(trial, trial.world.size)[others]) for trial in played]
+    worth = [np.nanmean(per_person(trial, trial.world.size)[others]) for trial in played.three]
     return {
         **{f"{kind}_sent_at_most": Claim(value, FLOOR, is_at_most=True) for kind, value in most.items()},
         "ordinary_share_of_oracle": Claim(float(worth[0] / worth[2]), 0.7),

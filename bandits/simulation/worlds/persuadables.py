@@ -118,7 +118,7 @@ def build(seed: int, scale: float) -> World:
 def judge(played: Played) -> dict[str, Claim]:
     """Margin added of what the oracle adds, once a quarter of pushes has been learned from; and who is sent to."""
     after_s = played.engine.world.decides_from_s + LEARNED_AFTER_S
-    ours, blind, best = (_added(trial, after_s) for trial in played)
+    ours, blind, best = (_added(trial, after_s) for trial in played.three)
     sent = {kind: _sent_to(played.engine, kind, after_s) for kind in ("sure_thing", "do_not_disturb", "lost_cause")}
     limit = FLOOR + FLOOR_TOLERANCE
     return {

@@ -37,7 +37,7 @@ def judge(played: Played) -> dict[str, Claim]:
     """What they get of what there is to get, two months after the first visit."""
     people = played.engine.world.people
     odd = people.of_kind(KIND)
-    since = [t.where(np.isin(t.person, odd) & (t.at_s > BEGIN_S + KNOWN_AFTER_S)) for t in played]
+    since = [t.where(np.isin(t.person, odd) & (t.at_s > BEGIN_S + KNOWN_AFTER_S)) for t in played.three]
     ours, blind, best = (float(trial.value.mean()) for trial in since)
     return {
         "odd_ones_share_of_oracle": Claim(ours / best, 0.8),
