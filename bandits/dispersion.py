@@ -1,4 +1,8 @@
-"""How far rewards scatter about what the model expects: the noise variance of the identity link, Pearson's chi-square by weight of the logit."""
+"""How far rewards scatter about what the model expects: the noise variance of the identity link, the logit's scatter in units of p(1 - p).
+
+Squares and variances are summed before they are divided. Pearson's mean of their ratios would hang on a single reward of a very unlikely
+offer.
+"""
 
 from typing import Final
 
@@ -22,15 +26,15 @@ LOWEST_NOISE: Final = 0.01
 
 def estimate(blocks: Blocks, prior: Prior, link: Link, w: links.F64) -> float:
     """The dispersion over rows whose answers are all in (maturity 1), at the weights w (d,), shrunk to the prior's."""
-    squares, weights = 0.0, 0.0
+    squares, variances, weights = 0.0, 0.0, 0.0
     for rows in blocks():
-        closed = rows.maturity >= 1.0
-        eta = np.einsum("ij,j->i", rows.phi[closed], w) + rows.offset[closed]
-        mean = links.mean(link, eta)
-        variance = np.maximum(links.slope(link, eta), np.finfo(np.float64).tiny)
-        squares += float(rows.weight[closed] @ (np.square(rows.reward[closed] - mean) / variance))
-        weights += float(rows.weight[closed].sum())
-    found = (PSEUDO_ROWS * prior.dispersion + squares) / (PSEUDO_ROWS + weights)
+        weight = np.where(rows.maturity >= 1.0, rows.weight, 0.0)
+        eta = np.einsum("ij,j->i", rows.phi, w) + rows.offset
+        squares += float(weight @ np.square(rows.reward - links.mean(link, eta)))
+        variances += float(weight @ links.slope(link, eta))
+        weights += float(weight.sum())
+    ratio = squares / variances if variances > 0.0 else prior.dispersion
+    found = (PSEUDO_ROWS * prior.dispersion + weights * ratio) / (PSEUDO_ROWS + weights)
     if link == "logit":
         return min(max(found, LOWEST), HIGHEST)
     return max(found, LOWEST_NOISE * prior.dispersion)

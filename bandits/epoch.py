@@ -22,7 +22,7 @@ GROWTH: Final = 0.25
 
 
 class Epoch(NamedTuple):
-    """modes (heads, d) and dispersions (heads,): noise variance of the identity link, Pearson's chi-square by weight of the logit."""
+    """modes (heads, d) and dispersions (heads,): noise variance of the identity link, scatter of the logit in units of p(1 - p)."""
 
     number: int
     link: Link

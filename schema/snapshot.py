@@ -18,7 +18,7 @@ class HeadSnapshot(Kept, frozen=True, array_like=True):
 
     mean: bytes
     covariance: bytes
-    dispersion: float  # noise variance of the identity link; Pearson's chi-square by weight of the logit
+    dispersion: float  # noise variance of the identity link; scatter of the logit in units of p(1 - p)
     arrived: list[float]  # share of the rewards that have come by the end of each age bucket
     exposures: float  # decayed, matured
     mode: bytes = b""  # the weights at which the epoch's sums are linearised

@@ -97,7 +97,7 @@ def test_more_taken_back_than_was_counted_is_refused() -> None:
         laplace.fit(blocks_of(rows, 10), prior, "identity", np.ones(D))
 
 
-def test_dispersion_is_pearson_s_over_closed_rows_and_bounded() -> None:
+def test_dispersion_is_the_scatter_of_closed_rows_and_bounded() -> None:
     rng = np.random.default_rng(5)
     count, w = 20_000, np.array([-2.0, 0.5, 0.0, 0.0])
     phi = rng.normal(size=(count, D)).astype(np.float32)
@@ -107,6 +107,10 @@ def test_dispersion_is_pearson_s_over_closed_rows_and_bounded() -> None:
     told = Design(phi, zero, one, one, (rng.random(count) < p).astype(float))
     prior = Prior(np.zeros(D), np.ones(D))
     assert dispersion.estimate(blocks_of(told, 999), prior, "logit", w) == pytest.approx(1.0, abs=0.1)
+    unlikely = told.phi.copy()
+    unlikely[0] = (1.0, -20.0, 0.0, 0.0)  # p is about 6e-6
+    surprised = told._replace(phi=unlikely, reward=np.r_[1.0, told.reward[1:]])
+    assert dispersion.estimate(blocks_of(surprised, 999), prior, "logit", w) == pytest.approx(1.0, abs=0.1)
     young = told._replace(maturity=np.full(count, 0.5), reward=np.ones(count))
     assert dispersion.estimate(blocks_of(young, 999), prior, "logit", w) == 1.0
     assert dispersion.estimate(blocks_of(told._replace(reward=one), 999), prior, "logit", w) == dispersion.HIGHEST
