@@ -1,5 +1,6 @@
-"""How long the kernels take as a decision calls them: from Python, one user at a time."""
+"""How long the kernels take: one decision and one update as Python calls them, and a batch of users on all cores."""
 
+import os
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -8,13 +9,18 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits.kernels import draw, linear, random, symmetric
+from bandits.kernels import decide, packed, rank_one
 from bandits.kernels.pmf import argmax_pmf
-from schema.snapshot import HEADS
+from bandits.learners import crowd
 
 BATCHES: Final = 30
 CALLS: Final = 200
-USERS: Final = 1_000
+USERS: Final = 100_000
+CROWDS: Final = 5
+OFFER_FEATURES_MAX: Final = 4
+GEMM_SIZE: Final = 1_536
+SCALE: Final = 1.0
+FLOOR: Final = 0.005
 SEED: Final = 20_260_302
 
 F32 = npt.NDArray[np.float32]
@@ -22,79 +28,87 @@ F64 = npt.NDArray[np.float64]
 
 
 class _Posterior(NamedTuple):
-    """A random posterior: means (heads, d), covariances (heads, d, d)."""
+    """A random posterior of d weights: mean (d,), covariance (d, d), and both packed."""
 
-    means: F32
-    covariances: F32
-
-
-class _Scratch(NamedTuple):
-    """What the kernels write: predictions (heads, offers), the pmf (1, offers), one slot."""
-
-    means: F32
-    variances: F32
-    pmf: F64
-    chosen: npt.NDArray[np.int64]
-    propensity: F64
+    mean: F64
+    covariance: F64
+    packed: F32
 
 
 def kernels(offers: int, dims: int) -> dict[str, float]:
-    """Medians over batches of calls, in microseconds, and users decided for each second in one thread.
+    """Medians over batches of calls, in microseconds, and users a second.
 
-    A decision is the scores of both heads, the pmf and the draw of one slot; an update adds one exposure to the sums.
+    decide_us: scores at full covariance, the exact pmf relative to the best offer, the draw: one call. update_us: one row into the
+    posterior (Sherman-Morrison), which is then ready for the next decision. scores_us, pmf_us: means and deviations alone, and the pmf
+    of independent scores alone. batch_users_per_s: one thread; the other figures of the batch: all cores.
+
+    gemm_gflops is what float32 GEMM reaches on all cores, and batch_percent_of_gemm the time which a GEMM of that rate would take for the
+    scores alone (d (d + 1) / 2 + d multiply-adds for each user and offer) in percent of that of the whole batch with pmf, draw and propensity.
+    The batch contracts with the user first, so it does less arithmetic for the scores than that, and more for the pmf.
     """
     rng = np.random.default_rng(SEED)
     posterior = _random_posterior(rng, dims)
-    users = rng.random((USERS, offers, dims), np.float32) / np.float32(np.sqrt(dims))
-    scratch = _Scratch(
-        np.empty((len(HEADS), offers), np.float32),
-        np.empty((len(HEADS), offers), np.float32),
-        np.empty((1, offers)),
-        np.empty(1, np.int64),
-        np.empty(1),
-    )
-    mask, packed = np.ones(offers, np.bool_), np.zeros(dims * (dims + 1) // 2)
-    phi, row = users[0], users[0, 0]
-    mean, deviation = rng.normal(0.1, 0.03, offers), rng.uniform(0.01, 0.05, offers)
-
-    def batch() -> None:
-        for user in range(USERS):
-            _decide(users[user], posterior, mask, user, scratch)
-
-    batch()
-    return {
-        "decide_us": _median_us(lambda: _decide(phi, posterior, mask, 1, scratch)),
-        "update_us": _median_us(lambda: symmetric.add_outer(packed, row, 1.0)),
-        "pmf_us": _median_us(lambda: argmax_pmf(mean, deviation, mask, 0.005, scratch.pmf[0])),
-        "scores_us": _median_us(lambda: _score(phi, posterior, scratch)),
-        "batch_users_per_s": USERS / median(_seconds(batch) for _ in range(BATCHES)),
-    }
+    return _one_by_one(rng, posterior, offers, dims) | _batch(rng, posterior, offers, dims)
 
 
 def _random_posterior(rng: np.random.Generator, dims: int) -> _Posterior:
-    roots = rng.normal(size=(len(HEADS), dims, dims)) / dims
-    covariances = roots @ roots.transpose(0, 2, 1) + 0.01 * np.eye(dims)
-    return _Posterior(rng.normal(0.0, 0.1, (len(HEADS), dims)).astype(np.float32), covariances.astype(np.float32))
+    root = rng.normal(size=(dims, dims)) / dims
+    mean, covariance = rng.normal(0.0, 0.1, dims), root @ root.T + 0.01 * np.eye(dims)
+    ready = np.empty(packed.packed_size(dims), np.float32)
+    packed.pack_posterior(mean, covariance, ready)
+    return _Posterior(mean, covariance, ready)
 
 
-def _score(phi: F32, posterior: _Posterior, scratch: _Scratch) -> None:
-    for head in range(len(HEADS)):
-        linear.linear_scores(
-            phi, posterior.means[head], posterior.covariances[head], scratch.means[head], scratch.variances[head]
-        )
+def _one_by_one(rng: np.random.Generator, posterior: _Posterior, offers: int, dims: int) -> dict[str, float]:
+    phi = rng.random((offers, dims), np.float32) / np.float32(np.sqrt(dims))
+    mask, pmf, row = np.ones(offers, np.bool_), np.empty(offers), phi[0]
+    mean, sd = np.empty(offers, np.float32), np.empty(offers, np.float32)
+    means, deviations = rng.normal(0.1, 0.03, offers), rng.uniform(0.01, 0.05, offers)
+    learned = _Posterior(posterior.mean.copy(), posterior.covariance.copy(), posterior.packed.copy())
+    return {
+        "decide_us": _median_us(lambda: decide.decide(phi, mask, posterior.packed, SCALE, FLOOR, 1, pmf)),
+        "update_us": _median_us(lambda: rank_one.learn_row(*learned, row, 1e-6, 1e-6)),
+        "pmf_us": _median_us(lambda: argmax_pmf(means, deviations, mask, FLOOR, pmf)),
+        "scores_us": _median_us(lambda: decide.scores(phi, posterior.packed, mean, sd)),
+    }
 
 
-def _decide(phi: F32, posterior: _Posterior, mask: npt.NDArray[np.bool_], user: int, scratch: _Scratch) -> None:
-    _score(phi, posterior, scratch)
-    value = scratch.means.sum(axis=0, dtype=np.float64)
-    deviation = np.sqrt(scratch.variances.sum(axis=0, dtype=np.float64))
-    key = random.key_from_bytes(user.to_bytes(16, "big"))
-    argmax_pmf(value, deviation, mask, 0.005, scratch.pmf[0])
-    scratch.chosen[0] = draw.draw(scratch.pmf[0], random.uniform(key, 0))
-    scratch.propensity[0] = scratch.pmf[0, scratch.chosen[0]]
+def _batch(rng: np.random.Generator, posterior: _Posterior, offers: int, dims: int) -> dict[str, float]:
+    of_offer = next(size for size in range(OFFER_FEATURES_MAX, 0, -1) if dims % size == 0)
+    of_user = dims // of_offer
+    catalogue = rng.random((offers, of_offer), np.float32) / np.float32(np.sqrt(of_offer))
+    users = rng.random((USERS, of_user), np.float32) / np.float32(np.sqrt(of_user))
+    ready = crowd.contraction(posterior.mean, posterior.covariance, catalogue)
+    mask, keys = np.ones((USERS, offers), np.bool_), np.arange(USERS, dtype=np.uint64)
+
+    def run(threads: int | None) -> None:
+        crowd.decide(ready, users, mask, keys, scale=SCALE, floor=FLOOR, threads=threads)
+
+    run(None)
+    alone, together, gflops = [], [], []
+    for _ in range(CROWDS):  # in turns, so that what else the machine does falls on all alike
+        alone.append(_seconds(lambda: run(1)))
+        together.append(_seconds(lambda: run(None)))
+        gflops.append(_gemm_gflops(rng))
+    seconds, rate = median(together), median(gflops)
+    products = USERS * offers * (dims * (dims + 1) // 2 + dims)
+    return {
+        "batch_users_per_s": USERS / median(alone),
+        "batch_all_cores_users_per_s": USERS / seconds,
+        "batch_ms": 1e3 * seconds,
+        "batch_cores": float(len(os.sched_getaffinity(0))),
+        "gemm_gflops": rate,
+        "batch_percent_of_gemm": 2e-7 * products / rate / seconds,
+    }
 
 
-def _median_us(call: Callable[[], None]) -> float:
+def _gemm_gflops(rng: np.random.Generator) -> float:
+    a = rng.random((GEMM_SIZE, GEMM_SIZE), np.float32)
+    out = np.empty_like(a)
+    return 2e-9 * GEMM_SIZE**3 / min(_seconds(lambda: np.dot(a, a, out=out)) for _ in range(3))
+
+
+def _median_us(call: Callable[[], object]) -> float:
     def calls() -> None:
         for _ in range(CALLS):
             call()
@@ -103,7 +117,7 @@ def _median_us(call: Callable[[], None]) -> float:
     return 1e6 / CALLS * median(_seconds(calls) for _ in range(BATCHES))
 
 
-def _seconds(run: Callable[[], None]) -> float:
+def _seconds(run: Callable[[], object]) -> float:
     started = perf_counter()
     run()
     return perf_counter() - started

@@ -36,6 +36,20 @@ def packed_size(dims: int) -> int:
     return whole + sum(ROWS * (whole - i) for i in range(0, whole, ROWS))
 
 
+@kernel()
+def _pack_rows(covariance: F64, i: int, dims: int, packed: F32, at: int) -> int:
+    """Four whole rows; returns the place behind them."""
+    a, b, c, e = covariance[i], covariance[i + 1], covariance[i + 2], covariance[i + 3]
+    for j in range(i, dims):
+        weight = 1.0 if j < i + ROWS else 2.0
+        packed[at] = weight * a[j]
+        packed[at + 1] = weight * b[j]
+        packed[at + 2] = weight * c[j]
+        packed[at + 3] = weight * e[j]
+        at += ROWS
+    return at
+
+
 @kernel(void(f64_in, f64_in_2d, f32_out))
 def pack_posterior(mean: F64, covariance: F64, packed: F32) -> None:
     """Write the packed posterior.
@@ -51,10 +65,16 @@ def pack_posterior(mean: F64, covariance: F64, packed: F32) -> None:
         packed[i] = mean[i] if i < dims else 0.0
     at = whole
     for i in range(0, whole, ROWS):
+        if i + ROWS <= dims:
+            at = _pack_rows(covariance, i, dims, packed, at)
+            packed[at : at + ROWS * (whole - dims)] = 0.0
+            at += ROWS * (whole - dims)
+            continue
         for j in range(i, whole):
-            weight = 1.0 if j < i + ROWS else 2.0
             for row in range(i, i + ROWS):
-                packed[at] = weight * covariance[row, j] if row < dims and j < dims else 0.0
+                packed[at] = covariance[row, j] if row < dims and j < dims else 0.0
+                if j >= i + ROWS:
+                    packed[at] *= f32(2.0)
                 at += 1
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels.compile import f32_in, f64, f64_out, f64_out_2d, kernel, void
+from bandits.kernels.compile import f32_in, f32_out, f64, f64_out, f64_out_2d, kernel, void
+from bandits.kernels.packed import pack_posterior
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -45,3 +46,10 @@ def absorb(mean: F64, covariance: F64, row: F32, weight: float, response: float)
     _add_scaled(spread, (response - weight * _dot(mean, x)) * damping, mean)
     for i in range(d):
         _add_scaled(spread, -weight * damping * spread[i], covariance[i])
+
+
+@kernel(void(f64_out, f64_out_2d, f32_out, f32_in, f64, f64))
+def learn_row(mean: F64, covariance: F64, packed: F32, row: F32, weight: float, response: float) -> None:
+    """`absorb`, and the packed posterior (bandits.kernels.packed) made anew: the next decision knows the row."""
+    absorb(mean, covariance, row, weight, response)
+    pack_posterior(mean, covariance, packed)
