@@ -54,7 +54,7 @@ def test_the_control_is_uniform_whatever_the_policy() -> None:
 
 
 def test_a_slate_is_diverse_and_a_push_need_not_be() -> None:
-    assert policy.in_app_rules(4).per_tag_max == policy.PER_TAG_MAX
+    assert policy.in_app_rules(4).per_tag_max == 2
     assert policy.push_rules(0.0, 1.0, 0.0).per_tag_max == 0
 
 
