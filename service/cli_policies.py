@@ -202,10 +202,11 @@ def _do(work: Work, told: Callable[[Any], str], *, as_json: bool) -> None:
 
     by = administration.operator()
 
+    async def on_connection(connection: Any) -> Any:
+        return await work(connection, await administration.present(connection), by)
+
     def on_database(dsn: str) -> None:
-        made = asyncio.run(
-            administration.on_connection(dsn, lambda connection: work(connection, datetime.now(UTC), by))
-        )
+        made = asyncio.run(administration.on_connection(dsn, on_connection))
         click.echo(msgspec.json.encode(made).decode() if as_json else told(made))
 
     try:

@@ -11,7 +11,7 @@ import asyncpg
 from schema.access import Key, Scope
 from schema.ids import uuid7
 from service.settings import Secret
-from service.store import access, migrate, pool
+from service.store import access, migrate, pool, virtual_clock
 
 T = TypeVar("T")
 
@@ -33,6 +33,12 @@ def operator() -> str:
         return f"command line, {pwd.getpwuid(os.geteuid()).pw_name}"
     except KeyError:  # a container may run as a number that has no name
         return f"command line, uid {os.geteuid()}"
+
+
+async def present(connection: Any) -> datetime:
+    """Now, as this installation sees it: one that was served with a virtual clock (a demo) lives at the time that shows."""
+    virtual = await virtual_clock.read(connection)
+    return datetime.now(UTC) if virtual is None else virtual.now_at
 
 
 async def create_key(dsn: str, scopes: Sequence[Scope]) -> tuple[Key, str]:
