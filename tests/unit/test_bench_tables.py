@@ -45,6 +45,6 @@ def test_all_take_turns_and_who_begins_changes() -> None:
     calls: list[str] = []
     timed = [interleaved.Timed(name, lambda name=name: calls.append(name), 2) for name in "abc"]
     times = interleaved.measure(timed, 3)
-    assert "".join(calls) == "aabbcc" + "aabbcc" + "bbccaa" + "ccaabb"
+    assert "".join(calls) == "aaabbbccc" * 2 + "bbbcccaaa" + "cccaaabbb"
     assert times["a"].ratio == 1.0
     assert all(one.seconds > 0.0 for one in times.values())
