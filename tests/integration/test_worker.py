@@ -14,6 +14,7 @@ from schema.event import EventType
 from service import worker as working
 from service.planning.leader import Leader
 from service.settings import Settings
+from service.store import snapshots
 from service.store.pool import prepare
 from service.telemetry import FAILURES
 from service.worker import Worker
@@ -99,3 +100,32 @@ async def test_each_loop_goes_on_when_another_fails(database: str, monkeypatch: 
         await connection.close()
     assert failures("leader") == before["leader"] + 1
     assert failures("publish") - before["publish"] <= 1 + took_s / 0.2, "it did not pause"
+
+
+async def test_a_new_epoch_is_fitted_and_published_beside_all_else(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "REFIT_EVERY_S", 0.1)
+    worker = Worker(Settings(data_dir=Path("/nonexistent"), pool_max=4), database, Silent())
+    connection = await asyncpg.connect(database)
+    await prepare(connection)
+    await world.build(connection)
+    task = asyncio.create_task(worker.run())
+    try:
+        now = datetime.now(UTC)
+        entries = [
+            world.entry(user_id, EventType.ACCEPTED, now, decision_id=await world.decide(connection, user_id, now))
+            for user_id in range(1, 11)
+        ]
+        await world.log(connection, *entries, at=now)
+
+        async def is_published() -> bool:
+            snapshot = await snapshots.latest(connection)
+            return snapshot is not None and snapshot.epoch > 0
+
+        await until(is_published)
+        assert await connection.fetchval("select max(exposures) from epochs") == 10
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 10.0)
+        await connection.close()
