@@ -8,24 +8,35 @@ import numpy.typing as npt
 
 from bandits import features, taste_map, tastes
 from bandits.kernels.featurize import featurize
+from bandits.taste_map import TasteMap
 from service.replay import shopping as shopping_of
 from service.replay.rounds import Rounds
 from service.replay.shopping import WEEKS, Shopping
 
+F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 WEEK_S: Final = 7 * 86400.0
-_UNMAPPED: Final = taste_map.empty()
+MAP_WEEKS: Final = 4
+"""The map of tastes is learned anew so often."""
 _UNKNOWN_HOUR: Final = -1.0
 """A week has no hour of the day."""
 
 
 class Year(NamedTuple):
-    """The year made ready: shopping, and the share of people's baskets with each tag before each week, always and of late, (WEEKS, tags)."""
+    """The year made ready: shopping, and what is known of all people when a week begins.
+
+    Attributes:
+        shopping: of every household.
+        tag_shares: (WEEKS, tags) share of people's baskets with each tag.
+        recent_shares: (WEEKS, tags) the same of the last weeks.
+        maps: (WEEKS,) which things go together and how often they are bought again.
+    """
 
     shopping: Shopping
-    tag_shares: npt.NDArray[np.float32]
-    recent_shares: npt.NDArray[np.float32]
+    tag_shares: F32
+    recent_shares: F32
+    maps: tuple[TasteMap, ...]
 
 
 class Journey(NamedTuple):
@@ -44,7 +55,23 @@ def ready(shopping: Shopping) -> Year:
         known = len(population.tags)
         shares[week, :known] = population.tag_shares()
         recent[week, :known] = population.recent_shares(float(shopping.begins_s[week]))
-    return Year(shopping, shares, recent)
+    return Year(shopping, shares, recent, _maps(shopping))
+
+
+def _maps(shopping: Shopping) -> tuple[TasteMap, ...]:
+    """Learned from all households every MAP_WEEKS weeks, the last one in force."""
+    households = np.arange(len(shopping.baskets.household_ids))
+    learned: list[TasteMap] = []
+    newest = taste_map.empty()
+    begins = np.arange(0, WEEKS, MAP_WEEKS)
+    home, week = np.repeat(households, len(begins)), np.tile(begins, len(households))
+    states: dict[int, list[bytes]] = {int(begin): [] for begin in begins}
+    for one, state in _states(shopping, home, week):
+        states[int(week[one])].append(state)
+    for begin, people in states.items():
+        newest = taste_map.learn(people, newest.version + 1, newest, ())
+        learned += [newest] * min(MAP_WEEKS, WEEKS - begin)
+    return tuple(learned)
 
 
 def draw(year: Year, count: int, seed: int) -> Journey:
@@ -60,12 +87,12 @@ def draw(year: Year, count: int, seed: int) -> Journey:
     week, household = np.divmod(np.sort(rng.choice(households * WEEKS, count, replace=False)), households)
     order = np.lexsort((rng.random(count), week))
     household, week = household[order], week[order]
-    phi = _phi(year, household, week)
+    phi = features_of(year, household, week)
     bought = year.shopping.bought_in[household, week]
     return Journey(Rounds(phi, bought.astype(np.float64), np.ones(bought.shape, np.bool_)), household, week)
 
 
-def _phi(year: Year, household: Ints, week: Ints) -> npt.NDArray[np.float32]:
+def features_of(year: Year, household: Ints, week: Ints) -> F32:
     """(rounds, arms, features.DIMS), each by what was known when its week began."""
     shopping, arms = year.shopping, len(year.shopping.tags)
     tags_of_offer = shopping.tags.astype(np.int16)[:, None]
@@ -78,9 +105,10 @@ def _phi(year: Year, household: Ints, week: Ints) -> npt.NDArray[np.float32]:
         person = tastes.view(tastes.for_decision(state, is_arm))
         now_s = float(shopping.begins_s[week[round_]])
         shares, recent = year.tag_shares[week[round_]], year.recent_shares[week[round_]]
+        known = year.maps[week[round_]]
         featurize(
             person.header, person.entries, tags_of_offer, personal, none_given, shares, recent,
-            _UNMAPPED.companions, _UNMAPPED.lifts, _UNMAPPED.cycles_s, nothing_held, now_s, WEEK_S,
+            known.companions, known.lifts, known.cycles_s, nothing_held, now_s, WEEK_S,
             _UNKNOWN_HOUR, 0.0, False, phi[round_],
         )  # fmt: skip
     return phi

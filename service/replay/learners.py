@@ -5,8 +5,8 @@ from typing import Final
 from bandits import features
 from bandits.learners import build
 from bandits.learners.learner import Learner
+from schema import policy
 from schema.snapshot import HEADS
-from service.decision import policy
 from service.replay import player
 from service.replay.player import Pace
 from service.replay.rounds import Rounds
@@ -26,12 +26,6 @@ def of_product(name: str, given: Rounds, pace: Pace, habit_column: int) -> Learn
     """A learner that begins as the product does, with its prior in logits; a linear one knows nothing of the features."""
     if name.startswith("linear"):
         return generic(name, given, pace, habit_column)
-    explored = policy.EXPLORATION
-    options = build.Options(
-        explored["thompson"],
-        explored["ucb"],
-        policy.BUILT_IN.floor,
-        explored["epsilon_greedy"],
-        habit_column=habit_column,
-    )
+    floor = policy.PolicySettings(name=policy.BUILT_IN).floor
+    options = build.Options(floor=floor, habit_column=habit_column)
     return build.learner(name, features.PRIORS[_REDEEM], options, player.arrivals(pace))

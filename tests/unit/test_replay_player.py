@@ -9,6 +9,7 @@ from bandits.kernels.draw import draw
 from bandits.kernels.random import uniform
 from bandits.learners import build
 from bandits.learners.learner import Choice
+from service.decision import policy
 from service.replay import player
 from service.replay.player import Pace
 from service.replay.rounds import Rounds
@@ -105,3 +106,9 @@ def test_a_real_learner_learns_late_too() -> None:
         learner = build.generic("logistic_thompson", phi.reshape(-1, 2), arrivals=player.arrivals(pace))
         earned = given.earned(player.play(learner, given, pace, 1))
         assert earned[200:].mean() > reward.mean() + 0.25
+
+
+def test_what_a_replay_explores_with_is_what_the_product_explores_with() -> None:
+    explored, options = policy.EXPLORATION, build.Options()
+    assert (options.scale, options.width) == (explored["thompson"], explored["ucb"])
+    assert options.floor == policy.BUILT_IN.floor
