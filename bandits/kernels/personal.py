@@ -120,12 +120,12 @@ def columns(phi: F32, axes: F32, may_be_personal: NDArray[np.bool_], lp: int, so
         out: (offers, DIMS).
     """
     for k in range(out.shape[0]):
-        own = np.float32(1.0) if may_be_personal[k] else np.float32(0.0)
-        out[k, 0] = own * HALF * phi[k, lp]
-        out[k, 1] = own * phi[k, soon]
-        out[k, 2] = own * phi[k, later]
-        for axis in range(AXES):
-            out[k, SLOPES + axis] = own * axes[k, axis]
+        out[k] = np.float32(0.0)
+        if may_be_personal[k]:
+            out[k, 0] = HALF * phi[k, lp]
+            out[k, 1] = phi[k, soon]
+            out[k, 2] = phi[k, later]
+            out[k, SLOPES:] = axes[k]
 
 
 @kernel(f64(f64_in_2d, f64, f64_in))
