@@ -19,8 +19,8 @@ class Tally:
     def __init__(self) -> None:
         self.rows: list[Row] = []
 
-    def add_exposure(self, phi: F32, at_s: float, count: float = 1.0) -> None:
-        self.rows.append(Row(phi, at_s, 0.0, shown=count))
+    def add_exposure(self, phi: F32, at_s: float, count: float = 1.0, offset: float = 0.0) -> None:
+        self.rows.append(Row(phi, at_s, offset, shown=count))
 
     def add_reward(self, head: int, phi: F32, at_s: float, age_s: float, count: float = 1.0) -> None:
         answered = tuple(count if place == head else 0.0 for place in (0, 1))

@@ -18,7 +18,7 @@ from bandits.event_time import decay_weight
 from bandits.sums import Sums
 from push.outbox import State
 from tests.counting import Tally
-from tests.story.crash_audit import epoch_of, phi_of, sums_of
+from tests.story.crash_audit import assert_same, epoch_of, phi_of, sums_of
 from tests.story.world import Serve, serving
 
 WORKERS: Final = 4
@@ -173,7 +173,8 @@ async def a_push_is_accepted_opened_and_redeemed(shop: Shop) -> dict[str, Any]:
         await shop.pass_time(HOUR)
     (pushed,) = received
     row = await shop.connection.fetchrow(
-        """select o.state, o.offer_id, o.settled_at, d.phi, d.offer_ids, d.send_probability
+        """select o.state, o.offer_id, o.settled_at, d.phi, d.offer_ids, d.send_probability,
+                  coalesce(d.personal_offsets[1], 0) as personal_offset
              from outbox o join decisions d using (user_id, decision_id) where decision_id = $1""",
         UUID(pushed["decision_id"]),
     )
@@ -186,8 +187,9 @@ async def a_push_is_accepted_opened_and_redeemed(shop: Shop) -> dict[str, Any]:
     await shop.pass_time(timedelta(minutes=1))
     exposed = await shop.sums()
     told = Tally()
-    for exposure in [(phi, exposed_s), *others]:
-        told.add_exposure(*exposure)
+    told.add_exposure(phi, exposed_s, offset=row["personal_offset"])
+    for phi_of_other, at_s, offset in others:
+        told.add_exposure(phi_of_other, at_s, offset=offset)
     assert_same(exposed, await shop.plus(before, told))
 
     await shop.feedback(ANNA, pushed["decision_id"], "opened")
@@ -215,20 +217,16 @@ async def a_push_is_accepted_opened_and_redeemed(shop: Shop) -> dict[str, Any]:
     return pushed
 
 
-async def exposures_of_others(shop: Shop, decision_id: str) -> list[tuple[np.ndarray, float]]:
-    """What else was accepted so far, as (phi, instant)."""
+async def exposures_of_others(shop: Shop, decision_id: str) -> list[tuple[np.ndarray, float, float]]:
+    """What else was accepted so far, as (phi, instant, personal offset)."""
     rows = await shop.connection.fetch(
-        """select d.phi, o.settled_at from outbox o join decisions d using (user_id, decision_id)
+        """select d.phi, o.settled_at, coalesce(d.personal_offsets[1], 0) as personal_offset
+             from outbox o join decisions d using (user_id, decision_id)
             where o.state = $1 and decision_id <> $2""",
         State.ACCEPTED,
         UUID(decision_id),
     )
-    return [(phi_of(row["phi"])[0], row["settled_at"].timestamp()) for row in rows]
-
-
-def assert_same(found: Sums, wanted: Sums) -> None:
-    for name in Sums.__slots__:
-        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-9, atol=1e-9, err_msg=name)
+    return [(phi_of(row["phi"])[0], row["settled_at"].timestamp(), row["personal_offset"]) for row in rows]
 
 
 async def decisions_change_with_the_snapshot(shop: Shop) -> None:
