@@ -18,6 +18,12 @@ from bandits.prior import Prior
 from schema.snapshot import Link
 
 DEFAULT: Final = "logistic_thompson"
+"""Where the prior is worth something."""
+
+GENERIC_DEFAULT: Final = "linear_ucb"
+"""Where nothing is known of the features: the least that can go wrong, and the best of these on digits."""
+
+GENERIC_FLOOR: Final = 0.002
 INTERCEPT_SD: Final = 3.0
 
 
@@ -93,10 +99,10 @@ def generic(name: str, phi: F32, options: Options | None = None, arrivals: Arriv
     Raises:
         ValueError: no learner has that name.
     """
-    chosen = options or Options()
+    chosen = options or Options(floor=GENERIC_FLOOR)
     if chosen.intercept_sd <= 0.0:
         chosen = chosen._replace(intercept_sd=INTERCEPT_SD)
-    return learner(name, weak_prior(phi), chosen, arrivals)
+    return learner(name, weak_prior(phi, _LINKS.get(name.partition("_")[0], "identity")), chosen, arrivals)
 
 
 def pack(policy: Policy) -> bytes:

@@ -6,21 +6,26 @@ import numpy as np
 
 from bandits.learners.learner import F32, DamagedStateError
 from bandits.prior import Prior
+from schema.snapshot import Link
 
-SD: Final = 4.0
+SD: Final[dict[Link, float]] = {"identity": 1.7, "logit": 4.0}
+"""How far the score of a row of average size lies from 0 before learning; with the identity where the noise has an sd of a half."""
+
+DISPERSION: Final[dict[Link, float]] = {"identity": 0.25, "logit": 1.0}
 SMALLEST: Final = 1e-30
 
 
-def weak_prior(phi: F32, sd: float = SD) -> Prior:
-    """All weights alike around 0, so that before learning the score of a row of average size is `sd` away from 0.
+def weak_prior(phi: F32, link: Link = "logit") -> Prior:
+    """All weights alike around 0.
 
     Args:
         phi: (n, d) rows of features; only their size is looked at, so that their unit does not matter.
-        sd: in logits for a logistic learner.
+        link: of the learner.
     """
     size = float(np.square(phi, dtype=np.float64).sum()) / len(phi)
     dims = phi.shape[1]
-    return Prior(np.zeros(dims), np.full(dims, max(size, SMALLEST) / sd**2))
+    precision = np.full(dims, max(size, SMALLEST) / SD[link] ** 2)
+    return Prior(np.zeros(dims), precision, DISPERSION[link])
 
 
 def check_prior(prior: Prior) -> None:

@@ -2,10 +2,12 @@
 
 The estimating equation is sum of (y - F g(phi.w)) phi + P0 (m0 - w) = 0 with F the share of rewards that can have come by
 the row's age: unbiased at every age, and the exact likelihood once F = 1. Between epochs each row is linearised at the
-epoch's mode e: precision P0 + sum F g'(e) phi phi' / s2, response sum (y - F (g(e) - g'(e) phi.e)) phi / s2. With the
-identity the linearisation is exact and an epoch only estimates the noise s2 anew.
+epoch's mode e: precision P0 + sum F g'(e) phi phi', response sum (y - F (g(e) - g'(e) phi.e)) phi. With the identity the
+linearisation is exact, precision and covariance are told in units of the noise s2, the prior's too (it is meant at the
+prior's dispersion), and s2 is what the rows were missed by before each was learned (Bishop, Pattern Recognition, 3.5).
 """
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -27,15 +29,12 @@ from schema.snapshot import Link
 
 ALWAYS_BELOW_ROWS: Final = 50
 GROWTH: Final = 1.25
+PSEUDO_ROWS: Final = 50.0
 REWARD_RANGES: Final[dict[Link, tuple[float, float]]] = {"identity": (-np.inf, np.inf), "logit": (0.0, 1.0)}
 
 
 class RowModel:
-    """One head: its rows, the epoch's mode, the posterior N(mean, covariance) in force.
-
-    `dispersion` is the noise variance s2 of the identity; for the logit the covariance is that of s2 = 1, and the deviations told are
-    larger by the root of the dispersion.
-    """
+    """One head: its rows, the epoch's mode, the posterior N(mean, dispersion * covariance) in force."""
 
     def __init__(self, link: Link, prior: Prior, arrivals: Arrivals, intercept_sd: float) -> None:
         """With an intercept (its sd above 0) one more weight is learned than there are features.
@@ -54,15 +53,14 @@ class RowModel:
         self.dispersion = prior.dispersion
         self.epoch, self.rows_at_epoch = 0, 0
         self._outer: F64 = np.zeros((1, dims * (dims + 1) // 2))
-        self._response: F64 = np.zeros(dims)
+        self._response: F64 = np.zeros(dims)  # of the rows in `_outer`
+        self._total: F64 = np.zeros(dims)  # of the rows in the posterior
+        self._squares = 0.0
         self._packed: F32 = np.empty(packed_size(self.dims), np.float32)
         self._is_packed = False
         self.mean: F64 = prior.mean.copy()
-        self.covariance: F64 = np.diag(1.0 / prior.precision)
-
-    @property
-    def _noise(self) -> float:
-        return self.dispersion if self.link == "identity" else 1.0
+        self._precision = prior.precision * (prior.dispersion if link == "identity" else 1.0)
+        self.covariance: F64 = np.diag(1.0 / self._precision)
 
     def belief(self) -> Belief:
         """The posterior in force, packed when it has changed."""
@@ -70,7 +68,7 @@ class RowModel:
             d = self.dims
             pack_posterior(self.mean[:d], np.ascontiguousarray(self.covariance[:d, :d]), self._packed)
             self._is_packed = True
-        return Belief(self._packed, np.sqrt(self.dispersion / self._noise))
+        return Belief(self._packed, math.sqrt(self.dispersion))
 
     def learn(self, phi_row: F32, reward: float) -> None:
         """A finished row, in the posterior at once."""
@@ -79,9 +77,13 @@ class RowModel:
         weight, response = self._linearised(row[None], np.array([reward]), np.ones(1))
         symmetric.add_outer(self._outer[0], row, weight[0])
         self._response += response[0] * row
-        absorb(self.mean, self.covariance, row, weight[0] / self._noise, response[0] / self._noise)
+        self._total = self._total + response[0] * row
+        self._squares += reward**2
+        absorb(self.mean, self.covariance, row, weight[0], response[0])
         self._is_packed = False
-        if self._is_epoch_over():
+        if self.link == "identity":
+            self.dispersion = self._noise(float(self.rows.count))
+        elif self._is_epoch_over():
             self._begin_epoch(np.ones(self.rows.count))
 
     def show(self, phi_row: F32, at_s: float) -> int:
@@ -103,15 +105,18 @@ class RowModel:
         closed = opened[share[opened] >= 1.0]
         rows.is_closed[closed] = True
         self._add(closed)
-        if self._is_epoch_over():
+        if self.link == "logit" and self._is_epoch_over():
             self._begin_epoch(share)
         else:
             self._compose(share)
+        if self.link == "identity":
+            self.dispersion = self._noise(float(share.sum()))
 
     def state(self) -> Arrays:
-        numbers = np.array([self.dispersion, self.epoch, self.rows_at_epoch])
+        numbers = np.array([self.dispersion, self._squares, self.epoch, self.rows_at_epoch])
+        totals = {"response": self._response, "total": self._total}
         posterior = {"mode": self.mode, "mean": self.mean, "covariance": self.covariance}
-        return {**self.rows.state(), **posterior, "outer": self._outer, "response": self._response, "numbers": numbers}
+        return {**self.rows.state(), **posterior, "outer": self._outer, "numbers": numbers} | totals
 
     def resume(self, state: Arrays) -> None:
         """Takes up what `state` gave.
@@ -122,21 +127,24 @@ class RowModel:
             ValueError: the rows are none.
         """
         dims = len(self.mean)
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("mode", "mean", "response"), (dims,))
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("mode", "mean", "response", "total"), (dims,))
         shapes |= {"covariance": (dims, dims), "outer": self._outer.shape}
         for name, shape in shapes.items():
             if state[name].shape != shape or not np.isfinite(state[name]).all():
                 raise DamagedStateError(f"{name} is not an array of the finite numbers of {dims} weights")
-        dispersed, epoch, rows_at_epoch = (float(number) for number in state["numbers"])
-        if not 0.0 < dispersed < np.inf:
+        dispersed, squares, epoch, rows_at_epoch = (float(number) for number in state["numbers"])
+        if not (0.0 < dispersed < np.inf and 0.0 <= squares < np.inf):
             raise DamagedStateError("a dispersion that cannot be")
         _check_positive(state["covariance"])
         self.rows.resume(state)
-        self.dispersion, self.epoch, self.rows_at_epoch = dispersed, int(epoch), int(rows_at_epoch)
+        self.dispersion, self._squares = dispersed, squares
+        self.epoch, self.rows_at_epoch = int(epoch), int(rows_at_epoch)
         self.mode, self.mean, self.covariance = (
             state[name].astype(np.float64) for name in ("mode", "mean", "covariance")
         )
-        self._outer, self._response = state["outer"].astype(np.float64), state["response"].astype(np.float64)
+        self._outer, self._response, self._total = (
+            state[name].astype(np.float64) for name in ("outer", "response", "total")
+        )
         self._is_packed = False
 
     def _with_intercept(self, phi_row: F32) -> F32:
@@ -147,16 +155,22 @@ class RowModel:
         return count != self.rows_at_epoch and (count <= ALWAYS_BELOW_ROWS or count >= GROWTH * self.rows_at_epoch)
 
     def _begin_epoch(self, share: F64) -> None:
-        """A new mode over all rows, and all sums made anew at it; with the identity a new estimate of the noise."""
+        """A new mode over all rows, and all sums made anew at it."""
         blocks = self._blocks(share)
-        if self.link == "logit":
-            self.mode = laplace.fit(blocks, self.prior, self.link, self.mean).mode.w
-            self._outer[:], self._response[:] = 0.0, 0.0
-            self._add(np.flatnonzero(self.rows.is_closed))
-        self.dispersion = dispersion.estimate(blocks, self.prior, self.link, self.mean)
+        self.mode = laplace.fit(blocks, self.prior, self.link, self.mean).mode.w
+        self._outer[:], self._response[:] = 0.0, 0.0
+        self._add(np.flatnonzero(self.rows.is_closed))
+        self.dispersion = dispersion.estimate(blocks, self.prior, self.link, self.mode)
         self._compose(share)
         self.epoch += 1
         self.rows_at_epoch = self.rows.count
+
+    def _noise(self, weight: float) -> float:
+        """Noise variance of the identity: squares of the errors made before each row, shrunk to the prior's by pseudo-rows."""
+        total = self._total + self._precision * self.prior.mean
+        squares = self._squares + float(self._precision @ np.square(self.prior.mean)) - float(self.mean @ total)
+        found = PSEUDO_ROWS * self.prior.dispersion + max(squares, 0.0)
+        return found / (PSEUDO_ROWS + weight)
 
     def _blocks(self, share: F64) -> laplace.Blocks:
         rows = self.rows
@@ -187,12 +201,12 @@ class RowModel:
         """The posterior of the sums and the open rows; one that is none is refused and the last stays."""
         opened = np.flatnonzero(~self.rows.is_closed & ((share > 0.0) | (self.rows.reward != 0.0)))
         outer = self._outer.copy()
-        response = self._response + self._sum(opened, share[opened], outer)
+        self._total = self._response + self._sum(opened, share[opened], outer)
         precision = np.empty_like(self.covariance)
-        symmetric.unpack(outer[0] / self._noise, precision)
-        precision += np.diag(self.prior.precision)
-        total = response / self._noise + self.prior.precision * self.prior.mean
-        self.covariance, self.mean = _inverse_of(precision, total)
+        symmetric.unpack(outer[0], precision)
+        precision += np.diag(self._precision)
+        self.covariance, self.mean = _inverse_of(precision, self._total + self._precision * self.prior.mean)
+        self._squares = float(self.rows.reward @ self.rows.reward)
         self._is_packed = False
 
 

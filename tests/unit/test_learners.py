@@ -72,10 +72,19 @@ def test_the_linear_posterior_is_ridge_regression() -> None:
     phi, reward = rounds(150)
     model = model_of(taught("linear_thompson", 150))
     rows = np.c_[phi, np.ones(150)].astype(np.float64)
-    precision = rows.T @ rows / model.dispersion + np.diag([1, 1, 1, 1, 1 / 9])
-    # The noise was last estimated when the epoch began; what came since went into the posterior a row at a time.
+    precision = rows.T @ rows + np.diag([1, 1, 1, 1, 1 / 9])
     assert np.allclose(model.covariance, np.linalg.inv(precision), atol=1e-10)
-    assert np.allclose(model.mean, np.linalg.solve(precision, rows.T @ reward / model.dispersion), atol=1e-8)
+    assert np.allclose(model.mean, np.linalg.solve(precision, rows.T @ reward), atol=1e-8)
+
+
+def test_the_noise_is_what_rows_were_missed_by_before_they_were_learned() -> None:
+    phi, reward = rounds(150)
+    policy, missed = learner("linear_thompson"), 50.0
+    for row, one in zip(phi, reward, strict=True):
+        model, full = model_of(policy), np.append(row, 1.0)
+        missed += (one - model.mean @ full) ** 2 / (1 + full @ model.covariance @ full)
+        policy.learn(row, one, 1.0)
+    assert model_of(policy).dispersion == pytest.approx(missed / 200, rel=1e-9)
 
 
 def test_the_logistic_mode_solves_its_equation_when_an_epoch_begins() -> None:
@@ -98,7 +107,8 @@ def test_shown_and_answered_is_as_good_as_learned(name: str) -> None:
         late.answer(number, 1.0 - one)
         late.answer(number, one)
     late.refresh(0.0)
-    assert np.allclose(model_of(late).mean, model_of(told).mean, atol=2e-2 if name == "linear_thompson" else 1e-5)
+    assert np.allclose(model_of(late).mean, model_of(told).mean, atol=1e-5)
+    assert model_of(late).dispersion == pytest.approx(model_of(told).dispersion, rel=1e-4)
 
 
 def test_answers_that_have_not_come_yet_do_not_drag_the_mean_down() -> None:
