@@ -31,6 +31,7 @@ I64 = npt.NDArray[np.int64]
 _EFFECT: Final = {
     "bias": (1.5, 1.0),
     "chance": (-0.5, 2.0),
+    "habit": (-0.3, 0.5),
     "interest": (2.0, 3.0),
     "soon": (0.0, 0.5),
     "later": (0.0, 0.5),
@@ -43,6 +44,8 @@ deviations are wide, for in some towns it does nothing, and whom it moves is wha
 
 EFFECT_DIMS: Final = len(_EFFECT)
 WIDTH: Final = DIMS + EFFECT_DIMS
+
+HABIT_WITHIN: Final = (-1.0, 2.0)
 
 REDEEMED_PSEUDO: Final = 2.0
 """Purchases after a push that are taken as redeemed until some have been seen: whoever buys takes the discount."""
@@ -72,9 +75,11 @@ PRIOR: Final = _prior()
 def effect_columns(phi: F32) -> F32:
     """The features that an effect may depend on, (n, EFFECT_DIMS), made of phi (n, d).
 
-    The habit enters as the chance itself: its log-odds would make a push work wonders on those who never come.
+    The habit enters as the chance itself, and as its log-odds within bounds: without bounds a push would work wonders on those who never
+    come, and without log-odds it would multiply the odds of everybody alike.
     """
     of = {name: phi[:, column] for column, name in enumerate(NAMES)}
+    of["habit"] = np.clip(of["lp"], *HABIT_WITHIN)
     of["chance"] = 1.0 / (1.0 + np.exp(-LOG_ODDS_CENTRE - of["lp"]))
     return np.stack([of[name] for name in _EFFECT], axis=1).astype(np.float32)
 

@@ -12,7 +12,7 @@ from bandits.simulation import purchases, truth
 from bandits.simulation.life import NEVER, Answer, Life
 from bandits.simulation.people import Flags
 from bandits.simulation.player import Choice, Player, Told
-from bandits.simulation.week import BEGIN_S, DAY_S, F64, HOUR_S, I64, WEEK_S
+from bandits.simulation.week import BEGIN_S, DAY_S, F64, HOUR_S, HOURS, I64, WEEK_S
 from bandits.simulation.world import WINDOW_S, World
 
 VIEW: Final = 0.2
@@ -107,9 +107,15 @@ class _Course:
 
     def _week(self, at_s: float) -> None:
         minutes = self.world.generator(HOLDOUT + 1, int((at_s - BEGIN_S) // WEEK_S)).random(self.world.size)
-        for person, hour in enumerate(self.player.moments(at_s).tolist()):
+        hours = self._given_hours(at_s) if self.world.has_given_moments else self.player.moments(at_s)
+        for person, hour in enumerate(hours.tolist()):
             if max(self.world.people.joins_at_s[person], self.world.people.invited_at_s[person]) <= at_s:
                 self._later(at_s + HOUR_S * (hour + minutes[person]), self._decide, person)
+
+    def _given_hours(self, at_s: float) -> I64:
+        uniform = self.world.generator(HOLDOUT + 2, int((at_s - BEGIN_S) // WEEK_S)).random((self.world.size, 1))
+        hours: I64 = np.minimum((np.cumsum(self.world.people.hours, axis=1) < uniform).sum(axis=1), HOURS - 1)
+        return hours
 
     def _basket(self, at_s: float, person: int, index: int) -> None:
         self.player.bought(person, np.flatnonzero(self.life.baskets[person].has[index]), at_s)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town, truth
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.people import Flags, People, together
 from bandits.simulation.trial import Trial
@@ -25,6 +25,9 @@ HOLDOUT_SHARE: Final = 0.05
 LEARNED_AFTER_S: Final = 12 * WEEK_S
 FLOOR: Final = 0.01
 FLOOR_TOLERANCE: Final = 0.0005
+
+SURE: Final = 0.5
+HABIT: Final = 0.15
 
 _COUNTS: Final = {"persuadable": 80, "sure_thing": 80, "lost_cause": 160, "do_not_disturb": 40}
 
@@ -112,20 +115,30 @@ def build(seed: int, scale: float) -> World:
         is_push=True,
         goal=Goal(is_incremental=True, attention_price=ATTENTION_PRICE),
         holdout_share=HOLDOUT_SHARE,
+        has_given_moments=True,
     )
 
 
 def judge(played: Played) -> dict[str, Claim]:
-    """Margin added of what the oracle adds, once a quarter of pushes has been learned from; and who is sent to."""
+    """Margin added of what the oracle adds, once a quarter of pushes has been learned from; and what is sent in vain, or worse.
+
+    A sure thing is a thing that the person buys anyway with SURE probability; a push spoils those that a do-not-disturb has the habit of.
+    Nothing is claimed of the worst-off tenth here: the policy that knows no person sends nothing to nobody, and whoever tries anybody once
+    is below it.
+    """
     after_s = played.engine.world.decides_from_s + LEARNED_AFTER_S
     ours, blind, best = (_added(trial, after_s) for trial in played.three)
-    sent = {kind: _sent_to(played.engine, kind, after_s) for kind in ("sure_thing", "do_not_disturb", "lost_cause")}
+    late = played.engine.where((played.engine.at_s > after_s) & ~played.engine.is_holdout)
+    people = played.engine.world.people
+    spoilt = (people.annoyance[:, None] > 0.0) & (people.tastes > HABIT)
+    lost = late.where(np.isin(late.person, people.of_kind("lost_cause")))
     limit = FLOOR + FLOOR_TOLERANCE
     return {
         "incremental_margin_of_oracle": Claim(ours / best, 0.9),
         "incremental_margin_vs_population": Claim(ours - blind, 0.0),
-        **{f"{kind}_sent": Claim(value, limit, is_at_most=True) for kind, value in sent.items()},
-        "worst_decile_vs_population": claims.worst_decile(played),
+        "sure_things_sent": Claim(_sent_of(late, _is_sure(late)), limit, is_at_most=True),
+        "spoilt_habits_sent": Claim(_sent_of(late, spoilt[late.person]), limit, is_at_most=True),
+        "lost_causes_sent": Claim(float(lost.send_probability.mean()), 2.0 * FLOOR, is_at_most=True),
     }
 
 
@@ -134,7 +147,18 @@ def _added(trial: Trial, after_s: float) -> float:
     return float(trial.value[(trial.at_s > after_s) & ~trial.is_holdout].sum())
 
 
-def _sent_to(trial: Trial, kind: str, after_s: float) -> float:
-    """Mean probability of a push, as logged, over the decisions of a kind of people."""
-    chosen = np.isin(trial.person, trial.world.people.of_kind(kind)) & (trial.at_s > after_s) & ~trial.is_holdout
-    return float(trial.send_probability[chosen].mean())
+def _is_sure(trial: Trial) -> Flags:
+    """(D, T) whether the person is going to buy the thing anyway."""
+    expected = [
+        truth.expected_purchases(trial.world.people, trial.person[[row]], at_s)[0]
+        for row, at_s in enumerate(trial.at_s.tolist())
+    ]
+    sure: Flags = -np.expm1(-np.array(expected)) >= SURE
+    return sure
+
+
+def _sent_of(trial: Trial, things: Flags) -> float:
+    """Mean probability of a push about one of the things (D, T), as logged, over the decisions of people who have such a thing."""
+    chosen = things[:, : trial.pmf.shape[1]]
+    sent = (trial.pmf * chosen).sum(axis=1) * trial.send_probability
+    return float(sent[chosen.any(axis=1)].mean())

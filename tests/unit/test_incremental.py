@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from bandits import incremental
+from bandits.delay import WINDOW_S
+from bandits.features import DIMS, NAMES
+from bandits.incremental import Windows, Worth
+from bandits.policies.incremental_draw import GainTerms, NotFiniteError, draw_gain
+
+NOW_S = 1_710_000_000.0
+WORTH = Worth(np.full(4, 1.6), np.full(4, 0.6))
+TERMS = GainTerms(floor=0.02, exploration=0.5, gate_floor=0.01, attention_price=0.05)
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    phi = np.zeros((count, DIMS), np.float32)
+    phi[:, NAMES.index("bias")] = 1.0
+    phi[:, NAMES.index("lp")] = draw.normal(1.0, 1.5, count)
+    phi[:, NAMES.index("interest")] = draw.random(count) * (draw.random(count) < 0.5)
+    return phi
+
+
+def chance_of(phi: np.ndarray, is_sent: np.ndarray) -> np.ndarray:
+    """A push moves those who have looked, and nobody else."""
+    eta = -3.0 + 1.1 * phi[:, NAMES.index("lp")] + is_sent * 3.0 * phi[:, NAMES.index("interest")]
+    return 1.0 / (1.0 + np.exp(-eta))
+
+
+def town(count: int, youngest_s: float, seed: int = 1) -> Windows:
+    """Purchases come evenly over the window; of those that began lately some are not known yet."""
+    draw = np.random.default_rng(seed)
+    phi, is_sent = rows(count, seed), (draw.random(count) < 0.4).astype(float)
+    began_at_s = NOW_S - youngest_s - draw.random(count) * 20 * 86400.0
+    age_s = draw.random(count) * WINDOW_S
+    is_bought = (draw.random(count) < chance_of(phi, is_sent)) & (began_at_s + age_s <= NOW_S)
+    return Windows(phi, np.arange(count) % 500, began_at_s, is_sent, is_bought.astype(float), age_s * is_bought)
+
+
+def test_the_effect_is_found_apart_from_the_habit() -> None:
+    effect = incremental.learn(town(20_000, WINDOW_S), 0, incremental.unknown(500), NOW_S)
+    phi = rows(400, seed=9)
+    gain = incremental.gain(effect, 0, phi, Worth(np.ones(400), np.zeros(400)))
+    truth = chance_of(phi, np.ones(400)) - chance_of(phi, np.zeros(400))
+    assert np.abs(gain.value - truth).mean() < 0.03
+    assert np.corrcoef(gain.value, truth)[0, 1] > 0.97
+
+
+def test_young_windows_do_not_drag_it_down() -> None:
+    """Half of what was sent in the last three days has not been answered yet."""
+    ripe, young = (incremental.learn(town(20_000, age), 0, incremental.unknown(500), NOW_S) for age in (WINDOW_S, 0.0))
+    phi = rows(400, seed=9)
+    values = [incremental.gain(one, 0, phi, Worth(np.ones(400), np.zeros(400))).value for one in (ripe, young)]
+    assert abs(float((values[1] - values[0]).mean())) < 0.01
+
+
+def test_order_does_not_matter() -> None:
+    windows = town(2_000, 0.0)
+    order = np.random.default_rng(5).permutation(2_000)
+    shuffled = Windows(*(column[order] for column in windows))
+    one, other = (incremental.learn(given, 3, incremental.unknown(500), NOW_S) for given in (windows, shuffled))
+    assert other.mean == pytest.approx(one.mean, abs=1e-6)
+    assert other.covariance == pytest.approx(one.covariance, rel=1e-6, abs=1e-9)
+
+
+def test_the_gradient_is_that_of_the_value() -> None:
+    effect, phi = incremental.unknown(2), rows(4, seed=3)
+    gain = incremental.gain(effect, 1, phi, WORTH)
+    step = 1e-5
+    for column in range(incremental.WIDTH):
+        mean = effect.mean.copy()
+        mean[column] += step
+        moved = incremental.gain(effect._replace(mean=mean), 1, phi, WORTH).value
+        assert (moved - gain.value) / step == pytest.approx(gain.gradient[:, column], abs=1e-4)
+    own = effect.own._replace(mean=np.array([0.0, step]))
+    moved = incremental.gain(effect._replace(own=own), 1, phi, WORTH).value
+    assert (moved - gain.value) / step == pytest.approx(gain.gradient[:, -1], abs=1e-4)
+
+
+def test_a_sure_thing_is_not_worth_its_discount() -> None:
+    phi = rows(4)
+    phi[:, NAMES.index("lp")] = (6.0, 0.0, 0.0, 0.0)
+    phi[:, NAMES.index("interest")] = (0.0, 0.0, 0.9, 0.0)
+    windows = town(20_000, WINDOW_S)
+    redeemed = float(windows.is_sent @ windows.is_bought)
+    effect = incremental.learn(windows, redeemed, incremental.unknown(500), NOW_S)
+    drawn = [draw_gain(effect, 7, phi, WORTH, np.ones(4, np.bool_), TERMS, key) for key in range(50)]
+    assert all(one.pmf[2] > 0.9 for one in drawn)
+    only_sure = draw_gain(effect, 7, phi, WORTH, np.array([True, False, False, False]), TERMS, 1)
+    assert only_sure.value < -0.3
+    assert only_sure.send_probability == pytest.approx(TERMS.gate_floor)
+
+
+def test_propensities_are_honest() -> None:
+    effect, phi, mask = incremental.unknown(1), rows(4, seed=11), np.array([True, True, False, True])
+    drawn = [draw_gain(effect, 0, phi, WORTH, mask, TERMS, key) for key in range(20_000)]
+    counts = np.bincount([one.chosen for one in drawn], minlength=4)
+    pmf = drawn[0].pmf
+    assert pmf[2] == 0.0
+    assert pmf.sum() == pytest.approx(1.0)
+    assert (pmf[mask] >= TERMS.floor / 3).all()
+    assert np.abs(counts / 20_000 - pmf).max() < 0.015
+    for chosen in np.flatnonzero(mask):
+        sent = [one.is_sent for one in drawn if one.chosen == chosen]
+        probability = next(one.send_probability for one in drawn if one.chosen == chosen)
+        assert abs(np.mean(sent) - probability) < 4.0 * np.sqrt(probability * (1 - probability) / len(sent))
+
+
+def test_what_is_no_number_is_not_drawn_by() -> None:
+    phi = rows(4)
+    phi[1, 0] = np.nan
+    with pytest.raises(NotFiniteError):
+        draw_gain(incremental.unknown(1), 0, phi, WORTH, np.ones(4, np.bool_), TERMS, 1)
