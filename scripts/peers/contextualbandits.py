@@ -23,15 +23,16 @@ class ContextualBandits:
         self.model.partial_fit(row[None].astype(np.float64), np.zeros(1, np.int64), np.array([reward]))
 
 
-BEST = "LinUCB alpha 0.1, ridge 30"
+BEST = "LinUCB alpha 0.4, ridge 30"
 
 
 def settings() -> Iterator[tuple[str, Maker]]:
     """What was tried."""
     for alpha in (1.0, 0.3, 0.1, 0.03):
         yield f"LinUCB alpha {alpha}", _ucb(alpha, 1.0)
-    for ridge in (10, 30, 100):
-        yield f"LinUCB alpha 0.1, ridge {ridge}", _ucb(0.1, ridge)
+    for alpha in (0.1, 0.2, 0.4, 1.0):
+        for ridge in (10, 30, 100):
+            yield f"LinUCB alpha {alpha}, ridge {ridge}", _ucb(alpha, ridge)
     for variance in (0.1, 0.01, 0.001):
         yield f"LinTS from intervals, variance {variance}", _ts(variance)
 

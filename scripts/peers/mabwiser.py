@@ -23,14 +23,14 @@ class MabWiser:
         self.mab.partial_fit([0], [reward], row[None].astype(np.float64))
 
 
-BEST = "LinUCB alpha 0.1, ridge 30"
+BEST = "LinUCB alpha 0.4, ridge 30"
 
 
 def settings() -> Iterator[tuple[str, Maker]]:
     """What was tried."""
     for alpha in (1.0, 0.3, 0.1, 0.03):
         yield f"LinUCB alpha {alpha}", _maker(LearningPolicy.LinUCB(alpha=alpha))
-    for alpha in (0.1, 0.03):
+    for alpha in (0.1, 0.2, 0.4, 1.0):
         for ridge in (10, 30, 100):
             yield f"LinUCB alpha {alpha}, ridge {ridge}", _maker(LearningPolicy.LinUCB(alpha=alpha, l2_lambda=ridge))
     for alpha in (0.3, 0.1, 0.03):
