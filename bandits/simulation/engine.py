@@ -47,7 +47,7 @@ class Engine:
         self.log = EngineLog()
         self.tastes = [Tastes() for _ in range(world.size)]
         self._rhythms = [Rhythm() for _ in range(world.size)]
-        self.peopleal = [Personal() for _ in range(world.size)]
+        self._sums = [Personal() for _ in range(world.size)]
         self._variances: tuple[float, ...] = personal.VARIANCES
         self._map = taste_map.empty()
         self._map_s = -np.inf
@@ -121,7 +121,7 @@ class Engine:
         if not self.settings.has_personal_layer:
             return None
         z = personal.z_of(phi, _SLOPES, taste_map.axes_of(self._map, self._tags), self._all)
-        return personal.scores(z, self.peopleal[person].pack(), self._variances, at_s)
+        return personal.scores(z, self._sums[person].pack(), self._variances, at_s)
 
     def _log(self, person: int, phi: F32, own: PersonalScores | None, drawn: Draw, at_s: float) -> float:
         """Logs the decision; gives the predictor of a redemption."""
@@ -170,7 +170,7 @@ class Engine:
         if self.world.is_push:
             self.tastes[person].pushed(at_s, 1.0)
         if decision in self._z:
-            self.peopleal[person].shown(self._z[decision], at_s)
+            self._sums[person].shown(self._z[decision], at_s)
 
     def told(self, news: Told) -> None:
         """An answer: a reward of its head, and a showing that was not in vain."""
@@ -185,7 +185,7 @@ class Engine:
             if self.world.is_push:
                 self.tastes[person].pushed(shown_s, -1.0)
         if news.head == HEADS[REDEEM] and news.decision in self._z:
-            self.peopleal[person].redeemed(self._z[news.decision], shown_s)
+            self._sums[person].redeemed(self._z[news.decision], shown_s)
 
     def new_day(self, at_s: float) -> None:
         """A snapshot a day; the map of tastes and the variances of the personal layer once a week."""
@@ -194,7 +194,7 @@ class Engine:
             packed = [tastes.pack() for tastes in self.tastes]
             self._map = taste_map.learn(packed, int(at_s // DAY_S), self._map, ())
             self._variances = personal_variance.learn(
-                np.stack([one.sums for one in self.peopleal]), at_s, self._variances
+                np.stack([one.sums for one in self._sums]), at_s, self._variances
             )
         self.model = self._snapshot(at_s)
 
