@@ -23,8 +23,7 @@ DEFAULT: Final = "logistic_thompson"
 GENERIC_DEFAULT: Final = "linear_ucb"
 """Where nothing is known of the features: the least that can go wrong, and the best of these on digits."""
 
-GENERIC_FLOOR: Final = 0.002
-INTERCEPT_SD: Final = 3.0
+INTERCEPT_SD: Final[dict[Link, float]] = {"identity": 0.3, "logit": 3.0}
 
 
 class Options(NamedTuple):
@@ -40,8 +39,8 @@ class Options(NamedTuple):
     """
 
     scale: float = 0.2
-    width: float = 1.0
-    floor: float = 0.005
+    width: float = 0.8
+    floor: float = 0.002
     epsilon: float = 0.02
     habit_column: int = 0
     intercept_sd: float = 0.0
@@ -99,10 +98,11 @@ def generic(name: str, phi: F32, options: Options | None = None, arrivals: Arriv
     Raises:
         ValueError: no learner has that name.
     """
-    chosen = options or Options(floor=GENERIC_FLOOR)
+    chosen = options or Options()
+    link = _LINKS.get(name.partition("_")[0], "identity")
     if chosen.intercept_sd <= 0.0:
-        chosen = chosen._replace(intercept_sd=INTERCEPT_SD)
-    return learner(name, weak_prior(phi, _LINKS.get(name.partition("_")[0], "identity")), chosen, arrivals)
+        chosen = chosen._replace(intercept_sd=INTERCEPT_SD[link])
+    return learner(name, weak_prior(phi, link), chosen, arrivals)
 
 
 def pack(policy: Policy) -> bytes:
