@@ -23,6 +23,7 @@ DEFAULT: Final = "logistic_thompson"
 GENERIC_DEFAULT: Final = "linear_ucb"
 """Where nothing is known of the features: the least that can go wrong, and the best of these on digits."""
 
+GENERIC_FLOOR: Final = 0.001
 INTERCEPT_SD: Final[dict[Link, float]] = {"identity": 0.3, "logit": 3.0}
 
 
@@ -39,8 +40,8 @@ class Options(NamedTuple):
     """
 
     scale: float = 0.2
-    width: float = 0.8
-    floor: float = 0.002
+    width: float = 1.0
+    floor: float = 0.005
     epsilon: float = 0.02
     habit_column: int = 0
     intercept_sd: float = 0.0
@@ -92,13 +93,14 @@ def generic(name: str, phi: F32, options: Options | None = None, arrivals: Arriv
     Args:
         name: one of NAMES.
         phi: (n, d) rows of features, for their size.
-        options: None takes the defaults; an intercept_sd of 0 is replaced.
+        options: None takes the defaults; an intercept_sd of 0 is replaced, and the floor is at most GENERIC_FLOOR.
         arrivals: as in `learner`.
 
     Raises:
         ValueError: no learner has that name.
     """
     chosen = options or Options()
+    chosen = chosen._replace(floor=min(chosen.floor, GENERIC_FLOOR))
     link = _LINKS.get(name.partition("_")[0], "identity")
     if chosen.intercept_sd <= 0.0:
         chosen = chosen._replace(intercept_sd=INTERCEPT_SD[link])

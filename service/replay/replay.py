@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from bandits.learners import build
 from service import npz
 from service.replay import learners, references, rounds
 from service.replay import options as options_of
@@ -46,7 +47,8 @@ def _ranks(text: str) -> tuple[int, int]:
 
 def _of_file(file: Path, count: int | None, options: Options) -> dict[str, Any]:
     given = rounds.checked(npz.arrays(file, rounds.ARRAYS)).first(count)
-    name = options.learner
+    # Nothing is known of the features of a file; the journey's learner begins with the product's prior.
+    name = build.GENERIC_DEFAULT if options.policy == options_of.DEFAULT else options.policy
     if name.startswith("logistic") and not given.is_yes_or_no():
         raise rounds.NotRoundsError(f"reward: {name} wants 0 and 1 only; try --policy linear_thompson")
     runs = Runs()

@@ -55,7 +55,7 @@ def file(tmp_path: Path) -> File:
 
 def test_json(file: File) -> None:
     told = file.told("--seeds", "2")
-    assert told["policy"] == "logistic_thompson"
+    assert told["policy"] == "linear_ucb"
     assert told["seeds"] == [0, 1]
     assert (told["rounds"], told["arms"], told["features"]) == (ROUNDS, ARMS, 3)
     assert told["mean_reward"] == pytest.approx(np.mean(told["per_seed"]))
@@ -104,7 +104,8 @@ def test_what_is_wrong_is_named(file: File, tmp_path: Path) -> None:
     file.write(reward=file.reward[:, :2])
     assert file.refused() == "reward: shape (1200, 2) instead of (1200, 6)"
     file.write(reward=file.reward * 3.0)
-    assert file.refused() == "reward: logistic_thompson wants 0 and 1 only; try --policy linear_thompson"
+    wanted = "reward: logistic_thompson wants 0 and 1 only; try --policy linear_thompson"
+    assert file.refused("--policy", "logistic_thompson") == wanted
     assert file.told("--policy", "linear_thompson", "--rounds", "50")["policy"] == "linear_thompson"
     assert file.refused("--policy", "oracle").startswith("policy: there is no 'oracle'; there are default, ")
     file.path.write_bytes(b"no zip")
