@@ -19,7 +19,7 @@ USERS: Final = 100_000
 CROWDS: Final = 5
 OFFER_FEATURES_MAX: Final = 4
 GEMM_SIZE: Final = 1_536
-SCALE: Final = 1.0
+SCALE: Final = 0.2  # the shipped default of Thompson
 FLOOR: Final = 0.005
 SEED: Final = 20_260_302
 

@@ -69,53 +69,53 @@ def contract(covariance: F64, table: F32) -> None:
 
 @kernel()
 def _contract_user(user: F32, weights: F32, table: F32, line: F32, form: F32) -> None:
-    """Write line = u' M (do,) and form = B(u), its upper half, both padded to eights."""
+    """Write line = u' M (do,) and form = B(u), its upper half, both padded; weights and table are flat."""
     for at in range(0, line.shape[0], WIDTH):
         total = splat(f32(0.0))
         for i in range(user.shape[0]):
-            total = fma(splat(user[i]), load(weights[i], at), total)
+            total = fma(splat(user[i]), load(weights, i * line.shape[0] + at), total)
         store(line, at, total)
     for at in range(0, form.shape[0], ARMS):
         a = splat(f32(0.0))
         b = splat(f32(0.0))
-        row = 0
+        row = at
         for i in range(user.shape[0]):
             for j in range(i, user.shape[0]):
                 pair = splat(user[i] * user[j])
-                a = fma(pair, load(table[row], at), a)
-                b = fma(pair, load(table[row], at + WIDTH), b)
-                row += 1
+                a = fma(pair, load(table, row), a)
+                b = fma(pair, load(table, row + WIDTH), b)
+                row += form.shape[0]
         store(form, at, a)
         store(form, at + WIDTH, b)
 
 
 @kernel()
-def _means(line: F32, offers: F32, mean: F32) -> None:
+def _means(line: F32, offers: F32, do: int, mean: F32) -> None:
     for k in range(0, mean.shape[0], WIDTH):
         total = splat(f32(0.0))
-        for m in range(offers.shape[0]):
-            total = fma(splat(line[m]), load(offers[m], k), total)
+        for m in range(do):
+            total = fma(splat(line[m]), load(offers, m * mean.shape[0] + k), total)
         store(mean, k, total)
 
 
 @kernel()
-def _away(row: F32, k: int, best: int) -> Lanes:
-    return sub(load(row, k), splat(row[best]))
+def _away(offers: F32, row: int, k: int, best: int) -> Lanes:
+    return sub(load(offers, row + k), splat(offers[row + best]))
 
 
 @kernel()
-def _sds(form: F32, offers: F32, best: int, scale: np.float32, sd: F32) -> None:
+def _sds(form: F32, offers: F32, do: int, best: int, scale: np.float32, sd: F32) -> None:
     """Deviations of the differences to the best offer: the quadratic form of o_k - o_best."""
-    do = offers.shape[0]
+    width = sd.shape[0]
     for k in range(0, sd.shape[0], WIDTH):
         total = splat(f32(0.0))
         at = 0
         for m in range(do):
             inner = splat(f32(0.0))
             for n in range(m, do):
-                inner = fma(splat(form[at]), _away(offers[n], k, best), inner)
+                inner = fma(splat(form[at]), _away(offers, n * width, k, best), inner)
                 at += 1
-            total = fma(_away(offers[m], k, best), inner, total)
+            total = fma(_away(offers, m * width, k, best), inner, total)
         store(sd, k, mul(splat(scale), root(high(total, splat(f32(0.0))))))
 
 
@@ -149,17 +149,19 @@ def decide_crowd(
         propensity: (n,) out, what the arm was drawn with.
     """
     arms = mask.shape[1]
-    width = offers.shape[1]
+    do, width = offers.shape
+    # Views made inside the loops would be counted up and down, which costs more than the arithmetic.
+    flat_weights, flat_table, flat_offers = weights.ravel(), table.ravel(), offers.ravel()
     line, form = np.empty(weights.shape[1], np.float32), np.empty(table.shape[1], np.float32)
     mean, sd = np.empty(width, np.float32), np.empty(width, np.float32)
     scratch, p = np.empty(SCRATCH * padded(arms, WIDTH), np.float32), np.empty(arms)
     for user in range(users.shape[0]):
-        _contract_user(users[user], weights, table, line, form)
-        _means(line, offers, mean)
+        _contract_user(users[user], flat_weights, flat_table, line, form)
+        _means(line, flat_offers, do, mean)
         best = best_of(mean, mask[user])
         p[:] = 0.0
         if best >= 0:
-            _sds(form, offers, best, f32(scale), sd)
+            _sds(form, flat_offers, do, best, f32(scale), sd)
             relative_pmf(mean, sd, mask[user], best, floor, scratch, p)
         arm = draw(p, uniform(keys[user], 0))
         chosen[user] = arm
