@@ -33,6 +33,7 @@ _EFFECT: Final = {
     "chance": (-0.5, 2.0),
     "habit": (-0.3, 0.5),
     "interest": (2.0, 3.0),
+    "keen": (0.0, 3.0),
     "soon": (0.0, 0.5),
     "later": (0.0, 0.5),
     "tired": (0.0, 0.5),
@@ -45,7 +46,7 @@ deviations are wide, for in some towns it does nothing, and whom it moves is wha
 EFFECT_DIMS: Final = len(_EFFECT)
 WIDTH: Final = DIMS + EFFECT_DIMS
 
-HABIT_WITHIN: Final = (-1.0, 2.0)
+HABIT_WITHIN: Final = (0.0, 2.0)
 
 REDEEMED_PSEUDO: Final = 2.0
 """Purchases after a push that are taken as redeemed until some have been seen: whoever buys takes the discount."""
@@ -76,9 +77,11 @@ def effect_columns(phi: F32) -> F32:
     """The features that an effect may depend on, (n, EFFECT_DIMS), made of phi (n, d).
 
     The habit enters as the chance itself, and as its log-odds within bounds: without bounds a push would work wonders on those who never
-    come, and without log-odds it would multiply the odds of everybody alike.
+    come, and without log-odds it would multiply the odds of everybody alike. Interest enters with its square (`keen`): one look may be an
+    accident.
     """
     of = {name: phi[:, column] for column, name in enumerate(NAMES)}
+    of["keen"] = np.square(of["interest"])
     of["habit"] = np.clip(of["lp"], *HABIT_WITHIN)
     of["chance"] = 1.0 / (1.0 + np.exp(-LOG_ODDS_CENTRE - of["lp"]))
     return np.stack([of[name] for name in _EFFECT], axis=1).astype(np.float32)

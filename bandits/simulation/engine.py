@@ -193,9 +193,7 @@ class Engine:
             self._map_s = at_s
             packed = [tastes.pack() for tastes in self.tastes]
             self._map = taste_map.learn(packed, int(at_s // DAY_S), self._map, ())
-            self._variances = personal_variance.learn(
-                np.stack([one.sums for one in self._sums]), at_s, self._variances
-            )
+            self._variances = personal_variance.learn(np.stack([one.sums for one in self._sums]), at_s, self._variances)
         self.model = self._snapshot(at_s)
 
     def _snapshot(self, now_s: float) -> Model:

@@ -14,7 +14,7 @@ from bandits.simulation.player import Choice, Told
 from bandits.simulation.week import F64
 from bandits.simulation.world import World
 
-EXPLORES_FULLY: Final = 200.0
+EXPLORES_FULLY: Final = 60.0
 """Pushes for which Thompson's scale is 1; then it falls with the root of their number, to that of the policy in force. Who never sends to
 people who seem not worth it never learns whom a push moves, and before any push nobody is known to be worth it."""
 

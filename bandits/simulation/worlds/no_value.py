@@ -15,7 +15,7 @@ KINDS: Final = ("buys_other_things", "never_comes")
 ATTENTION_PRICE: Final = 0.05
 """A push is worth sending from one redemption in twenty on."""
 
-LEFT_IN_PEACE_AFTER_S: Final = 8 * WEEK_S
+LEFT_IN_PEACE_AFTER_S: Final = 12 * WEEK_S
 FLOOR: Final = 0.01
 
 
