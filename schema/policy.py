@@ -30,7 +30,7 @@ class PolicySettings(Incoming, frozen=True):
     name: PolicyName
     kind: PolicyKind = "thompson"
     exploration: Annotated[float, Meta(ge=0, le=10)] | None = None
-    floor: Annotated[float, Meta(ge=0.0001, le=1)] = 0.005
+    floor: Annotated[float, Meta(ge=0.0001, le=1)] = 0.002
     gate_floor: Annotated[float, Meta(ge=0.0001, le=0.5)] = 0.01
     per_tag_max: Annotated[int, Meta(ge=0, le=12)] = 2
 

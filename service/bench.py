@@ -20,7 +20,7 @@ CROWDS: Final = 5
 OFFER_FEATURES_MAX: Final = 4
 GEMM_SIZE: Final = 1_536
 SCALE: Final = 0.2  # the shipped default of Thompson
-FLOOR: Final = 0.005
+FLOOR: Final = 0.002
 SEED: Final = 20_260_302
 
 F32 = npt.NDArray[np.float32]

@@ -41,7 +41,7 @@ class Options(NamedTuple):
 
     scale: float = 0.2
     width: float = 1.0
-    floor: float = 0.005
+    floor: float = 0.002
     epsilon: float = 0.02
     habit_column: int = 0
     intercept_sd: float = 0.0

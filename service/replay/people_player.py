@@ -20,7 +20,7 @@ F64 = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 VARIANCES_EVERY_WEEKS: Final = 4
-TERMS: Final = Terms("thompson", 1, 0.005, 0.2, (0.0, 1.0), 0, False, 0.01, 0.0, False)
+TERMS: Final = Terms("thompson", 1, 0.002, 0.2, (0.0, 1.0), 0, False, 0.01, 0.0, False)
 
 _SLOPES: Final = [features.NAMES.index(name) for name in personal.SLOPES]
 _REDEEM: Final = HEADS.index("redeem")
