@@ -53,19 +53,30 @@ class SnapshotCache:
             _LOG.error("snapshot refused", version=version, reason=str(error))
 
     async def watch(self, dsn: str, beside: Callable[[], Awaitable[object]]) -> None:
-        """Keeps `current` fresh until cancelled: at once when told of a new one, at the latest every POLL_S; calls `beside` with it."""
+        """Keeps `current` fresh until cancelled: at once when told of a new one, at the latest every POLL_S; calls `beside` with it.
+
+        What fails is counted and tried again, for one that had ended would leave this process with an old snapshot for ever.
+        """
         while True:
-            with contextlib.suppress(*LOST):
-                connection = await asyncpg.connect(dsn)
-                try:
-                    await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
-                    while not connection.is_closed():
-                        await self.refresh()
-                        await beside()
-                        await self._wait()
-                finally:
-                    connection.terminate()
+            try:
+                await self._watch(dsn, beside)
+            except LOST as error:
+                _LOG.warning("the snapshot is watched again", error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - whatever it is, the next look may find it mended
+                telemetry.FAILURES.labels("snapshot_watch").inc()
+                _LOG.exception("watching the snapshot failed and starts again")
             await asyncio.sleep(POLL_S)
+
+    async def _watch(self, dsn: str, beside: Callable[[], Awaitable[object]]) -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+            while not connection.is_closed():
+                await self.refresh()
+                await beside()
+                await self._wait()
+        finally:
+            connection.terminate()
 
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -1,5 +1,7 @@
 """Decisions held to a snapshot: kept from the purge, and what a process does when it cannot use it."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -88,3 +90,27 @@ async def test_changes_wake_who_listens(pool: asyncpg.Pool, database: str) -> No
     await connection.execute("select 1")
     assert len(heard) == 1
     await connection.close()
+
+
+async def test_a_watch_that_fails_goes_on(pool: asyncpg.Pool, database: str) -> None:
+    cache, looks = SnapshotCache(pool), 0
+
+    async def beside() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise ValueError("a policy of a newer release")
+
+    watching = asyncio.create_task(cache.watch(database, beside))
+    try:
+        async with asyncio.timeout(20):
+            while not looks:
+                await asyncio.sleep(0.01)
+            await publish(pool, 1)
+            while cache.current is None:
+                await asyncio.sleep(0.01)
+        assert looks > 1
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
