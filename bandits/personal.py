@@ -8,9 +8,12 @@ A row is linearised at the predictor it was decided by, which was logged. With p
 
     A += d p (1 - p) z z',    b += d [(y - p) z + p (1 - p) o z],    tau ~ N(S b, S),    S^-1 = V^-1 + A,
 
-so that the sums are a function of the log, whatever its order, and a row can be taken back. d fades with the age of the row, counted from
-a fixed epoch. A showing counts at once as unanswered and its redemption adds d z: this layer acts in the next decision, without waiting
-for the attribution window.
+so that the sums are a function of the log, whatever its order, and a row can be taken back. What is redeemed counts at once. A showing
+counts as unanswered only when its attribution window is over: who opens the app every day always has some days of showings of the best
+offer under way, and so many false "no" would make it look bad (docs/decisions/0006). The caller tells when.
+
+d fades with the age of the row, by half in 56 days: an old liking must not outvote what the shared model says of somebody who has
+changed. Sums are relative to the half-life that the latest row lies in, and moved to a later one by a power of two, which is exact.
 
 A word of the person (a thumb, a dismissal) is not one more showing: how seldom deals are redeemed says nothing of whether somebody likes
 one. It is a choice between yes and no whose log-odds are z . tau alone, and is linearised there.
@@ -25,14 +28,16 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits.event_time import decay_weight
 from bandits.kernels import personal as kernels
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-VERSION: Final = 1
-"""Raised whenever the meaning of a column of z changes: sums of another version count as none."""
+VERSION: Final = 2
+"""Raised whenever the meaning of a column of z changes, or of the sums: those of another version count as none."""
+
+HALF_LIFE_S: Final = 56 * 86400.0
+"""Of a person's own rows; those of the shared model stay for longer (bandits.event_time)."""
 
 SLOPES: Final = ("lp", "soon", "later")
 """The columns of phi (bandits.features.NAMES) whose weight may differ from person to person."""
@@ -45,7 +50,7 @@ BLOCKS: Final = (kernels.SLOPES, kernels.AXES)
 VARIANCES: Final = (0.03, 0.01)
 """What the prior variance of each block is taken for until it has been learned."""
 
-_HEAD: Final = struct.Struct("<HH")  # version and dimensions, before the sums as float32
+_HEAD: Final = struct.Struct("<BBH")  # version, dimensions, `Personal.period`, before the sums as float32
 BYTES: Final = _HEAD.size + 4 * kernels.SIZE
 _NOTHING: Final = np.zeros(kernels.SIZE, np.float32)
 
@@ -71,37 +76,53 @@ class LoggedRow(NamedTuple):
 
 
 class Personal:
-    """One person's sums, (kernels.SIZE,) float64, weighted from the fixed epoch."""
+    """One person's sums, (kernels.SIZE,) float64; a row at the beginning of half-life number `period` since 1970 weighs 1."""
 
-    __slots__ = ("sums",)
+    __slots__ = ("period", "sums")
 
     def __init__(self) -> None:
         self.sums: F64 = np.zeros(kernels.SIZE)
+        self.period = 0
 
     def shown(self, row: LoggedRow, at_s: float, count: float = 1.0) -> None:
         """An offer shown at at_s (seconds since 1970), unanswered so far; count -1 takes it back."""
-        self._observe(row, row.eta, 0.0, count * decay_weight(at_s))
+        self._observe(row, row.eta, 0.0, count * self._weight(at_s))
 
     def redeemed(self, row: LoggedRow, shown_at_s: float, count: float = 1.0) -> None:
-        """The redemption of what was shown at shown_at_s; count -1 takes it back."""
-        kernels.add_row(self.sums, row.z, 0.0, count * decay_weight(shown_at_s))
+        """The redemption of what was shown at shown_at_s, which counts besides; count -1 takes it back."""
+        kernels.add_row(self.sums, row.z, 0.0, count * self._weight(shown_at_s))
 
     def said(self, row: LoggedRow, at_s: float, answer: float, weight: float) -> None:
         """A word of the person about the offer: yes (1) or no (0), as if it had been said `weight` times."""
-        self._observe(row, row.offset, answer, weight * decay_weight(at_s))
+        self._observe(row, row.offset, answer, weight * self._weight(at_s))
 
     def _observe(self, row: LoggedRow, eta: float, outcome: float, weight: float) -> None:
         chance = _sigmoid(eta)
         curvature = chance * (1.0 - chance)
         kernels.add_row(self.sums, row.z, weight * curvature, weight * (outcome - chance + curvature * row.offset))
 
+    def _weight(self, at_s: float) -> float:
+        """What a row of that instant weighs among the sums, which are moved to its half-life if that is a later one."""
+        self._move(int(at_s // HALF_LIFE_S))
+        return 1.0 / _faded(self.period, at_s)
+
+    def _move(self, period: int) -> None:
+        if period > self.period:
+            self.sums *= 2.0 ** (self.period - period)
+            self.period = period
+
     def add(self, other: "Personal") -> None:
         """Adds the sums of a person who turns out to be the same."""
-        self.sums += other.sums
+        self._move(other.period)
+        self.sums += other.sums * 2.0 ** (other.period - self.period)
+
+    def at(self, now_s: float) -> F64:
+        """The sums, (kernels.SIZE,), as they weigh at that instant."""
+        return self.sums * _faded(self.period, now_s)
 
     def pack(self) -> bytes:
         """As a little-endian record of BYTES bytes."""
-        return _HEAD.pack(VERSION, DIMS) + self.sums.astype("<f4").tobytes()
+        return _HEAD.pack(VERSION, DIMS, self.period) + self.sums.astype("<f4").tobytes()
 
 
 def unpack(data: bytes) -> Personal:
@@ -112,19 +133,25 @@ def unpack(data: bytes) -> Personal:
     """
     personal = Personal()
     if data:
-        personal.sums[:] = _sums(data)
+        personal.period, personal.sums[:] = _read(data)
         if not np.isfinite(personal.sums).all():
             raise UnknownSumsError("sums that are not finite")
     return personal
 
 
-def _sums(data: bytes) -> F32:
+def _read(data: bytes) -> tuple[int, F32]:
+    """Half-lives from 1970 to the unit of weight, and the sums."""
     if len(data) != BYTES:
         raise UnknownSumsError(f"{len(data)} bytes instead of {BYTES}")
-    version, dims = _HEAD.unpack_from(data)
+    version, dims, period = _HEAD.unpack_from(data)
     if (version, dims) != (VERSION, DIMS):
         raise UnknownSumsError(f"version {version} of {dims} dimensions")
-    return np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
+    return period, np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
+
+
+def _faded(period: int, now_s: float) -> float:
+    """What is left at now_s of the weight 1 at the beginning of a half-life."""
+    return float(2.0 ** (period - now_s / HALF_LIFE_S))
 
 
 def z_of(phi: F32, slopes: Sequence[int], axes: F32, may_be_personal: npt.NDArray[np.bool_]) -> F32:
@@ -155,8 +182,8 @@ def scores(z: F32, data: bytes, variances: Sequence[float], now_s: float) -> Per
         UnknownSumsError: `data` cannot be read, or does not give a posterior.
     """
     mean, covariance = np.empty(DIMS, np.float32), np.empty((DIMS, DIMS), np.float32)
-    sums = _sums(data) if data else _NOTHING
-    if not kernels.posterior(sums, 1.0 / decay_weight(now_s), precision_of(variances), mean, covariance):
+    period, sums = _read(data) if data else (0, _NOTHING)
+    if not kernels.posterior(sums, _faded(period, now_s), precision_of(variances), mean, covariance):
         raise UnknownSumsError("sums without a posterior")
     return PersonalScores(z, mean, covariance)
 

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bandits.event_time import decay_weight
 from bandits.kernels import personal as kernels
 from bandits.personal import VARIANCES, precision_of
 
@@ -22,26 +21,24 @@ PRIOR_DEVIATION: Final = 4.0
 """Of ln(variance) around what is assumed at first: without evidence a variance stays there."""
 
 
-def learn(sums: npt.NDArray[np.float64], now_s: float, start: Sequence[float] = VARIANCES) -> tuple[float, ...]:
+def learn(sums: npt.NDArray[np.float64], start: Sequence[float] = VARIANCES) -> tuple[float, ...]:
     """The most likely variance of each block, of the values on the grid.
 
     Args:
-        sums: (people, kernels.SIZE) sums as they are kept, weighted from the fixed epoch; people without any may be left out.
-        now_s: seconds since 1970, to which the sums fade.
+        sums: (people, kernels.SIZE) as they weigh now (Personal.at); people without any may be left out.
         start: what is in force.
     """
-    scale = 1.0 / decay_weight(now_s)
     found = tuple(start)
     for _ in range(SWEEPS):
         before = found
         for block in range(len(found)):
             options = [(*found[:block], value, *found[block + 1 :]) for value in GRID]
-            found = max(options, key=lambda variances: _log_posterior(sums, scale, variances))
+            found = max(options, key=lambda variances: _log_posterior(sums, variances))
         if found == before:
             break
     return found
 
 
-def _log_posterior(sums: npt.NDArray[np.float64], scale: float, variances: Sequence[float]) -> float:
+def _log_posterior(sums: npt.NDArray[np.float64], variances: Sequence[float]) -> float:
     away = [math.log(value / usual) / PRIOR_DEVIATION for value, usual in zip(variances, VARIANCES, strict=True)]
-    return kernels.log_evidence(sums, scale, precision_of(variances)) - 0.5 * sum(one * one for one in away)
+    return kernels.log_evidence(sums, precision_of(variances)) - 0.5 * sum(one * one for one in away)

@@ -113,6 +113,7 @@ class Worker:
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
             await partitions_by_day.ensure(connection, now)
+        await self.learner.ripen(now)
         await self.refitter.refit_if_due(now)
         await self.taste_mapper.learn_if_due(now)
         await self.composer.publish(now)

@@ -74,7 +74,7 @@ def posterior(sums: F32, scale: float, precision: F64, mean: F32, covariance: F3
 
     Args:
         sums: (SIZE,) as they are kept.
-        scale: what the sums are worth now, 1 / weight of this instant.
+        scale: what the sums are worth now.
         precision: (DIMS,) of the prior N(0, diag(1 / precision)).
         mean: (DIMS,) out.
         covariance: (DIMS, DIMS) out.
@@ -128,15 +128,14 @@ def columns(phi: F32, axes: F32, may_be_personal: NDArray[np.bool_], lp: int, so
             out[k, SLOPES:] = axes[k]
 
 
-@kernel(f64(f64_in_2d, f64, f64_in))
-def log_evidence(sums: F64, scale: float, precision: F64) -> float:
+@kernel(f64(f64_in_2d, f64_in))
+def log_evidence(sums: F64, precision: F64) -> float:
     """Log marginal likelihood of the people's sums under the prior, up to a constant that does not depend on the prior.
 
-    Of one person: -1/2 ln det(I + V A) + 1/2 b' (A + V^-1)^-1 b, with V = diag(1 / precision); scale as in `posterior`.
+    Of one person: -1/2 ln det(I + V A) + 1/2 b' (A + V^-1)^-1 b, with V = diag(1 / precision).
 
     Args:
-        sums: (people, SIZE).
-        scale: multiplies A and b.
+        sums: (people, SIZE) as they weigh now.
         precision: (DIMS,).
     """
     factor, half = np.zeros((DIMS, DIMS)), np.zeros(DIMS)
@@ -145,11 +144,11 @@ def log_evidence(sums: F64, scale: float, precision: F64) -> float:
         prior += 0.5 * np.log(precision[i])
     total = 0.0
     for person in range(sums.shape[0]):
-        if not _factor(sums[person], scale, precision, factor):
+        if not _factor(sums[person], 1.0, precision, factor):
             continue
         total += prior
         for i in range(DIMS):
-            left = scale * sums[person, OUTER + i]
+            left = sums[person, OUTER + i]
             for k in range(i):
                 left -= factor[i, k] * half[k]
             half[i] = left / factor[i, i]

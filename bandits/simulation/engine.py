@@ -1,11 +1,12 @@
 """The product's engine in one process and in virtual time: the same features, posterior, draw, gate and moments, without a database."""
 
+from collections import deque
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from bandits import features, link, personal, personal_variance, send_time, taste_map
-from bandits.delay import WINDOW_S
+from bandits.delay import WINDOW_S, WINDOWS_S
 from bandits.kernels import random
 from bandits.kernels.featurize import featurize
 from bandits.kernels.tastes import pushed_at
@@ -54,6 +55,7 @@ class Engine:
         self._population = Population()
         self._learner = EngineLearner()
         self._z: dict[int, LoggedRow] = {}
+        self._unripe: list[deque[int]] = [deque() for _ in range(world.size)]
         self.people: list[int] = []
         self._drawn: list[int] = []
         count = len(world.offers.price)
@@ -120,6 +122,7 @@ class Engine:
     def _own(self, person: int, phi: F32, at_s: float) -> PersonalScores | None:
         if not self.settings.has_personal_layer:
             return None
+        self._ripen(person, at_s)
         z = personal.z_of(phi, _SLOPES, taste_map.axes_of(self._map, self._tags), self._all)
         return personal.scores(z, self._sums[person].pack(), self._variances, at_s)
 
@@ -170,7 +173,7 @@ class Engine:
         if self.world.is_push:
             self.tastes[person].pushed(at_s, 1.0)
         if decision in self._z:
-            self._sums[person].shown(self._z[decision], at_s)
+            self._unripe[person].append(decision)
 
     def told(self, news: Told) -> None:
         """An answer: a reward of its head, and a showing that was not in vain."""
@@ -185,7 +188,18 @@ class Engine:
             if self.world.is_push:
                 self.tastes[person].pushed(shown_s, -1.0)
         if news.head == HEADS[REDEEM] and news.decision in self._z:
+            # What is redeemed counts at once; a showing that had been counted as unanswered is so no more.
+            if news.decision in self._unripe[person]:
+                self._unripe[person].remove(news.decision)
+                self._sums[person].shown(self._z[news.decision], shown_s)
             self._sums[person].redeemed(self._z[news.decision], shown_s)
+
+    def _ripen(self, person: int, now_s: float) -> None:
+        """A showing counts in the person's own part as unanswered when its window is over (service.learning.ripening)."""
+        unripe = self._unripe[person]
+        while unripe and self.log.shown_at(unripe[0]) + WINDOWS_S[REDEEM] <= now_s:
+            decision = unripe.popleft()
+            self._sums[person].shown(self._z[decision], self.log.shown_at(decision))
 
     def new_day(self, at_s: float) -> None:
         """A snapshot a day; the map of tastes and the variances of the personal layer once a week."""
@@ -193,7 +207,9 @@ class Engine:
             self._map_s = at_s
             packed = [tastes.pack() for tastes in self.tastes]
             self._map = taste_map.learn(packed, int(at_s // DAY_S), self._map, ())
-            self._variances = personal_variance.learn(np.stack([one.sums for one in self._sums]), at_s, self._variances)
+            for person in range(self.world.size):
+                self._ripen(person, at_s)
+            self._variances = personal_variance.learn(np.stack([one.at(at_s) for one in self._sums]), self._variances)
         self.model = self._snapshot(at_s)
 
     def _snapshot(self, now_s: float) -> Model:

@@ -37,6 +37,10 @@ class EngineLog:
         self._shown[decision] = 1.0
         return float(self._at_s[decision])
 
+    def shown_at(self, decision: int) -> float:
+        """The instant the offer of a decision was shown at."""
+        return float(self._at_s[decision])
+
     def answer(self, decision: int, head: int, happened_s: float, told_s: float) -> tuple[float, bool] | None:
         """Counts an answer within its window: when the offer was shown, and whether this is the first answer to it; None outside it."""
         age_s = happened_s - self._at_s[decision]

@@ -23,6 +23,10 @@ _UNKNOWN = Extent(-1.0, -1.0, -1.0)
 """Of an epoch begun because features or link have changed: whatever is in the log is news to it."""
 
 
+class OvertakenError(Exception):
+    """Another learner has counted the same, or what we remember was changed by somebody else."""
+
+
 @dataclass(slots=True)
 class Books:
     """Places and populations by partition, sums by (partition, cohort), and the epoch they are linearised in.
@@ -35,14 +39,32 @@ class Books:
     sums: dict[Key, Sums]
     epoch: Epoch
 
-    async def advance(self, connection: Any, moves: Mapping[int, int]) -> bool:
-        """Moves partitions to the given last_seq; False when somebody else has changed one of them."""
-        targets = {partition: self.places[partition]._replace(last_seq=seq) for partition, seq in moves.items()}
+    @property
+    def ripe_through(self) -> datetime:
+        """How far unredeemed showings have been counted in people's own parts."""
+        return next(iter(self.places.values())).ripe_through
+
+    async def advance(self, connection: Any, moves: Mapping[int, int]) -> None:
+        """Moves partitions to the given last_seq.
+
+        Raises:
+            OvertakenError: somebody else has changed one of them.
+        """
+        await self._move(connection, {p: self.places[p]._replace(last_seq=seq) for p, seq in moves.items()})
+
+    async def ripen(self, connection: Any, through: datetime) -> None:
+        """Moves all partitions to the given ripe_through.
+
+        Raises:
+            OvertakenError: somebody else has changed one of them.
+        """
+        await self._move(connection, {p: place._replace(ripe_through=through) for p, place in self.places.items()})
+
+    async def _move(self, connection: Any, targets: Mapping[int, Place]) -> None:
         if not await partitions.advance(connection, targets):
-            return False
+            raise OvertakenError
         for partition, place in targets.items():
             self.places[partition] = place._replace(revision=place.revision + 1)
-        return True
 
     async def add(self, connection: Any, changes: Changes, now_s: float) -> None:
         """Adds what a pass counted, in memory and in the database; its partitions have been advanced in this transaction."""

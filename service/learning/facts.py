@@ -58,6 +58,8 @@ class Known(NamedTuple):
     answers: Collection[Answer]
     drawn: Mapping[tuple[int, UUID], Drawn]
     catalogue: Catalogue
+    ripe_through: datetime
+    """Showings of that instant and before count as unanswered in people's own parts unless they were redeemed."""
 
 
 def sound(facts: Iterable[Fact], now: datetime) -> list[Fact]:

@@ -53,6 +53,7 @@ class _Pass:
         self._catalogue = known.catalogue
         self.people = _People(known.states)
         self._drawn = known.drawn
+        self._ripe_through = known.ripe_through
         self.shown = Attribution(known.exposures, known.answers, known.drawn, now_s)
         self.populations: dict[int, Population] = {}
 
@@ -94,13 +95,15 @@ class _Pass:
     def _count_turns(self, user_id: int, turns: Sequence[Turn]) -> None:
         self._count_showings(user_id, turns)
         for turn in turns:
-            if row := self._row(user_id, turn.key.decision_id, turn.key.slot):
-                own_part.count_turn(self.people.own(user_id), turn, row)
+            changed = own_part.difference(turn, self._ripe_through)
+            if changed and (row := self._row(user_id, turn.key.decision_id, turn.key.slot)):
+                for counted in changed:
+                    own_part.count(self.people.own(user_id), row, counted)
 
     def _row(self, user_id: int, decision_id: UUID | None, slot: int) -> LoggedRow | None:
         """The slot as it was decided; None when nothing personal was used."""
         drawn = None if decision_id is None else self._drawn.get((user_id, decision_id))
-        return drawn.own[slot] if drawn is not None and slot < len(drawn.own) else None
+        return None if drawn is None else drawn.own_row(slot)
 
     def _count_showings(self, user_id: int, turns: Iterable[Turn]) -> None:
         # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.

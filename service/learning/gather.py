@@ -1,7 +1,7 @@
 """Reads what has to be known to count the facts of one pass."""
 
 from collections.abc import Collection, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from service.store.exposures import Exposure, ExposureKey
 _Decision = tuple[int, UUID]
 
 
-async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue) -> Known:
+async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue, ripe_through: datetime) -> Known:
     """The states of the people concerned, their answers and exposures, and the decisions that showed them."""
     about_offers = [fact for fact in facts if fact.entry.type in EXPOSING or fact.entry.type in HEAD_OF]
     states = await user_state.load(connection, {fact.user_id for fact in facts})
@@ -29,7 +29,7 @@ async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue)
     others = await _of_offers(connection, about_offers, drawn, kept)
     shown |= others
     drawn |= await decision_features.load(connection, {key[:2] for key in others} - drawn.keys())
-    return Known(states, shown, kept, drawn, catalogue)
+    return Known(states, shown, kept, drawn, catalogue, ripe_through)
 
 
 def _decisions(facts: Iterable[Fact]) -> set[_Decision]:

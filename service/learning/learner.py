@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from schema.ids import partition_of
 from service.clock import Clock
-from service.learning import books
-from service.learning.books import Books
+from service.learning import books, ripening
+from service.learning.books import Books, OvertakenError
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, sound
 from service.learning.fold import INTEREST_OF, fold
 from service.learning.gather import gather
@@ -30,15 +30,14 @@ FUTILE_PASSES_MAX: Final = 100
 FORGETS_EVERY: Final = timedelta(hours=6)
 """How often answers are deleted that have become too old to be matched anew."""
 
+RIPENS_EVERY: Final = timedelta(minutes=1)
+"""How often it is looked for showings whose window is over."""
+
 _LOG: Final = logger("learner")
 
 
-class _Overtaken(Exception):
-    """Another learner has counted these entries, or what we remember was changed by somebody else."""
-
-
 class _Pass(NamedTuple):
-    """How many entries a pass has counted, and whether there was no more to be read."""
+    """How much a pass has counted, entries or showings, and whether there was no more to be read."""
 
     counted: int
     is_complete: bool
@@ -55,6 +54,7 @@ class Learner:
         self._catalogue = catalogue
         self._books: Books | None = None
         self._forgot_at: datetime | None = None
+        self._ripened_at: datetime | None = None
 
     async def fold_once(self, now: datetime) -> int:
         """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
@@ -68,30 +68,46 @@ class Learner:
         Raises:
             RuntimeError: another learner is quicker time and again.
         """
-        counted = futile = 0
-        while futile < FUTILE_PASSES_MAX:
-            done = await self._pass(now, appended_before)
-            counted += done.counted
-            if done.is_complete:
-                return counted
-            futile = 0 if done.counted else futile + 1
-        raise RuntimeError("another learner counts the event log, time and again before this one")
+        return await _until_complete(lambda: self._pass(now, appended_before))
+
+    async def ripen(self, now: datetime) -> int:
+        """Counts, in people's own parts, what was shown and not redeemed by the end of its window; the number of showings counted here.
+
+        Raises:
+            RuntimeError: another learner is quicker time and again.
+        """
+        return await _until_complete(lambda: self._ripen(now))
 
     async def _pass(self, now: datetime, appended_before: datetime | None) -> _Pass:
-        async with self._pool.acquire() as connection:
-            ours = self._books or await books.load(connection, now)
-            # Forgotten unless the pass succeeds: after a failure memory and database differ.
-            self._books = None
+        async def read_and_count(connection: Any, ours: Books) -> _Pass:
             offsets = {partition: place.last_seq for partition, place in ours.places.items()}
             batches = await event_log.read(connection, offsets, BATCHES_MAX, appended_before)
+            counted = await self._count(connection, ours, batches, now)
+            read = Counter(batch.partition for batch in batches)
+            return _Pass(counted, is_complete=not read or max(read.values()) < BATCHES_MAX)
+
+        done = await self._with_books(now, read_and_count)
+        FOLDED.inc(done.counted)
+        return done
+
+    async def _ripen(self, now: datetime) -> _Pass:
+        async def look(connection: Any, ours: Books) -> _Pass:
+            counted = await ripening.ripen(connection, ours, now)
+            return _Pass(counted, is_complete=counted < ripening.SHOWINGS_MAX)
+
+        return await self._with_books(now, look)
+
+    async def _with_books(self, now: datetime, work: Callable[[Any, Books], Awaitable[_Pass]]) -> _Pass:
+        async with self._pool.acquire() as connection:
+            ours = self._books or await books.load(connection, now)
+            # Forgotten unless the work succeeds: after a failure memory and database differ.
+            self._books = None
             try:
-                counted = await self._count(connection, ours, batches, now)
-            except _Overtaken:
+                done = await work(connection, ours)
+            except OvertakenError:
                 return _Pass(0, is_complete=False)
             self._books = ours
-        FOLDED.inc(counted)
-        read = Counter(batch.partition for batch in batches)
-        return _Pass(counted, is_complete=not read or max(read.values()) < BATCHES_MAX)
+        return done
 
     async def _count(self, connection: Any, ours: Books, batches: Sequence[LogBatch], now: datetime) -> int:
         if not batches:
@@ -118,10 +134,9 @@ class Learner:
         # After a merge the state of a person belongs to another partition than what is left of their old entries.
         moves = {partition: ours.places[partition].last_seq for partition in map(partition_of, people.values())}
         moves |= {batch.partition: batch.seq for batch in batches}
-        if not await ours.advance(connection, moves):
-            raise _Overtaken
+        await ours.advance(connection, moves)
         facts = sound(facts, now)
-        known = await gather(connection, facts, await self._offers(connection, facts))
+        known = await gather(connection, facts, await self._offers(connection, facts), ours.ripe_through)
         changes = fold(facts, known, now.timestamp())
         if changes.states:
             await user_state.put(connection, changes.states, now)
@@ -166,13 +181,33 @@ class Learner:
                 was_overtaken = False
                 while not stop.is_set() and not listening.is_closed():
                     woken.clear()
-                    done = await self._pass(await clock.now(), None)
+                    now = await clock.now()
+                    await self._ripen_when_due(now)
+                    done = await self._pass(now, None)
                     # Overtaken by a refit once, the next pass counts; by another learner time and again, that one counts.
                     if not done.counted and (done.is_complete or was_overtaken):
                         await _first_of(woken, stop, WAKE_S)
                     was_overtaken = not done.counted and not done.is_complete
             finally:
                 await listening.remove_listener(event_log.CHANNEL, wake)
+
+    async def _ripen_when_due(self, now: datetime) -> None:
+        """One piece; the rest of a backlog at the next looks, after the entries that have come meanwhile."""
+        if self._ripened_at is None or now - self._ripened_at >= RIPENS_EVERY:
+            done = await self._ripen(now)
+            if done.is_complete:
+                self._ripened_at = now
+
+
+async def _until_complete(one_pass: Callable[[], Awaitable[_Pass]]) -> int:
+    counted = futile = 0
+    while futile < FUTILE_PASSES_MAX:
+        done = await one_pass()
+        counted += done.counted
+        if done.is_complete:
+            return counted
+        futile = 0 if done.counted else futile + 1
+    raise RuntimeError("another learner counts, time and again before this one")
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

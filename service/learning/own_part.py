@@ -1,6 +1,11 @@
-"""What the facts of a pass change in a person's own part of the model (bandits.personal). Pure."""
+"""What the facts of a pass change in a person's own part of the model (bandits.personal). Pure.
 
-from typing import Final
+A redeemed showing counts at once; an unredeemed one when it is ripe: shown at or before `ripe_through`, up to which the learner has looked
+for showings whose window is over (service.learning.ripening). So the sums are a function of the log and of that instant.
+"""
+
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from bandits.personal import LoggedRow, Personal
 from schema.snapshot import HEADS
@@ -11,34 +16,36 @@ from service.store.exposures import Exposure
 _REDEEM: Final = HEADS.index("redeem")
 
 
-def count_turn(own: Personal, turn: Turn, row: LoggedRow) -> None:
-    """Counts a showing and its redemption, or whatever is counted of them anew."""
-    before, after = turn.before, turn.after
-    if before is not None and before.exposed_at == after.exposed_at:
-        _redeemed(own, row, before, after)
-        return
-    if before is not None:
-        own.shown(row, before.exposed_at.timestamp(), -1.0)
-        _redeemed(own, row, before, None)
-    own.shown(row, after.exposed_at.timestamp())
-    _redeemed(own, row, None, after)
+class Counted(NamedTuple):
+    """A slot as a person's own part holds it, to be added (times 1) or taken back (-1)."""
+
+    exposed_s: float
+    is_redeemed: bool
+    times: float
 
 
-def _redeemed(own: Personal, row: LoggedRow, before: Exposure | None, after: Exposure | None) -> None:
-    was, is_now = _redeemed_when_shown(before), _redeemed_when_shown(after)
-    if was == is_now:
-        return
-    if was is not None:
-        own.redeemed(row, was, -1.0)
-    if is_now is not None:
-        own.redeemed(row, is_now)
+def difference(turn: Turn, ripe_through: datetime) -> list[Counted]:
+    """What a turn makes to be counted: as a rule nothing before the showing is redeemed or ripe."""
+    was, is_now = _counted(turn.before, -1.0, ripe_through), _counted(turn.after, 1.0, ripe_through)
+    if was and is_now and was[0][:2] == is_now[0][:2]:
+        return []
+    return was + is_now
 
 
-def _redeemed_when_shown(exposure: Exposure | None) -> float | None:
-    """The instant of the showing of what was redeemed."""
-    if exposure is None or exposure.answered_at[_REDEEM] is None:
-        return None
-    return exposure.exposed_at.timestamp()
+def _counted(exposure: Exposure | None, times: float, ripe_through: datetime) -> list[Counted]:
+    if exposure is None:
+        return []
+    is_redeemed = exposure.answered_at[_REDEEM] is not None
+    if not is_redeemed and exposure.exposed_at > ripe_through:
+        return []
+    return [Counted(exposure.exposed_at.timestamp(), is_redeemed, times)]
+
+
+def count(own: Personal, row: LoggedRow, counted: Counted) -> None:
+    """Counts a showing, and its redemption if there was one."""
+    own.shown(row, counted.exposed_s, counted.times)
+    if counted.is_redeemed:
+        own.redeemed(row, counted.exposed_s, counted.times)
 
 
 def count_word(own: Personal, fact: Fact, row: LoggedRow) -> None:

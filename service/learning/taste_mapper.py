@@ -60,8 +60,8 @@ def _learn(
     people: Sequence[State], known: TasteMap, left_out: frozenset[int], variances: Sequence[float], now: datetime
 ) -> tuple[TasteMap, Learned]:
     mapped = taste_map.learn([one.tastes for one in people], known.version + 1, known, left_out)
-    sums = [personal_in(one.personal).sums for one in people if one.personal]
-    found = personal_variance.learn(np.array(sums), now.timestamp(), variances) if sums else variances
+    sums = [personal_in(one.personal).at(now.timestamp()) for one in people if one.personal]
+    found = personal_variance.learn(np.array(sums), variances) if sums else variances
     return mapped, Learned(mapped.version, now, len(people), list(found))
 
 

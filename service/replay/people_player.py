@@ -58,7 +58,7 @@ class _Player:
     def week(self, week: int) -> None:
         now_s = float(self._walk.begins_s[week])
         if self._is_personal and week and week % VARIANCES_EVERY_WEEKS == 0:
-            self.variances = personal_variance.learn(np.stack([one.sums for one in self._own]), now_s, self.variances)
+            self.variances = personal_variance.learn(np.stack([one.at(now_s) for one in self._own]), self.variances)
         model = self._shared.model(now_s)
         for person in np.random.default_rng((self._seed, week)).permutation(len(self._own)).tolist():
             self._decide(model, week, person, now_s)
@@ -78,6 +78,7 @@ class _Player:
             self._teach(person, LoggedRow(own.z[chosen], _eta(drawn), offset), now_s, reward=reward)
 
     def _teach(self, person: int, row: LoggedRow, now_s: float, *, reward: bool) -> None:
+        # Nobody is asked again before the next week, when the window is over.
         self._own[person].shown(row, now_s)
         if reward:
             self._own[person].redeemed(row, now_s)

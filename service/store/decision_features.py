@@ -36,6 +36,10 @@ class Drawn(NamedTuple):
     offsets: F32
     own: tuple[LoggedRow, ...] = ()
 
+    def own_row(self, slot: int) -> LoggedRow | None:
+        """The row of `own`; None when there is none, or no such slot."""
+        return self.own[slot] if slot < len(self.own) else None
+
 
 async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tuple[int, UUID], Drawn]:
     """The decisions of (user_id, decision_id) pairs that offered something.

@@ -11,6 +11,9 @@ from service.store.decision_features import Drawn
 DECIDED_BEFORE_SHOWN_MAX: Final = timedelta(days=7)
 """An offer shown later than this after its decision is not found by its offer alone."""
 
+_TOLD_WITHIN: Final = timedelta(days=31)
+"""An exposure is not told later than this after its decision (service.learning.facts), and clocks differ by less than the last day."""
+
 # Bounds on decision_id let PostgreSQL leave out the partitions of other days.
 _BY_DECISION: Final = """
     select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push, e.opened_told_at, e.redeemed_told_at
@@ -23,6 +26,11 @@ _BY_OFFER: Final = """
       from unnest($1::bigint[], $2::integer[]) as k(user_id, offer_id)
       join exposures e using (user_id, offer_id)
      where e.decision_id >= $3 and e.exposed_at between $4 and $5
+"""
+_UNREDEEMED: Final = """
+    select user_id, decision_id, slot, exposed_at from exposures
+     where redeemed_at is null and exposed_at > $1 and exposed_at <= $2 and decision_id >= $3
+     order by exposed_at fetch first ($4::bigint) rows with ties
 """
 _PUT: Final = """
     insert into exposures (
@@ -77,6 +85,15 @@ async def of_offers(
     earliest = lowest_uuid7(since - DECIDED_BEFORE_SHOWN_MAX)
     rows = await connection.fetch(_BY_OFFER, [key[0] for key in keys], [key[1] for key in keys], earliest, since, until)
     return _read(rows)
+
+
+async def unredeemed(
+    connection: Any, after: datetime, until: datetime, limit: int
+) -> list[tuple[ExposureKey, datetime]]:
+    """Unredeemed slots shown after one instant until another and when, the earliest first; beyond `limit` only those of one instant."""
+    earliest = lowest_uuid7(after - _TOLD_WITHIN)
+    rows = await connection.fetch(_UNREDEEMED, after, until, earliest, limit)
+    return [(ExposureKey(row[0], row[1], row[2]), row[3]) for row in rows]
 
 
 async def put(

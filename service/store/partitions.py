@@ -1,19 +1,24 @@
 """What the learner has counted, partition by partition: how far it came, the people's counts, and the sums by cohort."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-_LOAD: Final = "select partition, revision, last_seq, population from learner_partitions order by partition"
+_LOAD: Final = (
+    "select partition, revision, last_seq, ripe_through, population from learner_partitions order by partition"
+)
 # Locked in order, so that two learners cannot deadlock: the second waits, and then misses.
 _ADVANCE: Final = """
     with locked as (
-        select p.partition, m.last_seq
-          from unnest($1::smallint[], $2::bigint[], $3::bigint[]) as m(partition, revision, last_seq)
+        select p.partition, m.last_seq, m.ripe_through
+          from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+               as m(partition, revision, last_seq, ripe_through)
           join learner_partitions p using (partition)
          where p.revision = m.revision
          order by p.partition for update of p
     )
-    update learner_partitions p set last_seq = locked.last_seq, revision = p.revision + 1
+    update learner_partitions p
+       set last_seq = locked.last_seq, ripe_through = locked.ripe_through, revision = p.revision + 1
       from locked where p.partition = locked.partition
     returning p.partition
 """
@@ -38,10 +43,15 @@ _DROP_SUMS: Final = "delete from learner_sums"
 
 
 class Place(NamedTuple):
-    """How far a partition of the log has been counted; `revision` is raised by every change of what was counted."""
+    """How far a partition of the log has been counted; `revision` is raised by every change of what was counted.
+
+    `ripe_through` is how far unredeemed showings have been counted in people's own parts, the same in all partitions: a person who is
+    merged into another takes their exposures along into another partition.
+    """
 
     revision: int
     last_seq: int
+    ripe_through: datetime
 
 
 class Counted(NamedTuple):
@@ -53,7 +63,7 @@ class Counted(NamedTuple):
 
 async def load(connection: Any) -> dict[int, Counted]:
     """All partitions, in order."""
-    return {row[0]: Counted(Place(row[1], row[2]), row[3]) for row in await connection.fetch(_LOAD)}
+    return {row[0]: Counted(Place(*row[1:4]), row[4]) for row in await connection.fetch(_LOAD)}
 
 
 async def counted_through(connection: Any, partition: int) -> int:
@@ -62,15 +72,14 @@ async def counted_through(connection: Any, partition: int) -> int:
 
 
 async def advance(connection: Any, moves: Mapping[int, Place]) -> bool:
-    """Compare-and-set: moves each partition from the given revision to the next one and to the given last_seq.
+    """Compare-and-set: moves each partition from the given revision to the next one, and to the given last_seq and ripe_through.
 
     Until the caller's transaction ends nobody else can advance these partitions. False when one of them had another revision: the
     caller must roll back.
     """
-    places = sorted(moves.items())
-    revisions = [place.revision for _, place in places]
-    rows = await connection.fetch(_ADVANCE, [p for p, _ in places], revisions, [place.last_seq for _, place in places])
-    return len(rows) == len(moves)
+    partitions = sorted(moves)
+    columns = map(list, zip(*(moves[partition] for partition in partitions), strict=True))
+    return len(await connection.fetch(_ADVANCE, partitions, *columns)) == len(moves)
 
 
 async def load_sums(connection: Any) -> dict[tuple[int, int], bytes]:

@@ -14,6 +14,7 @@ from bandits import personal
 from bandits.personal import LoggedRow, Personal
 from schema.event import EventType
 from schema.ids import lowest_uuid7
+from service.learning.ripening import WINDOW
 from service.store import merge as merging
 from service.store import merged_state
 from service.store.pool import open_pool
@@ -52,8 +53,13 @@ async def decide(connection: Any, user_id: int, at: datetime = START) -> UUID:
 
 
 async def own_sums(pool: asyncpg.Pool, user_id: int) -> np.ndarray:
+    """As they weigh now."""
     packed = await pool.fetchval("select personal from user_state where user_id = $1", user_id)
-    return personal.unpack(packed or b"").sums
+    return personal.unpack(packed or b"").at(NOW.timestamp())
+
+
+def assert_is(found: np.ndarray, expected: Personal) -> None:
+    np.testing.assert_allclose(found, expected.at(NOW.timestamp()), rtol=1e-5, atol=1e-5)
 
 
 async def test_showings_redemptions_and_words_are_counted_once(pool: asyncpg.Pool) -> None:
@@ -71,14 +77,17 @@ async def test_showings_redemptions_and_words_are_counted_once(pool: asyncpg.Poo
         assert not (await own_sums(pool, 5)).any()
         await log(connection, *told[1:], told[0])
         await learner.fold_once(NOW)
-        for row in (first, second):
-            expected.shown(row, at.timestamp())
+        expected.shown(first, at.timestamp())
         expected.redeemed(first, at.timestamp())
-        np.testing.assert_allclose(await own_sums(pool, 5), expected.sums, rtol=1e-5, atol=1e-3)
+        assert_is(await own_sums(pool, 5), expected)
         await log(connection, entry(5, EventType.THUMBS_DOWN, at + 2 * HOUR, decision_id=decided, slot=1, offer_id=2))
         await learner.fold_once(NOW)
         expected.said(second, (at + 2 * HOUR).timestamp(), 0.0, 4.0)
-        np.testing.assert_allclose(await own_sums(pool, 5), expected.sums, rtol=1e-5, atol=1e-3)
+        assert_is(await own_sums(pool, 5), expected)
+        # What was not redeemed counts when its window is over.
+        assert await learner.ripen(at + WINDOW) == 1
+        expected.shown(second, at.timestamp())
+        assert_is(await own_sums(pool, 5), expected)
         # The shared model takes the same part for granted.
         assert [
             row[0] for row in await connection.fetch("select personal_offset from exposures order by slot")
@@ -117,11 +126,13 @@ async def test_two_people_who_are_one_have_both_parts(pool: asyncpg.Pool) -> Non
         for user_id in (5, 6):
             decided = await decide(connection, user_id)
             await log(connection, entry(user_id, EventType.SHOWN, START, decision_id=decided, slot=user_id - 5))
-        await world.learner(pool).fold_once(NOW)
+        learner = world.learner(pool)
+        await learner.fold_once(NOW)
+        await learner.ripen(START + WINDOW)
         async with connection.transaction():
             await merging.merge(connection, 6, 5, NOW, merged_state.merged)
     expected = Personal()
     for row in rows():
         expected.shown(row, START.timestamp())
-    np.testing.assert_allclose(await own_sums(pool, 6), expected.sums, rtol=1e-5, atol=1e-3)
+    assert_is(await own_sums(pool, 6), expected)
     assert not (await own_sums(pool, 5)).any()

@@ -66,6 +66,6 @@ async def test_what_was_learned_of_people_stays(empty_database: str, tmp_path: P
             == 0
         )
         assert await connection.fetchval("select count(*) from learner_sums") == 0
-        assert await connection.fetchval("select min(revision) from learner_partitions") == 1
+        assert await connection.fetchval("select min(revision) from learner_partitions") > 0
     finally:
         await connection.close()

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandits import personal, personal_variance
-from bandits.event_time import HALF_LIFE_S, decay_weight
 from bandits.kernels import personal as kernels
-from bandits.personal import DIMS, LoggedRow, Personal, UnknownSumsError
+from bandits.personal import DIMS, HALF_LIFE_S, LoggedRow, Personal, UnknownSumsError
 from tests.reference import personal as reference
 from tests.reference.personal import PersonalFact
 
@@ -94,6 +93,33 @@ def test_what_was_learned_fades_to_the_prior(rows: list[PersonalFact]) -> None:
     np.testing.assert_allclose(late.covariance, np.diag(SPREAD), rtol=1e-5, atol=1e-9)
 
 
+@quick
+@given(told, st.integers(-300, 500))
+def test_what_counts_is_the_age_of_a_row_and_not_the_year(rows: list[PersonalFact], half_lives: int) -> None:
+    shift_s = int(half_lives * HALF_LIFE_S)
+    moved = [
+        fact._replace(at_s=fact.at_s + shift_s, said=tuple((at_s + shift_s, *word) for at_s, *word in fact.said))
+        for fact in rows
+    ]
+    now, then = (
+        personal.scores(np.zeros((0, DIMS), np.float32), counted(of), VARIANCES, END_S + by)
+        for of, by in ((rows, 0), (moved, shift_s))
+    )
+    np.testing.assert_allclose(then.mean, now.mean, rtol=1e-4, atol=1e-6)
+
+
+@quick
+@given(told)
+def test_sums_weigh_at_an_instant_what_the_posterior_takes_them_for(rows: list[PersonalFact]) -> None:
+    data = counted(rows)
+    sums = personal.unpack(data).at(END_S)
+    precision = np.diag(1.0 / SPREAD)
+    precision[np.triu_indices(DIMS)] += sums[: kernels.OUTER]
+    precision = np.triu(precision) + np.triu(precision, 1).T
+    found = personal.scores(np.zeros((0, DIMS), np.float32), data, VARIANCES, END_S)
+    np.testing.assert_allclose(np.linalg.solve(precision, sums[kernels.OUTER :]), found.mean, rtol=1e-4, atol=1e-6)
+
+
 def test_somebody_new_has_the_prior() -> None:
     z = np.ones((2, DIMS), np.float32)
     nobody = personal.scores(z, b"", VARIANCES, END_S)
@@ -102,7 +128,7 @@ def test_somebody_new_has_the_prior() -> None:
     np.testing.assert_allclose(nobody.covariance, np.diag(SPREAD), rtol=1e-6)
 
 
-def test_a_showing_counts_against_at_once_and_its_answer_for_it() -> None:
+def test_a_showing_counts_against_and_its_redemption_for_it() -> None:
     row = LoggedRow(np.eye(DIMS, dtype=np.float32)[4], -2.0, 0.0)
     state = Personal()
     means = []
@@ -149,7 +175,8 @@ def _damaged() -> list[bytes]:
     whole = Personal().pack()
     infinite = Personal()
     infinite.sums[3] = np.inf
-    return [whole[:-1], whole + b"\x00", b"\x07" + whole[1:], infinite.pack()]
+    version_1 = b"\x01\x00\x08\x00" + whole[4:]
+    return [whole[:-1], whole + b"\x00", b"\x07" + whole[1:], version_1, infinite.pack()]
 
 
 @pytest.mark.parametrize("damaged", _damaged())
@@ -160,7 +187,8 @@ def test_unknown_bytes_are_refused(damaged: bytes) -> None:
 
 def test_sums_that_give_no_posterior_are_refused() -> None:
     state = Personal()
-    state.sums[0] = -1e6 * decay_weight(END_S)
+    state.said(LoggedRow(np.zeros(DIMS, np.float32), 0.0, 0.0), END_S, 1.0, 1.0)
+    state.sums[0] = -1e6
     with pytest.raises(UnknownSumsError, match="posterior"):
         personal.scores(np.zeros((1, DIMS), np.float32), state.pack(), VARIANCES, END_S)
 
@@ -177,21 +205,20 @@ def people(deviations: tuple[float, float], size: int = 150, rows: int = 60) -> 
             state.shown(row, END_S)
             if rng.random() < 1.0 / (1.0 + np.exp(1.0 - z @ own)):
                 state.redeemed(row, END_S)
-        sums.append(state.sums)
+        sums.append(state.at(END_S))
     return np.array(sums)
 
 
 def test_the_evidence_is_that_of_the_formula() -> None:
     sums = people((0.5, 0.2), size=3)
-    weight = decay_weight(END_S)
     outer, response = [], []
-    for one in sums / weight:
+    for one in sums:
         A = np.zeros((DIMS, DIMS))
         A[np.triu_indices(DIMS)] = one[: kernels.OUTER]
         outer.append(A + np.triu(A, 1).T)
         response.append(one[kernels.OUTER :])
     for variances in ((0.3, 0.1), (1e-6, 3.0)):
-        found = kernels.log_evidence(sums, 1.0 / weight, personal.precision_of(variances))
+        found = kernels.log_evidence(sums, personal.precision_of(variances))
         expected = reference.log_evidence(outer, response, np.repeat(variances, personal.BLOCKS))
         assert found == pytest.approx(expected, rel=1e-9)
 
@@ -201,9 +228,9 @@ def test_each_block_learns_how_much_people_differ_in_it(
     deviations: tuple[float, float], variances: tuple[float, float]
 ) -> None:
     steps = personal_variance.GRID.index
-    for found, true in zip(personal_variance.learn(people(deviations), END_S), variances, strict=True):
+    for found, true in zip(personal_variance.learn(people(deviations)), variances, strict=True):
         assert abs(steps(found) - steps(true)) <= 1
 
 
 def test_without_people_the_variances_stay() -> None:
-    assert personal_variance.learn(np.zeros((0, kernels.SIZE)), END_S) == personal.VARIANCES
+    assert personal_variance.learn(np.zeros((0, kernels.SIZE))) == personal.VARIANCES

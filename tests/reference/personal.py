@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.event_time import HALF_LIFE_S
+from bandits.personal import HALF_LIFE_S
 
 F64 = NDArray[np.float64]
 
