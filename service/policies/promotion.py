@@ -1,7 +1,7 @@
 """Which policy decides: made, promoted when the log says that it earns more, rolled back; every change is recorded."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -67,10 +67,26 @@ async def judge(
     return Judged(candidate, over, told)
 
 
+CONFIDENCE_MIN: Final = 0.95
+
+
 def check(request: PromotionRequest) -> None:
-    """Raises ApiError 400 for a promotion that is forced without a reason."""
-    if request.is_forced and not request.reason.strip():
-        raise invalid_field("/reason", "A promotion that is forced needs a reason, which is recorded.")
+    """Whether this may be asked for at all.
+
+    Raises:
+        ApiError: 400 for a promotion that is forced without a reason, and for one that is not but rests on a part of the log or on less
+            confidence than 95 %: a policy decides for every channel and campaign.
+    """
+    if request.is_forced:
+        if not request.reason.strip():
+            raise invalid_field("/reason", "A promotion that is forced needs a reason, which is recorded.")
+        return
+    if request.evaluation.confidence < CONFIDENCE_MIN:
+        raise invalid_field("/evaluation/confidence", "Less than 0.95 is enough to look, not to promote without force.")
+    for name in ("channel", "campaign_id"):
+        if getattr(request.evaluation, name) is not None:
+            detail = "A policy decides everywhere: it is promoted by the whole log, or by force."
+            raise invalid_field(f"/evaluation/{name}", detail)
 
 
 async def promote(connection: Any, judged: Judged, request: PromotionRequest, now: datetime, by: str) -> Promotion:

@@ -80,10 +80,11 @@ def block(rows: Sequence[Row], followed: Sequence[Followed]) -> Rows:
 
 def _shown(followed: Followed, taken: Arms, sides: Sequence[Probabilities], expected: F64) -> list[Row]:
     logged, rules = followed.logged, followed.logged.request.rules
-    challenger, incumbent = sides
+    slates = [of_slate(side.pmf, taken, np.array(logged.propensities), expected) for side in sides]
     rows = []
-    for slot, (arm, propensity) in enumerate(zip(taken.tolist(), logged.propensities, strict=True)):
+    for slot, arm in enumerate(taken.tolist()):
         answers = followed.answered.get(slot)
+        weights, expectations = zip(*((slate.weights[slot], slate.expectations[slot]) for slate in slates), strict=True)
         rows.append(
             Row(
                 cluster=_cluster(logged.user_id),
@@ -91,11 +92,36 @@ def _shown(followed: Followed, taken: Arms, sides: Sequence[Probabilities], expe
                 reward=0.0 if answers is None else _earned(rules, answers),
                 expected=float(expected[arm]),
                 lowest=0.0,
-                weights=(challenger.pmf[slot, arm] / propensity, incumbent.pmf[slot, arm] / propensity),
-                expectations=(float(challenger.pmf[slot] @ expected), float(incumbent.pmf[slot] @ expected)),
+                weights=weights,
+                expectations=expectations,
             )
         )
     return rows
+
+
+class Slate(NamedTuple):
+    """One policy at each slot of a slate, (slots,) each: its probability of all that was taken so far over that of the log, and the reward
+    it expects of the slot, as likely as it would have come to the slots before.
+    """
+
+    weights: list[float]
+    expectations: list[float]
+
+
+def of_slate(pmf: F64, taken: Arms, propensities: F64, expected: F64) -> Slate:
+    """The terms of cascade doubly robust estimation (Kiyohara et al., WSDM 2022): right when the reward of a slot depends on it and on
+    those before.
+
+    Args:
+        pmf: (slots, offers) the policy's, given the earlier slots as they were taken.
+        taken: (slots,) offers.
+        propensities: (slots,) of the log, given the earlier slots.
+        expected: (offers,) reward expected of each offer.
+    """
+    ratios = pmf[np.arange(len(taken)), taken] / propensities
+    so_far = np.cumprod(ratios)
+    before = np.concatenate([[1.0], so_far[:-1]])
+    return Slate(so_far.tolist(), (before * (pmf @ expected)).tolist())
 
 
 def _gated(followed: Followed, taken: Arms, policies: Sequence[Probabilities], worth: F64, terms: Terms) -> Row:
