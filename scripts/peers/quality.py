@@ -20,8 +20,12 @@ from service.replay.rounds import F64, Rounds
 
 OURS = "welltimed"
 FIRST = 1_000
-# 97.5 % points of Student's t by degrees of freedom, for the numbers of seeds that are used.
-T_QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045}
+# 97.5 % points of Student's t for 1, 2, … 29 degrees of freedom.
+T_QUANTILES = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+    2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045,
+)  # fmt: skip
 
 Means = Mapping[str, tuple[float, float]]
 """By name, the mean reward over all rounds and over the first."""
@@ -84,7 +88,7 @@ def _row(found: list[Means], name: str) -> Row:
     gain = fmean(gains)
     around = 0.0
     if len(gains) > 1:
-        around = T_QUANTILES.get(len(gains) - 1, 2.0) * stdev(gains) / sqrt(len(gains))
+        around = T_QUANTILES[min(len(gains), 30) - 2] * stdev(gains) / sqrt(len(gains))
     return Row(
         fmean(one[name][0] for one in found), fmean(one[name][1] for one in found), gain, gain - around, gain + around
     )
