@@ -97,27 +97,36 @@ def unanswered(state: View, at_s: float) -> float:
     return float(kernels.pushed_at(state.header, at_s))
 
 
-def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_]) -> bytes:
+def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_], joined_s: float = 0.0) -> bytes:
     """The part of a packed state that a decision uses and logs, at most LOGGED_BYTES_MAX.
 
     Args:
-        data: a packed state.
+        data: a packed state; no bytes when nothing was heard of the person yet.
         is_relevant: (tags,) whether any offer of the catalogue carries the tag; a larger tag id is not relevant.
+        joined_s: when the person became known at all, in seconds since 1970, 0 when that is not known: who joined and never came is no
+            newcomer for ever.
 
     Returns:
-        The state itself when it is small enough; else the relevant entries with the most evidence, by tag id.
+        The state, known since joined_s if that is earlier; of one that is too large the relevant entries with the most evidence, by tag id.
     """
-    if len(data) <= LOGGED_BYTES_MAX:
-        return data
-    tastes = unpack(data)
-    entries = tastes.entries[: int(tastes.header["entries"][0])]
-    known = entries["tag_id"] < len(is_relevant)
-    entries = entries[known]
+    state = view(data)
+    header, packed = state.header, data
+    since_s = int(header["known_since_s"][0])
+    if joined_s > 0.0 and not 0 < since_s <= int(joined_s):
+        header = header.copy()
+        header["known_since_s"] = int(joined_s)
+        packed = header.tobytes() + data[kernels.HEADER.itemsize :]
+    return packed if len(packed) <= LOGGED_BYTES_MAX else _most_evident(View(header, state.entries), is_relevant)
+
+
+def _most_evident(state: View, is_relevant: npt.NDArray[np.bool_]) -> bytes:
+    """The relevant entries with the most evidence, by tag id, as many as may be logged."""
+    entries = state.entries[state.entries["tag_id"] < len(is_relevant)]
     entries = entries[is_relevant[entries["tag_id"]]]
     if len(entries) > _LOGGED_ENTRIES:
         evidence = entries["bought"] + np.abs(entries["interest"]) + entries["shown"] / kernels.SHOWN_UNIT
         entries = entries[np.sort(np.argsort(-evidence, kind="stable")[:_LOGGED_ENTRIES])]
-    header = tastes.header.copy()
+    header = state.header.copy()
     header["entries"] = len(entries)
     return bytes(header.tobytes() + entries.tobytes())
 

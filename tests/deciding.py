@@ -50,6 +50,7 @@ def person(**more: Any) -> DecisionPerson:
         "snoozed_offer_ids": [],
         "snoozed_until": [],
         "feedback_applied_through": None,
+        "created_at": NOW,
         "tastes": None,
     }
     return DecisionPerson(**(given | more))

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bandits import features, link, personal, personal_variance, send_time, taste_map
+from bandits import features, link, personal, personal_variance, send_time, taste_map, tastes
 from bandits.delay import WINDOW_S, WINDOWS_S
 from bandits.kernels import random
 from bandits.kernels.featurize import featurize
@@ -97,7 +97,8 @@ class Engine:
     def features(self, person: int, at_s: float) -> F32:
         """Phi (K, d) of all offers."""
         phi = np.empty((len(self._tags), features.DIMS), np.float32)
-        state, known = self.tastes[person], self._map
+        known, joined_s = self._map, float(self.world.people.joins_at_s[person])
+        state = tastes.view(tastes.for_decision(self.tastes[person].pack(), self._all, joined_s))
         featurize(
             state.header,
             state.entries,
@@ -205,7 +206,7 @@ class Engine:
         """A snapshot a day; the map of tastes and the variances of the personal layer once a week."""
         if at_s - self._map_s >= MAP_EVERY_S:
             self._map_s = at_s
-            packed = [tastes.pack() for tastes in self.tastes]
+            packed = [state.pack() for state in self.tastes]
             self._map = taste_map.learn(packed, int(at_s // DAY_S), self._map, ())
             for person in range(self.world.size):
                 self._ripen(person, at_s)

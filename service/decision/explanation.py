@@ -125,11 +125,7 @@ def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
         return []
     used = []
     if logged.tastes:
-        days = round(BOUGHT_HALF_LIFE_S / 86400)
-        used = [
-            f"your purchases, the older ones counting less (half after {days} days)",
-            "which deals you have seen lately, and how many notifications you left unanswered",
-        ]
+        used = _of_tastes(tastes.view(logged.tastes))
     if logged.personal:
         used.append("how you answered the deals we showed you before")
     if logged.request.basket_tag_ids:
@@ -138,6 +134,19 @@ def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
     if may_be_personal[drawn].any():
         return used
     return [f"for other deals only: {line}" for line in used]
+
+
+def _of_tastes(state: tastes.View) -> list[str]:
+    """Of purchases and showings only where some are known: that nothing came of somebody since they joined is used as well."""
+    used = []
+    if state.header["baskets"][0] > 0.0 or state.entries["bought"].any():
+        days = round(BOUGHT_HALF_LIFE_S / 86400)
+        used.append(f"your purchases, the older ones counting less (half after {days} days)")
+    if len(state.entries) or state.header["pushed"][0] > 0.0:
+        used.append("which deals you have seen lately, and how many notifications you left unanswered")
+    if state.header["known_since_s"][0] > 0:
+        used.append("since when you have been with us")
+    return used
 
 
 def _own_offsets(again: Replayed) -> npt.NDArray[np.float32]:

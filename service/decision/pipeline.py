@@ -112,7 +112,8 @@ def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) ->
     packed = (step.person.tastes or b"") if step.inputs.may_personalise else b""
     own_sums = (step.person.personal or b"") if step.inputs.may_personalise else b""
     try:
-        known = tastes.for_decision(packed, inputs.of_catalogue(catalogue).is_relevant_tag)
+        joined_s = step.person.created_at.timestamp() if step.inputs.may_personalise else 0.0
+        known = tastes.for_decision(packed, inputs.of_catalogue(catalogue).is_relevant_tag, joined_s)
         _draw_by(step, known, own_sums, catalogue, model, now)
     except (tastes.UnknownStateError, UnknownSumsError, NotFiniteError) as error:
         if not (packed or own_sums):

@@ -12,7 +12,7 @@ _BY_KEY: Final = """
                                    where d.user_id = u.user_id and d.time_zone is not null
                                    order by d.last_seen_at desc limit 1)),
            u.birth_date, u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids,
-           u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, s.tastes, s.personal,
+           u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, u.created_at, s.tastes, s.personal,
            case i.kind when 1 then (select n.external_id from identities n where n.user_id = u.user_id and n.kind = 0 limit 1) end
       from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
       join identities i using (kind, external_id)
@@ -26,7 +26,7 @@ _BY_ID: Final = """
                                    order by d.last_seen_at desc limit 1)),
            u.birth_date, u.has_push_consent, u.has_personalization_consent,
            u.opted_out_at, u.muted_until, u.vetoed_offer_ids, u.snoozed_offer_ids, u.snoozed_until,
-           u.feedback_applied_through, s.tastes, s.personal
+           u.feedback_applied_through, u.created_at, s.tastes, s.personal
       from users u left join user_state s on s.user_id = u.user_id
      where u.user_id = any($1::bigint[])
 """
@@ -50,6 +50,7 @@ class DecisionPerson(NamedTuple):
     snoozed_offer_ids: list[int]
     snoozed_until: list[datetime]
     feedback_applied_through: datetime | None
+    created_at: datetime
     tastes: bytes | None
     personal: bytes | None = None
     known_as: str | None = None

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bandits import features, tastes
 from schema.decision import Channel, Context
 from schema.ids import stable_entropy
 from service.decision import pipeline, policy, replay
@@ -181,6 +182,27 @@ async def test_the_control_uses_nothing_of_the_person() -> None:
     chosen = told(await log(tastes=shopper(9, MILK), time_zone="UTC", context=TOLD_MOMENT, **only(0)))
     for word in ("purchases", "seen lately", "basket_tags", "other people", "time of day", "is_raining"):
         assert len(lines(chosen, word)) == 1
+
+
+async def test_who_joined_and_never_came_is_told_no_more_than_that() -> None:
+    joined = {"created_at": NOW - timedelta(days=60)}
+    logged = await log(**joined)
+    said = told(logged)
+    assert lines(said, "since when you have been with us")
+    assert not any(lines(said, word) for word in ("purchases", "seen lately"))
+    refused = await log(**joined, has_personalization_consent=False)
+    assert refused.tastes == b""
+    assert not lines(told(refused), "with us")
+
+
+async def test_who_never_came_is_no_newcomer_for_ever() -> None:
+    chances = []
+    for days in (0, 60):
+        logged = await log(created_at=NOW - timedelta(days=days))
+        chances.append(replay.draw_again(logged, SHOP, MODEL).phi[0, features.NAMES.index("lp")])
+    assert chances[1] < chances[0] - 1.0
+    came = await log(tastes=shopper(4, MILK, at=NOW - timedelta(days=30)), created_at=NOW - timedelta(days=20))
+    assert int(tastes.view(came.tastes).header["known_since_s"][0]) == int((NOW - timedelta(days=30)).timestamp())
 
 
 @pytest.mark.parametrize("place", [2, 3])
