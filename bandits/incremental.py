@@ -31,9 +31,9 @@ I64 = npt.NDArray[np.int64]
 _EFFECT: Final = {
     "bias": (1.5, 1.0),
     "chance": (-0.5, 2.0),
-    "habit": (-0.3, 0.5),
-    "interest": (2.0, 3.0),
-    "keen": (0.0, 3.0),
+    "habit": (-1.0, 1.0),
+    "interest": (0.0, 2.0),
+    "keen": (1.0, 1.5),
     "soon": (0.0, 0.5),
     "later": (0.0, 0.5),
     "tired": (0.0, 0.5),
@@ -47,6 +47,8 @@ EFFECT_DIMS: Final = len(_EFFECT)
 WIDTH: Final = DIMS + EFFECT_DIMS
 
 HABIT_WITHIN: Final = (0.0, 2.0)
+KEEN_WITHIN: Final = (0.25, 0.5)
+"""One look just now is an interest of 0.17, two are 0.29, five are 0.5: up to two may be an accident, with five the person wants the thing."""
 
 REDEEMED_PSEUDO: Final = 2.0
 """Purchases after a push that are taken as redeemed until some have been seen: whoever buys takes the discount."""
@@ -77,11 +79,12 @@ def effect_columns(phi: F32) -> F32:
     """The features that an effect may depend on, (n, EFFECT_DIMS), made of phi (n, d).
 
     The habit enters as the chance itself, and as its log-odds within bounds: without bounds a push would work wonders on those who never
-    come, and without log-odds it would multiply the odds of everybody alike. Interest enters with its square (`keen`): one look may be an
-    accident.
+    come, and without log-odds it would multiply the odds of everybody alike. Interest enters once more as a rise between two bounds (`keen`):
+    with a line or a parabola alone, those who looked once are taken for halfway to those who look every week.
     """
     of = {name: phi[:, column] for column, name in enumerate(NAMES)}
-    of["keen"] = np.square(of["interest"])
+    low, high = KEEN_WITHIN
+    of["keen"] = np.clip((of["interest"] - low) / (high - low), 0.0, 1.0)
     of["habit"] = np.clip(of["lp"], *HABIT_WITHIN)
     of["chance"] = 1.0 / (1.0 + np.exp(-LOG_ODDS_CENTRE - of["lp"]))
     return np.stack([of[name] for name in _EFFECT], axis=1).astype(np.float32)
