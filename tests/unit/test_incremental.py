@@ -46,6 +46,16 @@ def test_the_effect_is_found_apart_from_the_habit() -> None:
     assert np.corrcoef(gain.value, truth)[0, 1] > 0.97
 
 
+def test_a_look_or_two_may_be_an_accident() -> None:
+    """Of 0, 1, 2 and 5 looks just now, each of which the product counts as a fifth."""
+    phi, looks = rows(4), np.array([0.0, 0.2, 0.4, 1.0])
+    phi[:, NAMES.index("interest")] = looks / (1.0 + looks)
+    keen = incremental.effect_columns(phi)[:, list(incremental._EFFECT).index("keen")]
+    assert keen[0] == keen[1] == 0.0
+    assert 0.0 < keen[2] < 0.2
+    assert keen[3] == 1.0
+
+
 def test_young_windows_do_not_drag_it_down() -> None:
     """Half of what was sent in the last three days has not been answered yet."""
     ripe, young = (incremental.learn(town(20_000, age), 0, incremental.unknown(500), NOW_S) for age in (WINDOW_S, 0.0))
