@@ -16,8 +16,8 @@ from bandits.kernels.compile import (
     i64_in,
     kernel,
 )
-from bandits.kernels.pmf import argmax_pmf
-from bandits.kernels.slate import F32, F64, I64, Mask, deviations, diverse, kinds
+from bandits.kernels.slate import F32, F64, I64, Mask, diverse, kinds
+from bandits.kernels.slot import NOT_A_NUMBER, scratch_of, slot_pmf
 
 
 @kernel(
@@ -47,21 +47,21 @@ def slate_pmfs(
     False when a deviation is not a number: what was written then means nothing.
     """
     left, open_to = mask.copy(), mask.copy()
-    level, deviation, s = value.copy(), np.zeros(len(value)), np.zeros(len(value))
+    deviations, arm, scratch = scratch_of(eta.shape[1])
     is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
     crowd = np.zeros(len(is_kind), np.int64)
+    best = -1
     for slot in range(len(taken)):
         if per_tag_max > 0 and slot > 0:
             diverse(tags, is_kind, crowd, per_tag_max, left, open_to)
         elif slot > 0:
             open_to[:] = left
-        if spread > 0.0 or optimism > 0.0:
-            if not deviations(value, whitened, eta, chance, worth, is_logit, open_to, s):
-                return False
-            for k in range(len(value)):
-                level[k] = value[k] + optimism * s[k]
-                deviation[k] = spread * s[k]
-        argmax_pmf(level, deviation, open_to, floor, pmf[slot])
+        best = slot_pmf(
+            value, whitened, eta, chance, worth, is_logit, spread, optimism, open_to, floor, best,
+            deviations, arm, scratch, pmf[slot],
+        )  # fmt: skip  # as in slate
+        if best == NOT_A_NUMBER:
+            return False
         left[taken[slot]] = False
         for tag in tags[taken[slot]]:
             if 0 <= tag < len(crowd):

@@ -137,6 +137,18 @@ def _of_three(build: Build) -> Callable[..., Any]:
     return typed
 
 
+def _of_four(build: Build) -> Callable[..., Any]:
+    def typed(_context: Any, _x: Any, _y: Any, _z: Any, _w: Any) -> Any:
+        return f32x8(f32x8, f32x8, f32x8, f32x8), build
+
+    return typed
+
+
+def _pick(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    x, limit, below, otherwise = arguments
+    return builder.select(builder.fcmp_ordered("<", x, limit), below, otherwise)
+
+
 def _turn(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     source, at, stride, target, to, target_stride = arguments
     rows = []
@@ -183,7 +195,7 @@ load: Final = _operation(lambda array, at: array[at : at + WIDTH].copy(), _from_
 store: Final = _operation(_plain_store, _to_array)
 splat: Final = _operation(lambda x: np.full(WIDTH, x, np.float32), _from_number)
 
-# Lane by lane; fma(x, y, z) = x * y + z, rounded once.
+# Lane by lane; fma(x, y, z) = x * y + z, rounded once; pick(x, limit, below, otherwise) is `below` where x < limit.
 add: Final = _operation(np.add, _of_two(_instruction("fadd")))
 sub: Final = _operation(np.subtract, _of_two(_instruction("fsub")))
 mul: Final = _operation(np.multiply, _of_two(_instruction("fmul")))
@@ -191,6 +203,7 @@ div: Final = _operation(np.divide, _of_two(_instruction("fdiv")))
 fma: Final = _operation(lambda x, y, z: x * y + z, _of_three(_call("llvm.fma.v8f32")))
 low: Final = _operation(np.minimum, _of_two(_call("llvm.minnum.v8f32")))
 high: Final = _operation(np.maximum, _of_two(_call("llvm.maxnum.v8f32")))
+pick: Final = _operation(lambda x, limit, below, otherwise: np.where(x < limit, below, otherwise), _of_four(_pick))
 root: Final = _operation(np.sqrt, _of_one(_call("llvm.sqrt.v8f32")))
 
 # Of the eight: their sum and their product, by halves.

@@ -16,13 +16,55 @@ from bandits.kernels.compile import (
     i64,
     i64_in,
     kernel,
-    void,
 )
-from bandits.kernels.linear import linear_means
-from bandits.kernels.worth import fast_sigmoid, whiten
+from bandits.kernels.packed import transpose
+from bandits.kernels.worth import is_finite, linear, sigmoids, whiten
 
+f32 = np.float32
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+
+
+@kernel()
+def _cholesky(covariance: F32, factor: F32) -> bool:
+    """Write the lower factor (p, p), computed in float64; False when there is none."""
+    size = covariance.shape[0]
+    lower = np.zeros((size, size))
+    for j in range(size):
+        for i in range(j, size):
+            left = float(covariance[i, j])
+            for k in range(j):
+                left -= lower[i, k] * lower[j, k]
+            if i > j:
+                lower[i, j] = left / lower[j, j]
+            elif left > 0.0:
+                lower[j, j] = np.sqrt(left)
+            else:  # NaN too
+                return False
+    factor[:] = lower
+    return True
+
+
+@kernel()
+def _columns(phi: F32, z: F32, width: int) -> F32:
+    """Number j of offer k at j * width + k: phi, then z; 0 for the offers of the padding."""
+    dims = phi.shape[1]
+    x = np.zeros((dims + z.shape[1]) * width, np.float32)
+    transpose(phi, x, width)
+    transpose(z, x[dims * width :], width)
+    return x
+
+
+@kernel()
+def _values(chance: F32, worth: F64, prices: F64, value: F64) -> bool:
+    """Write worth . chance - prices; whether all of it is finite."""
+    is_known = True
+    for k in range(value.shape[0]):
+        value[k] = -prices[k] if prices.shape[0] > 0 else 0.0
+        for h in range(worth.shape[0]):
+            value[k] += worth[h] * chance[h, k]
+        is_known &= abs(value[k]) < np.inf
+    return is_known
 
 
 @kernel(
@@ -37,7 +79,7 @@ def score_offers(
     factors: F32,
     z: F32,
     own_mean: F32,
-    own_factor: F32,
+    own_covariance: F32,
     own_head: int,
     worth: F64,
     prices: F64,
@@ -48,51 +90,66 @@ def score_offers(
     value: F64,
     own: F32,
 ) -> bool:
-    """Write predictors, chances, whitened rows and values; see worth.
+    """Write predictors, chances, whitened rows and values; see worth. `width` is the offers padded to `packed.ARMS`.
 
     Args:
         phi: (offers, d).
         means: (heads, d).
         factors: (heads, d, d) lower triangular, of the covariances.
-        z: (offers, p) the personal columns; p may be 0.
+        z: (offers, p) the personal columns; (0, 0) for none.
         own_mean: (p,) of the person's own part.
-        own_factor: (p, p) lower triangular, of its covariance.
+        own_covariance: (p, p) its covariance.
         own_head: the head the personal part belongs to.
         worth: (heads,).
-        prices: (offers,) shadow prices.
+        prices: (offers,) shadow prices, (0,) for none.
         is_logit: the link of the heads.
-        eta: (heads, offers) out.
-        chance: (heads, offers) out.
-        whitened: (heads, offers, d + p) out, |row|^2 is the variance of eta.
+        eta: (heads, width) out.
+        chance: (heads, width) out.
+        whitened: (heads, d + p, width) out, the sum of squares of an offer is the variance of eta.
         value: (offers,) out, worth . chance - prices.
-        own: (offers,) out, the personal part of eta.
+        own: (width,) out, the personal part of eta.
+
+    Returns:
+        Whether all of it is finite and the personal covariance positive definite.
+    """
+    dims, width = phi.shape[1], own.shape[0]
+    x = _columns(phi, z, width)
+    own_factor = np.empty(own_covariance.shape, np.float32)
+    if not _cholesky(own_covariance, own_factor):
+        return False
+    linear(own_mean, x, width, dims * width, own)
+    is_known = True
+    for h in range(means.shape[0]):
+        psi = whitened[h].reshape(whitened.shape[1] * width)
+        linear(means[h], x, width, 0, eta[h])
+        whiten(x, factors[h], width, 0, psi, 0)
+        if h == own_head:
+            eta[h] += own
+            whiten(x, own_factor, width, dims * width, psi, dims)
+        else:
+            psi[dims * width :] = f32(0.0)
+        if is_logit:
+            sigmoids(eta[h], chance[h])
+        else:
+            chance[h] = eta[h]
+        is_known &= is_finite(eta[h]) and is_finite(psi)
+    return _values(chance, worth, prices, value) and is_known
+
+
+@kernel(boolean(f32_in_2d, f32_in_3d, i64_in, f32_out_3d))
+def predict(eta: F32, whitened: F32, offers: NDArray[np.int64], out: F32) -> bool:
+    """Write the mean and the variance of the predictor of some offers, (offers, heads, 2); arguments as in `score_offers`.
 
     Returns:
         Whether all of it is finite.
     """
-    dims = phi.shape[1]
-    linear_means(z, own_mean, own)
-    whitened[:] = np.float32(0.0)
-    value[:] = -prices
-    for h in range(means.shape[0]):
-        linear_means(phi, means[h], eta[h])
-        whiten(phi, factors[h], 0, whitened[h])
-        if h == own_head:
-            eta[h] += own
-            whiten(z, own_factor, dims, whitened[h])
-        for k in range(phi.shape[0]):
-            chance[h, k] = fast_sigmoid(eta[h, k]) if is_logit else eta[h, k]
-            value[k] += worth[h] * chance[h, k]
-    return bool(np.isfinite(eta).all() and np.isfinite(whitened).all() and np.isfinite(value).all())
-
-
-@kernel(void(f32_in_2d, f32_in_3d, i64_in, f32_out_3d))
-def predict(eta: F32, whitened: F32, offers: NDArray[np.int64], out: F32) -> None:
-    """Write the mean and the variance of the predictor of some offers, (offers, heads, 2); arguments as in `score_offers`."""
+    is_known = True
     for i in range(offers.shape[0]):
         for h in range(eta.shape[0]):
-            variance = np.float32(0.0)
-            for x in whitened[h, offers[i]]:
-                variance += x * x
+            variance = f32(0.0)
+            for row in range(whitened.shape[1]):
+                variance += whitened[h, row, offers[i]] * whitened[h, row, offers[i]]
             out[i, h, 0] = eta[h, offers[i]]
             out[i, h, 1] = variance
+            is_known &= bool(abs(out[i, h, 0]) < np.inf and variance < np.inf)
+    return is_known

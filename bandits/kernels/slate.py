@@ -19,9 +19,8 @@ from bandits.kernels.compile import (
     u64,
 )
 from bandits.kernels.draw import draw
-from bandits.kernels.pmf import argmax_pmf
 from bandits.kernels.random import uniform
-from bandits.kernels.worth import best_of, relative_deviations
+from bandits.kernels.slot import NOT_A_NUMBER, scratch_of, slot_pmf
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -69,15 +68,6 @@ def diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: int
         out[k] = left[k] and _crowding(tags[k], is_kind, taken) <= limit
 
 
-@kernel()
-def deviations(
-    value: F64, whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, mask: Mask, out: F64
-) -> bool:
-    best = best_of(value, mask)
-    out[:] = 0.0
-    return best < 0 or relative_deviations(whitened, eta, chance, worth, is_logit, mask, best, out)
-
-
 @kernel(
     i64(
         f64_in, f32_in_3d, f32_in_2d, f32_in_2d, f64_in, boolean, f64, f64, bool_in, i16_in_2d, i64,
@@ -105,24 +95,23 @@ def draw_slate(
 ) -> int:
     """Fill the slots in order from the offers that are left; slot s uses the uniform number (key, s).
 
-    Each slot is drawn by `argmax_pmf` from N(value + optimism s, (spread s)^2), s the deviations relative to the best offer that is
-    open to the slot (see worth).
+    Each slot is drawn from its `slot.slot_pmf`, with deviations relative to the best offer that is open to the slot (see worth).
 
     Args:
         value: (offers,) after shadow prices.
-        whitened: (heads, offers, width) as in `worth.relative_deviations`, like the next four.
-        eta: (heads, offers).
-        chance: (heads, offers).
+        whitened: (heads, rows, width) as in `worth.relative_deviations`, like the next four.
+        eta: (heads, width).
+        chance: (heads, width).
         worth: (heads,).
         is_logit: the link of the heads.
         spread: how much of the deviation is drawn by; with 0 the highest level wins.
-        optimism: how many deviations are added to the value.
+        optimism: how many deviations are added to the value; above 0 only where spread is 0.
         mask: (offers,) True where the offer may be chosen; it is not changed.
         tags: (offers, n) tags of the offers, padded with -1.
         per_tag_max: at most so many slots go to one tag, as far as there are others; 0 is no such rule. Tags that more than half of
             the eligible offers carry tell no kinds apart and do not count.
         slots: how many are wanted.
-        floor: as in `argmax_pmf`, mixed in anew in every slot.
+        floor: as in `slot_pmf`, mixed in anew in every slot.
         key: of the decision.
         chosen: (slots,) out, offer per slot, -1 where none was left.
         propensity: (slots,) out, of that offer given the offers of the earlier slots, 0 where none was left. The
@@ -133,30 +122,30 @@ def draw_slate(
         The number of filled slots; -1 when a deviation is not a number: what was written then means nothing.
     """
     left, open_to = mask.copy(), mask.copy()
-    level, deviation, s = value.copy(), np.zeros(len(value)), np.zeros(len(value))
+    deviations, arm, scratch = scratch_of(eta.shape[1])
     is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
     taken = np.zeros(len(is_kind), np.int64)
     filled = 0
+    best = -1
     for slot in range(slots):
         if per_tag_max > 0 and slot > 0:
             diverse(tags, is_kind, taken, per_tag_max, left, open_to)
         elif slot > 0:
             open_to[:] = left
-        if spread > 0.0 or optimism > 0.0:
-            if not deviations(value, whitened, eta, chance, worth, is_logit, open_to, s):
-                return -1
-            for k in range(len(value)):
-                level[k] = value[k] + optimism * s[k]
-                deviation[k] = spread * s[k]
-        argmax_pmf(level, deviation, open_to, floor, pmf[slot])
-        arm = draw(pmf[slot], uniform(key, slot))
-        chosen[slot] = arm
+        best = slot_pmf(
+            value, whitened, eta, chance, worth, is_logit, spread, optimism, open_to, floor, best,
+            deviations, arm, scratch, pmf[slot],
+        )  # fmt: skip  # what the slots share, what is this one's own
+        if best == NOT_A_NUMBER:
+            return -1
+        offer = draw(pmf[slot], uniform(key, slot))
+        chosen[slot] = offer
         propensity[slot] = 0.0
-        if arm >= 0:
-            propensity[slot] = pmf[slot, arm]
-            left[arm] = False
+        if offer >= 0:
+            propensity[slot] = pmf[slot, offer]
+            left[offer] = False
             filled += 1
-            for tag in tags[arm]:
+            for tag in tags[offer]:
                 if 0 <= tag < len(taken):
                     taken[tag] += 1
     return filled

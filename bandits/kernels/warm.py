@@ -5,8 +5,8 @@ import numpy as np
 from bandits.kernels.circular import smooth, window_sum
 from bandits.kernels.draw import draw
 from bandits.kernels.gate import gate_pmf, send_probability
-from bandits.kernels.linear import linear_means, linear_scores
 from bandits.kernels.normal import cdf, pdf
+from bandits.kernels.packed import ARMS
 from bandits.kernels.pmf import argmax_pmf
 from bandits.kernels.random import uniform
 from bandits.kernels.scoring import predict, score_offers
@@ -48,9 +48,10 @@ def _draw(value: np.ndarray, mask: np.ndarray) -> None:
         np.zeros((2, 1), np.int16),
         np.zeros(0, np.float32),
     )
-    eta, chance, whitened = np.empty((1, 2), np.float32), np.empty((1, 2), np.float32), np.empty((1, 2, 2), np.float32)
-    model = (phi[:1], phi[None], np.empty((2, 0), np.float32), none, np.empty((0, 0), np.float32), 0)
-    score_offers(phi, *model, worth, np.zeros(2), True, eta, chance, whitened, value, np.empty(2, np.float32))
+    eta, chance = np.empty((2, 1, ARMS), np.float32)
+    whitened, own = np.empty((1, 2, ARMS), np.float32), np.empty(ARMS, np.float32)
+    model = (phi[:1], phi[None], np.empty((0, 0), np.float32), none, np.empty((0, 0), np.float32), 0)
+    score_offers(phi, *model, worth, np.zeros(2), True, eta, chance, whitened, value, own)
     chosen = np.empty(2, np.int64)
     scores = (value, whitened, eta, chance, worth, True)
     draw_slate(*scores, 0.2, 0.0, mask, tags, 1, 2, 0.01, 1, chosen, np.empty(2), np.empty((2, 2)))
@@ -63,5 +64,3 @@ def _learn(phi: np.ndarray) -> None:
     add_outer(packed, phi[0], 1.0)
     unpack(packed, full)
     pack(full, packed)
-    linear_scores(phi, phi[0], full.astype(np.float32), np.empty(2, np.float32), np.empty(2, np.float32))
-    linear_means(phi, phi[0], np.empty(2, np.float32))

@@ -8,7 +8,10 @@ The value of an offer is sum_h v_h p_h with p_h = g(eta_h). What its comparison 
     s_k^2 = scale^2 sum_h v_h^2 c_h^2 |psi_kh - psi_bh|^2,    c_h = (p_kh - p_bh) / (eta_kh - eta_bh),
 
 with the secant c_h in place of a slope: with one head, comparing values is then exactly comparing log-odds. What all offers have in
-common (the bias, the person) cancels out: with plain variances it would be explored as if each offer had its own draw of it.
+common (the bias, the person) cancels out: with plain variances it would be explored as if each offer had its own draw of it. The best
+offer is the measure and has no deviation of its own.
+
+Offers lie side by side: one register holds a number of eight offers, and arrays are as wide as the offers padded to `packed.ARMS`.
 """
 
 from typing import Final
@@ -16,137 +19,169 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels.compile import (
-    bool_in,
-    boolean,
-    f32_in_2d,
-    f32_in_3d,
-    f32_out_2d,
-    f64,
-    f64_in,
-    i64,
-    kernel,
-    void,
-)
-from bandits.kernels.normal import fast_exp
+from bandits.kernels.compile import bool_in, boolean, f32_in_2d, f32_in_3d, f64, f64_in, i64, kernel
+from bandits.kernels.lanes import WIDTH, Lanes, add, div, fma, high, load, low, mul, pick, splat, store, sub, total
+from bandits.kernels.packed import ARMS
 
 f32 = np.float32
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-BEST_SHARE: Final = 1e-3
-"""Every deviation is at least this share of the largest: the best offer has none of its own."""
-
-_NARROW: Final = f32(0.05)
-
-
-@kernel(lanes=True)
-def fast_sigmoid(eta: np.float32) -> np.float32:
-    """1 / (1 + exp(-eta)) in float32, relative error below 1e-4; flat beyond 18 on either side."""
-    e = fast_exp(max(-abs(eta), f32(-18.0)))
-    return (f32(1.0) if eta >= f32(0.0) else e) / (f32(1.0) + e)
-
-
-@kernel(void(f32_in_2d, f32_in_2d, i64, f32_out_2d), lanes=True)
-def whiten(x: F32, factor: F32, first: int, out: F32) -> None:
-    """Write x @ factor into the columns of out that begin at `first`.
-
-    Args:
-        x: (offers, d).
-        factor: (d, d) lower triangular, the covariance is factor @ factor.T.
-        first: the first column to write.
-        out: (offers, at least first + d); other columns are left alone.
-    """
-    d = x.shape[1]
-    for k in range(x.shape[0]):
-        row = out[k, first : first + d]
-        for j in range(d):
-            row[j] = f32(0.0)
-        for i in range(d):
-            scale = x[k, i]
-            of_i = factor[i]
-            for j in range(d):
-                row[j] += scale * of_i[j]
-
-
-@kernel(lanes=True)
-def secant(eta: np.float32, chance: np.float32, other_eta: np.float32, other_chance: np.float32) -> np.float32:
-    """(p - p') / (eta - eta') of the logistic function, p (1 - p) where both are one; in either order, without cancellation.
-
-    With d = eta - eta' > 0 it is p (1 - p') (1 - exp(-d)) / d.
-    """
-    d = abs(eta - other_eta)
-    above, below = max(chance, other_chance), min(chance, other_chance)
-    if d < _NARROW:
-        mean_slope = f32(1.0) - d * (f32(0.5) - d * f32(0.16666667))
-    else:
-        mean_slope = (f32(1.0) - fast_exp(max(-d, f32(-18.0)))) / d
-    return above * (f32(1.0) - below) * mean_slope
-
-
-@kernel(lanes=True)
-def _distance(x: F32, y: F32) -> np.float32:
-    total = f32(0.0)
-    for i in range(x.shape[0]):
-        total += (x[i] - y[i]) * (x[i] - y[i])
-    return total
+_NARROW: Final = 0.05
+_FLAT: Final = -18.0
+_TAYLOR: Final = (1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
 
 
 @kernel()
-def relative_deviations(
-    whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, mask: Mask, best: int, out: F64
-) -> bool:
-    """Write s_k of the offers in the mask, with scale 1; the others are left alone. To be called from other kernels.
+def _exp(y: Lanes) -> Lanes:
+    """exp(y) for y <= 0, flat below -18, as `normal.fast_exp`: (Taylor polynomial of y / 64)**64, relative error below 5e-5."""
+    z = mul(high(y, splat(f32(_FLAT))), splat(f32(0.015625)))
+    p = splat(f32(_TAYLOR[0]))
+    p = fma(z, p, splat(f32(_TAYLOR[1])))
+    p = fma(z, p, splat(f32(_TAYLOR[2])))
+    p = fma(z, p, splat(f32(_TAYLOR[3])))
+    p = fma(z, p, splat(f32(_TAYLOR[4])))
+    p = fma(z, p, splat(f32(_TAYLOR[5])))
+    p = mul(p, p)
+    p = mul(p, p)
+    p = mul(p, p)
+    p = mul(p, p)
+    p = mul(p, p)
+    return mul(p, p)
+
+
+@kernel()
+def _magnitude(x: Lanes) -> Lanes:
+    return high(x, sub(splat(f32(0.0)), x))
+
+
+@kernel()
+def sigmoids(eta: F32, out: F32) -> None:
+    """Write 1 / (1 + exp(-eta)) of whole registers, relative error below 1e-4; flat beyond 18 on either side."""
+    nothing, one = splat(f32(0.0)), splat(f32(1.0))
+    for k in range(0, eta.shape[0], WIDTH):
+        x = load(eta, k)
+        away = _exp(sub(nothing, _magnitude(x)))
+        store(out, k, div(_exp(low(x, nothing)), add(one, away)))
+
+
+@kernel()
+def linear(weights: F32, x: F32, width: int, first: int, out: F32) -> None:
+    """Write weights . x of every offer (width,); x holds feature j of offer k at first + j * width + k."""
+    for k in range(0, width, WIDTH):
+        a = splat(f32(0.0))
+        for j in range(weights.shape[0]):
+            a = fma(splat(weights[j]), load(x, first + j * width + k), a)
+        store(out, k, a)
+
+
+@kernel()
+def whiten(x: F32, factor: F32, width: int, first: int, out: F32, row: int) -> None:
+    """Write psi = factor' x of every offer into the rows of out from `row` on.
 
     Args:
-        whitened: (heads, offers, width) rows psi.
-        eta: (heads, offers).
-        chance: (heads, offers), g(eta).
+        x: feature j of offer k at first + j * width + k.
+        factor: (d, d) lower triangular, the covariance is factor @ factor.T.
+        width: offers, padded to whole pairs of registers.
+        first: where x begins.
+        out: flat, number j of offer k at (row + j) * width + k.
+        row: see out.
+    """
+    d = factor.shape[0]
+    for k in range(0, width, ARMS):
+        for j in range(d):
+            a = splat(f32(0.0))
+            b = a
+            for i in range(j, d):
+                scale = splat(factor[i, j])
+                at = first + i * width + k
+                a = fma(scale, load(x, at), a)
+                b = fma(scale, load(x, at + WIDTH), b)
+            store(out, (row + j) * width + k, a)
+            store(out, (row + j) * width + k + WIDTH, b)
+
+
+@kernel()
+def is_finite(x: F32) -> bool:
+    """Whether all numbers of whole registers are finite: 0 times any other is not a number."""
+    a, nothing = splat(f32(0.0)), splat(f32(0.0))
+    for k in range(0, x.shape[0], WIDTH):
+        a = fma(nothing, load(x, k), a)
+    return bool(total(a) == f32(0.0))
+
+
+@kernel()
+def _secant(eta: Lanes, chance: Lanes, other_eta: Lanes, other_chance: Lanes) -> Lanes:
+    """(p - p') / (eta - eta') of the logistic function, p (1 - p) where both are one; in either order, without cancellation.
+
+    With d = |eta - eta'| and p >= p' it is p (1 - p') (1 - exp(-d)) / d.
+    """
+    one, nothing = splat(f32(1.0)), splat(f32(0.0))
+    d = _magnitude(sub(eta, other_eta))
+    near = sub(one, mul(d, sub(splat(f32(0.5)), mul(d, splat(f32(1 / 6))))))
+    far = div(sub(one, _exp(sub(nothing, d))), high(d, splat(f32(_NARROW))))
+    above, below = high(chance, other_chance), low(chance, other_chance)
+    return mul(mul(above, sub(one, below)), pick(d, splat(f32(_NARROW)), near, far))
+
+
+@kernel()
+def _add_moved(psi: F32, eta: F32, chance: F32, worth: float, is_logit: bool, best: int, out: F64) -> None:
+    """Add v^2 c^2 |psi_k - psi_b|^2 of one head; psi is flat."""
+    width = eta.shape[0]
+    moved = np.empty(WIDTH, np.float32)
+    for k in range(0, width, WIDTH):
+        square = splat(f32(0.0))
+        for row in range(0, psi.shape[0], width):
+            away = sub(load(psi, row + k), splat(psi[row + best]))
+            square = fma(away, away, square)
+        if is_logit:
+            slope = _secant(load(eta, k), load(chance, k), splat(eta[best]), splat(chance[best]))
+            square = mul(mul(slope, slope), square)
+        store(moved, 0, square)
+        for i in range(WIDTH):
+            out[k + i] += worth * worth * moved[i]
+
+
+@kernel()
+def relative_deviations(whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, best: int, out: F64) -> None:
+    """Write s_k of every offer, with scale 1; 0 for the best. To be called from other kernels.
+
+    Args:
+        whitened: (heads, rows, width) numbers psi.
+        eta: (heads, width).
+        chance: (heads, width), g(eta).
         worth: (heads,) v_h.
         is_logit: otherwise the secant is 1.
-        mask: (offers,).
         best: the offer b.
-        out: (offers,).
-
-    Returns:
-        Whether all of them are numbers.
+        out: (width,); infinite or not a number where the variance is.
     """
-    largest = 0.0
+    out[:] = 0.0
+    for h in range(worth.shape[0]):
+        psi = whitened[h].reshape(whitened.shape[1] * whitened.shape[2])
+        _add_moved(psi, eta[h], chance[h], worth[h], is_logit, best, out)
     for k in range(out.shape[0]):
-        if mask[k]:
-            total = 0.0
-            for h in range(worth.shape[0]):
-                slope = secant(eta[h, k], chance[h, k], eta[h, best], chance[h, best]) if is_logit else f32(1.0)
-                total += (worth[h] * slope) ** 2 * _distance(whitened[h, k], whitened[h, best])
-            out[k] = np.sqrt(total)
-            if not out[k] < np.inf:
-                return False
-            largest = max(largest, out[k])
-    for k in range(out.shape[0]):
-        if mask[k]:
-            out[k] = max(out[k], BEST_SHARE * largest)
-    return True
+        out[k] = np.sqrt(out[k])
 
 
 @kernel(f64(f32_in_3d, f32_in_2d, f64_in, boolean, i64))
 def deviation(whitened: F32, chance: F32, worth: F64, is_logit: bool, k: int) -> float:
     """The plain deviation of the value of offer k: sqrt(sum_h v_h^2 g'(eta_h)^2 |psi_kh|^2). Arguments as above."""
-    total = 0.0
+    variance = 0.0
     for h in range(worth.shape[0]):
         slope = chance[h, k] * (f32(1.0) - chance[h, k]) if is_logit else f32(1.0)
         length = f32(0.0)
-        for x in whitened[h, k]:
-            length += x * x
-        total += (worth[h] * slope) ** 2 * length
-    return float(np.sqrt(total))
+        for row in range(whitened.shape[1]):
+            length += whitened[h, row, k] * whitened[h, row, k]
+        variance += (worth[h] * slope) ** 2 * length
+    return float(np.sqrt(variance))
 
 
 @kernel(i64(f64_in, bool_in))
 def best_of(level: F64, mask: Mask) -> int:
     """The first offer of the mask with the highest level; -1 when the mask is empty or no level is a number."""
     best = -1
-    for k in range(level.shape[0]):
+    for k in range(mask.shape[0]):
         if mask[k] and (best < 0 or level[k] > level[best]) and level[k] == level[k]:
             best = k
     return best

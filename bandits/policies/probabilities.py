@@ -56,7 +56,7 @@ def judged(
     deviations = _deviations(scores) if policies[0].is_gated else _NONE
     return Judged(
         [_probabilities(scores, deviations, offers, terms, taken) for terms in policies],
-        scores.worth @ scores.chance.astype(np.float64),
+        scores.worth @ scores.chance[:, : len(scores.value)].astype(np.float64),
     )
 
 

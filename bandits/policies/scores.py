@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits.kernels import scoring, worth
+from bandits.kernels import packed, scoring, worth
 from bandits.personal import PersonalScores
 from bandits.policies.model import Model
 from schema.snapshot import HEADS
@@ -16,8 +16,8 @@ F64 = npt.NDArray[np.float64]
 REDEEM: Final = HEADS.index("redeem")
 """The head that people differ in by more than their features say."""
 
-_NOTHING: Final = np.zeros(0, np.float32)
-_NO_FACTOR: Final = np.zeros((0, 0), np.float32)
+_NO_PRICES: Final = np.zeros(0)
+_NOBODY: Final = PersonalScores(np.zeros((0, 0), np.float32), np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
 
 
 class NotFiniteError(ValueError):
@@ -25,10 +25,10 @@ class NotFiniteError(ValueError):
 
 
 class Scores(NamedTuple):
-    """Of every offer, the personal part included.
+    """Of every offer, the personal part included; `width` is the offers padded to `packed.ARMS`.
 
-    eta and chance are (heads, offers); whitened (heads, offers, width) has |row|^2 the variance of eta; worth is (heads,);
-    value (offers,) = worth . chance less the shadow prices; personal_offsets (offers,) is the part of the person in eta of REDEEM.
+    eta and chance are (heads, width); whitened (heads, rows, width) has the variance of eta as its sum of squares over the rows; worth is
+    (heads,); value (offers,) = worth . chance less the shadow prices; personal_offsets (width,) is the part of the person in eta of REDEEM.
     """
 
     eta: F32
@@ -40,9 +40,14 @@ class Scores(NamedTuple):
     is_logit: bool
 
     def predictions(self, offers: npt.NDArray[np.int64]) -> F32:
-        """Mean and variance of eta of some offers, (offers, heads, 2)."""
+        """Mean and variance of eta of some offers, (offers, heads, 2).
+
+        Raises:
+            NotFiniteError: one of them is not finite.
+        """
         out = np.empty((len(offers), len(self.eta), 2), np.float32)
-        scoring.predict(self.eta, self.whitened, offers, out)
+        if not scoring.predict(self.eta, self.whitened, offers, out):
+            raise NotFiniteError("a prediction of the drawn offers is not finite")
         return out
 
     def deviation(self, offer: int) -> float:
@@ -63,26 +68,19 @@ def score(
         personal: the person's own part; None for none.
 
     Raises:
-        NotFiniteError: a predictor, its variance or a value is not finite.
+        NotFiniteError: a predictor, its variance or a value is not finite, or the person's own part is no posterior.
     """
-    heads, offers, dims = len(model.means), *phi.shape
-    z, own_mean, own_factor = _own_part(personal, offers)
-    eta, chance = np.empty((heads, offers), np.float32), np.empty((heads, offers), np.float32)
-    whitened = np.empty((heads, offers, dims + z.shape[1]), np.float32)
-    value, own = np.empty(offers), np.empty(offers, np.float32)
+    heads, offers = len(model.means), len(phi)
+    width = packed.padded(offers, packed.ARMS)
+    z, own_mean, own_covariance = _NOBODY if personal is None else personal
+    eta, chance = np.empty((2, heads, width), np.float32)
+    whitened = np.empty((heads, phi.shape[1] + z.shape[1], width), np.float32)
+    value, own = np.empty(offers), np.empty(width, np.float32)
     of_head, is_logit = np.array(values, np.float64), model.link == "logit"
-    subtracted = np.zeros(offers) if prices is None else prices
-    scored = (phi, model.means, model.factors, z, own_mean, own_factor, REDEEM, of_head, subtracted, is_logit)
+    subtracted = _NO_PRICES if prices is None else prices
+    scored = (phi, model.means, model.factors, z, own_mean, own_covariance, REDEEM, of_head, subtracted, is_logit)
     if not scoring.score_offers(*scored, eta, chance, whitened, value, own):
-        raise NotFiniteError("a prediction or what it is worth is not finite")
+        raise NotFiniteError(
+            "a prediction or what it is worth is not finite, or a personal covariance not positive definite"
+        )
     return Scores(eta, chance, whitened, of_head, value, own, is_logit)
-
-
-def _own_part(personal: PersonalScores | None, offers: int) -> tuple[F32, F32, F32]:
-    if personal is None:
-        return np.empty((offers, 0), np.float32), _NOTHING, _NO_FACTOR
-    try:
-        factor = np.linalg.cholesky(personal.covariance.astype(np.float64))
-    except np.linalg.LinAlgError:
-        raise NotFiniteError("the covariance of a person's own part is not positive definite") from None
-    return personal.z, personal.mean, factor.astype(np.float32)

@@ -11,7 +11,6 @@ from scipy.special import ndtr
 
 from bandits.kernels.circular import smooth, window_sum
 from bandits.kernels.gate import gate_pmf, send_probability
-from bandits.kernels.linear import linear_scores
 from bandits.kernels.normal import cdf, fast_pdf_cdf, pdf
 from bandits.kernels.symmetric import add_outer, pack, unpack
 from bandits.kernels.warm import warm
@@ -64,40 +63,6 @@ def test_gated_pmf_and_no_send_make_one(seed: int, arms: int) -> None:
     twin = [p[a] * reference.send_probability(value[a], sd[a], 0.2, 0.01, False) for a in range(arms)]
     assert out == pytest.approx(twin, abs=1e-12)
     assert no_send + out.sum() == pytest.approx(1)
-
-
-@quick
-@given(seeds, st.integers(0, 12), st.integers(1, 40), st.sampled_from([0.0, 1e-6, 1.0, 1e3]))
-def test_linear_scores_are_the_twin_s(seed: int, arms: int, d: int, scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    phi = (rng.standard_normal((arms, d)) * (rng.random((arms, d)) < 0.5)).astype(np.float32)
-    root = rng.standard_normal((d, d)) / np.sqrt(d)
-    S, m = (scale * root @ root.T).astype(np.float32), rng.standard_normal(d).astype(np.float32)
-    mean, variance = np.full(arms, np.nan, np.float32), np.full(arms, np.nan, np.float32)
-    linear_scores(phi, m, S, mean, variance)
-    twin_mean, twin_variance = reference.linear_scores(phi, m, S)
-    assert np.allclose(mean, twin_mean, rtol=1e-4, atol=1e-5 * np.sqrt(d))
-    assert np.allclose(variance, twin_variance, rtol=1e-4, atol=1e-5 * scale * d)
-    assert np.all(variance >= 0)
-
-
-def test_a_row_is_scored_to_the_same_bits_alone_and_in_a_batch() -> None:
-    rng = np.random.default_rng(2)
-    phi = rng.standard_normal((57, 37)).astype(np.float32)
-    S, m = np.eye(37, dtype=np.float32) + np.float32(0.1), rng.standard_normal(37).astype(np.float32)
-    batch, alone = np.empty((2, 57), np.float32), np.empty((2, 57), np.float32)
-    linear_scores(phi, m, S, batch[0], batch[1])
-    for k in range(57):
-        linear_scores(phi[k : k + 1], m, S, alone[0, k : k + 1], alone[1, k : k + 1])
-    assert np.array_equal(batch, alone)
-
-
-def test_read_only_snapshots_are_accepted() -> None:
-    m = np.frombuffer(np.ones(4, np.float32).tobytes(), np.float32)
-    S = np.frombuffer(np.eye(4, dtype=np.float32).tobytes(), np.float32).reshape(4, 4)
-    mean, variance = np.empty(2, np.float32), np.empty(2, np.float32)
-    linear_scores(np.ones((2, 4), np.float32), m, S, mean, variance)
-    assert mean.tolist() == variance.tolist() == [4, 4]
 
 
 @quick

@@ -46,11 +46,6 @@ def send_probability(value: float, sd: F64, price: float, margin: float, is_valu
     return float(np.clip(0.5 * (1 + math.erf(z / math.sqrt(2))), margin, 1 - margin))
 
 
-def linear_scores(phi: F32, m: F32, S: F32) -> tuple[F64, F64]:
-    phi, m, S = (np.asarray(x, np.float64) for x in (phi, m, S))
-    return phi @ m, np.maximum(np.einsum("ki,ij,kj->k", phi, S, phi), 0)
-
-
 def pack(full: F64) -> F64:
     return full[np.triu_indices(len(full))]
 

@@ -22,18 +22,15 @@ def secant(a: float, b: float) -> float:
     return float((sigmoid(np.array(a)) - sigmoid(np.array(b))) / (a - b))
 
 
-def relative_deviations(
-    phi: F64, covariances: Sequence[F64], eta: F64, worth: F64, is_logit: bool, mask: Mask, best: int
-) -> F64:
+def relative_deviations(phi: F64, covariances: Sequence[F64], eta: F64, worth: F64, is_logit: bool, best: int) -> F64:
     """(offers,); phi (offers, d), eta (heads, offers)."""
     s = np.zeros(len(phi))
-    for k in np.flatnonzero(mask):
+    for k in range(len(phi)):
         away = phi[k] - phi[best]
         for h, covariance in enumerate(covariances):
             slope = secant(eta[h, k], eta[h, best]) if is_logit else 1.0
             s[k] += (worth[h] * slope) ** 2 * (away @ covariance @ away)
-    s = np.sqrt(s)
-    return np.where(mask, np.maximum(s, 1e-3 * s[mask].max(initial=0.0)), 0.0)
+    return np.sqrt(s)
 
 
 def open_to_slot(tags: Sequence[frozenset[int]], eligible: Mask, left: Mask, chosen: Sequence[int], most: int) -> Mask:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bandits.kernels.packed import ARMS
 from bandits.kernels.slate import draw_slate
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +23,11 @@ print(*drawn())
 
 def drawn() -> list[float]:
     """Two slots and their propensities."""
-    value, eta = np.array([0.1, 0.2, 0.3, 0.2]), np.array([[-2, -1.4, -0.8, -1.4]], np.float32)
-    whitened, tags = np.array([[[0.1], [0.001], [0.2], [0.0]]], np.float32), np.array([[0], [1], [1], [2]], np.int16)
+    value, tags = np.array([0.1, 0.2, 0.3, 0.2]), np.array([[0], [1], [1], [2]], np.int16)
+    eta, chance, whitened = np.zeros((3, 1, ARMS), np.float32)
+    eta[0, :4], chance[0, :4], whitened[0, :4] = [-2, -1.4, -0.8, -1.4], value, [0.1, 0.001, 0.2, 0.0]
     chosen, propensity, pmf = np.empty(2, np.int64), np.empty(2), np.empty((2, 4))
-    scores = (value, whitened, eta, value.astype(np.float32)[None], np.ones(1), True, 2.0, 0.0)
+    scores = (value, whitened[None], eta, chance, np.ones(1), True, 2.0, 0.0)
     draw_slate(*scores, np.ones(4, bool), tags, 1, 2, 0.01, 42, chosen, propensity, pmf)
     return [*chosen, *propensity]
 
