@@ -10,7 +10,18 @@ import numpy as np
 from numba import types
 
 from bandits.kernels.companions import due, goes_with, recent
-from bandits.kernels.compile import boolean, f32_in, f32_in_2d, f32_out_2d, f64, i16_in_2d, kernel, void
+from bandits.kernels.compile import (
+    boolean,
+    f32_in,
+    f32_in_2d,
+    f32_out_2d,
+    f64,
+    f64_in_2d,
+    i16_in_2d,
+    kernel,
+    void,
+)
+from bandits.kernels.popularity import IN_SEASON, POPULAR, POPULAR_LOG, POPULARITY, popularity
 from bandits.kernels.tastes import (
     BOUGHT_HALF_LIFE_S,
     INTEREST_HALF_LIFE_S,
@@ -24,18 +35,11 @@ from bandits.kernels.tastes import (
 SHARE_PSEUDO_BASKETS: Final = 2.0
 """A person's share of baskets with a tag is shrunk to the population's as if this many baskets had been the population's."""
 
-NEW_SHARE: Final = 0.005
-"""What is taken for the population's share of a tag that nobody has bought yet: it is new, not unpopular."""
-SHARE_MIN: Final = 0.0005
-
 CHANCE_MIN: Final = 1e-5
 CHANCE_MAX: Final = 0.98
 
 LOG_ODDS_CENTRE: Final = -3.0
-LOG_SHARE_CENTRE: Final = -3.7
 """So that the bias is that of a middling offer."""
-
-SEASON_MAX: Final = 3.0
 
 NEWCOMER_BASKETS: Final = 1.0
 NEWCOMER_S: Final = 6 * 86400.0
@@ -107,20 +111,6 @@ def _mean_over_tags(
 
 
 @kernel()
-def _mean_share(tags: np.ndarray, shares: np.ndarray) -> float:
-    """The population's share of baskets, mean over the offer's tags."""
-    total = 0.0
-    count = 0
-    for tag in tags:
-        if tag < 0:
-            break
-        count += 1
-        share = float(shares[tag]) if tag < shares.shape[0] else 0.0
-        total += max(share, SHARE_MIN) if share > 0.0 else NEW_SHARE
-    return total / count if count > 0 else NEW_SHARE
-
-
-@kernel()
 def _known_s(first_s: float, now_s: float) -> float:
     """The decayed time since the first thing known of the person, h / ln 2 (1 - 2^(-t / h)): decayed counts of a steady rate are the rate times this."""
     if first_s <= 0.0:
@@ -142,11 +132,6 @@ def _log_odds(expected: float) -> float:
 
 
 @kernel()
-def _season(share: float, recent_share: float) -> float:
-    return float(min(max(np.log(recent_share / share), -SEASON_MAX), SEASON_MAX))
-
-
-@kernel()
 def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
     """Share of the offer's tags that the basket holds."""
     count = held = 0
@@ -157,6 +142,75 @@ def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
         if tag < in_basket.shape[0] and in_basket[tag]:
             held += 1
     return held / max(count, 1)
+
+
+@kernel(
+    void(
+        header_in, entries_in, i16_in_2d, flags, f32_in, f64_in_2d, i16_in_2d, f32_in_2d, f32_in, flags,
+        f64, f64, f64, f64, boolean, f32_out_2d,
+    )
+)  # fmt: skip  # arrays, then numbers
+def featurize_known(
+    header: np.ndarray,
+    entries: np.ndarray,
+    tags_of_offer: np.ndarray,
+    is_personal: np.ndarray,
+    discounts: np.ndarray,
+    of_people: np.ndarray,
+    companions: np.ndarray,
+    lifts: np.ndarray,
+    cycles_s: np.ndarray,
+    in_basket: np.ndarray,
+    now_s: float,
+    ahead_s: float,
+    hour_of_day: float,
+    nearness: float,
+    is_wet: bool,
+    out: np.ndarray,
+) -> None:
+    """As `featurize`, with what `popularity` made of the population, (offers, POPULARITY)."""
+    used, tag_count = np.int64(header[0].entries), in_basket.shape[0]
+    index = _tag_index(entries, used, tag_count)
+    known_s = _known_s(float(header[0].known_since_s), now_s)
+    facts = _facts(header, entries, used, known_s, cycles_s, now_s)
+    own_baskets = header[0].baskets * half_life_factor(now_s - header[0].as_of_s, BOUGHT_HALF_LIFE_S)
+    own_ahead = _baskets_ahead(own_baskets, known_s, ahead_s)
+    pushed = pushed_at(header, now_s)
+    recency, of_offer = np.zeros(tag_count), np.zeros(_FACTS)
+    if companions.shape[0] > 0:
+        recent(entries, used, in_basket, now_s, recency)
+    cosine, sine = 0.0, 0.0
+    if hour_of_day >= 0.0:
+        cosine, sine = np.cos(hour_of_day * np.pi / 12.0), np.sin(hour_of_day * np.pi / 12.0)
+    newcomer_ahead = _baskets_ahead(0.0, 0.0, ahead_s)
+    pestered = pushed / (1.0 + pushed)
+    for k in range(tags_of_offer.shape[0]):
+        tags = tags_of_offer[k]
+        row = out[k]
+        row[:] = 0.0
+        _mean_over_tags(tags, facts, index, tag_count, is_personal[k], of_offer)
+        popular = of_people[k, POPULAR]
+        baskets, ahead = 0.0, newcomer_ahead
+        if is_personal[k]:
+            baskets, ahead = own_baskets, own_ahead
+            row[PESTERED] = pestered
+            row[IN_BASKET] = _overlap(tags, in_basket)
+            row[GOES_WITH] = goes_with(tags, recency, companions, lifts)
+        share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
+        row[BIAS] = 1.0
+        row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
+        row[SOON] = of_offer[SINCE_SOON]
+        row[LATER] = of_offer[SINCE_LATER]
+        row[SEASON] = of_people[k, IN_SEASON]
+        row[LPOP] = of_people[k, POPULAR_LOG]
+        row[TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
+        row[INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
+        row[DISCOUNT] = discounts[k]
+        row[DUE] = of_offer[IS_DUE]
+        row[NEAR] = nearness
+        row[COS] = cosine
+        row[SIN] = sine
+        row[WET] = 1.0 if is_wet else 0.0
 
 
 @kernel(
@@ -205,42 +259,9 @@ def featurize(
         is_wet: whether it rains or snows.
         out: (offers, DIMS), in the order of features.NAMES.
     """
-    used, tag_count = np.int64(header[0].entries), in_basket.shape[0]
-    index = _tag_index(entries, used, tag_count)
-    known_s = _known_s(float(header[0].known_since_s), now_s)
-    facts = _facts(header, entries, used, known_s, cycles_s, now_s)
-    own_baskets = header[0].baskets * half_life_factor(now_s - header[0].as_of_s, BOUGHT_HALF_LIFE_S)
-    own_ahead = _baskets_ahead(own_baskets, known_s, ahead_s)
-    pushed = pushed_at(header, now_s)
-    recency, of_offer = np.zeros(tag_count), np.zeros(_FACTS)
-    if companions.shape[0] > 0:
-        recent(entries, used, in_basket, now_s, recency)
-    knows_hour = hour_of_day >= 0.0
-    for k in range(tags_of_offer.shape[0]):
-        tags = tags_of_offer[k]
-        row = out[k]
-        row[:] = 0.0
-        _mean_over_tags(tags, facts, index, tag_count, is_personal[k], of_offer)
-        popular = _mean_share(tags, tag_shares)
-        baskets, ahead = 0.0, _baskets_ahead(0.0, 0.0, ahead_s)
-        if is_personal[k]:
-            baskets, ahead = own_baskets, own_ahead
-            row[PESTERED] = pushed / (1.0 + pushed)
-            row[IN_BASKET] = _overlap(tags, in_basket)
-            row[GOES_WITH] = goes_with(tags, recency, companions, lifts)
-        share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
-        row[BIAS] = 1.0
-        row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
-        row[SOON] = of_offer[SINCE_SOON]
-        row[LATER] = of_offer[SINCE_LATER]
-        if recent_shares.shape[0] == tag_shares.shape[0]:
-            row[SEASON] = _season(popular, _mean_share(tags, recent_shares))
-        row[LPOP] = np.log(popular) - LOG_SHARE_CENTRE
-        row[TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
-        row[INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
-        row[DISCOUNT] = discounts[k]
-        row[DUE] = of_offer[IS_DUE]
-        row[NEAR] = nearness
-        row[COS] = np.cos(hour_of_day * np.pi / 12.0) if knows_hour else 0.0
-        row[SIN] = np.sin(hour_of_day * np.pi / 12.0) if knows_hour else 0.0
-        row[WET] = 1.0 if is_wet else 0.0
+    of_people = np.empty((tags_of_offer.shape[0], POPULARITY))
+    popularity(tags_of_offer, tag_shares, recent_shares, of_people)
+    featurize_known(
+        header, entries, tags_of_offer, is_personal, discounts, of_people, companions, lifts, cycles_s, in_basket,
+        now_s, ahead_s, hour_of_day, nearness, is_wet, out,
+    )  # fmt: skip  # arrays, then numbers

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from bandits import features, tastes
 from bandits.delay import WINDOW_S
-from bandits.kernels.featurize import featurize
+from bandits.kernels.featurize import featurize_known
+from bandits.kernels.popularity import POPULARITY, popularity
 from bandits.policies.model import Model
 from schema.decision import Context, DecisionInputs
 from service.store import zones
@@ -59,14 +60,13 @@ def phi_of(
     phi = np.empty((len(catalogue.ids), features.DIMS), np.float32)
     in_basket = np.zeros(len(known.is_relevant_tag), np.bool_)
     in_basket[given.basket_tag_ids] = True
-    featurize(
+    featurize_known(
         state.header,
         state.entries,
         catalogue.tag_ids,
         known.may_be_personal if given.may_personalise else known.is_never_personal,
         known.discounts,
-        model.tag_shares,
-        model.recent_shares,
+        _popularity.of(catalogue, model),
         model.taste_map.companions,
         model.taste_map.lifts,
         model.taste_map.cycles_s,
@@ -79,6 +79,24 @@ def phi_of(
         phi,
     )
     return phi
+
+
+class _Popularity:
+    """What the population makes of the offers of the catalogue and snapshot used last: as a rule those of the next decision."""
+
+    def __init__(self) -> None:
+        self._found: tuple[Catalogue, Model, npt.NDArray[np.float64]] | None = None
+
+    def of(self, catalogue: Catalogue, model: Model) -> npt.NDArray[np.float64]:
+        found = self._found
+        if found is None or found[0] is not catalogue or found[1] is not model:
+            shares = np.empty((len(catalogue.ids), POPULARITY))
+            popularity(catalogue.tag_ids, model.tag_shares, model.recent_shares, shares)
+            found = self._found = (catalogue, model, shares)
+        return found[2]
+
+
+_popularity: Final = _Popularity()
 
 
 def basket_tag_ids(catalogue: Catalogue, context: Context) -> list[int]:
