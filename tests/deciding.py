@@ -101,7 +101,6 @@ def model(tags: int = 8, seed: int = 3) -> Model:
         version=7,
         published_at_s=NOW.timestamp(),
         means=means,
-        covariances=covariances,
         factors=np.linalg.cholesky(covariances),
         tag_shares=shares,
         hour_shares=np.full(168, 1 / 168, np.float32),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bandits import dispersion, laplace
 from bandits import link as links
+from bandits.epoch import GROWTH
 from bandits.kernels import symmetric
 from bandits.kernels.packed import pack_posterior, packed_size
 from bandits.kernels.rank_one import absorb
@@ -28,7 +29,6 @@ from bandits.prior import Prior
 from schema.snapshot import Link
 
 ALWAYS_BELOW_ROWS: Final = 50
-GROWTH: Final = 1.25
 PSEUDO_ROWS: Final = 50.0
 REWARD_RANGES: Final[dict[Link, tuple[float, float]]] = {"identity": (-np.inf, np.inf), "logit": (0.0, 1.0)}
 
@@ -152,7 +152,9 @@ class RowModel:
 
     def _is_epoch_over(self) -> bool:
         count = self.rows.count
-        return count != self.rows_at_epoch and (count <= ALWAYS_BELOW_ROWS or count >= GROWTH * self.rows_at_epoch)
+        return count != self.rows_at_epoch and (
+            count <= ALWAYS_BELOW_ROWS or count >= (1.0 + GROWTH) * self.rows_at_epoch
+        )
 
     def _begin_epoch(self, share: F64) -> None:
         """A new mode over all rows, and all sums made anew at it."""

@@ -9,14 +9,11 @@ from bandits.incremental import Effect, Worth, factor, gain
 from bandits.kernels import gate, random
 from bandits.kernels.draw import draw
 from bandits.kernels.pmf import argmax_pmf
+from bandits.policies.scores import NotFiniteError
 
 GATE_DRAW: Final = random.FIRST_FREE_INDEX
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
-
-
-class NotFiniteError(ValueError):
-    """A gain or its deviation is not a number: features or posterior are damaged, and nothing may be drawn by them."""
 
 
 class GainTerms(NamedTuple):

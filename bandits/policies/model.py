@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from bandits import features, personal, taste_map
 from bandits.kernels import symmetric
+from bandits.posterior import Posterior
 from bandits.rhythm import HOURS
 from bandits.taste_map import TasteMap
-from schema.snapshot import HEADS, Link, Snapshot
+from schema.snapshot import HEADS, HeadSnapshot, Link, Snapshot
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -25,7 +26,7 @@ class DamagedSnapshotError(ValueError):
 class Model(NamedTuple):
     """A snapshot as arrays.
 
-    Posterior means (heads, d), covariances and their lower Cholesky factors (heads, d, d), dispersions (heads,); popularity of tags, also in
+    Posterior means (heads, d), lower Cholesky factors of the covariances (heads, d, d), dispersions (heads,); popularity of tags, also in
     the last weeks (tags,), and of the hours of the week (168,); prior variances of the personal layer's blocks (blocks,), none without a
     personal layer; the version of the map of tastes, 0 without one, and the map itself once it has been loaded (`with_map`).
     """
@@ -33,7 +34,6 @@ class Model(NamedTuple):
     version: int
     published_at_s: float
     means: F32
-    covariances: F32
     factors: F32
     tag_shares: F32
     hour_shares: F32
@@ -55,7 +55,6 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         raise DamagedSnapshotError(f"feature set {snapshot.feature_set}, this program knows {features.FEATURE_SET}")
     if len(snapshot.heads) != len(HEADS):
         raise DamagedSnapshotError(f"{len(snapshot.heads)} heads instead of {len(HEADS)}")
-    covariances = [_covariance(head.covariance, features.DIMS) for head in snapshot.heads]
     dispersions = np.array([head.dispersion for head in snapshot.heads], np.float32)
     if not (np.isfinite(dispersions) & (dispersions > 0.0)).all():
         raise DamagedSnapshotError("a dispersion is not positive")
@@ -68,8 +67,9 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         version=snapshot.version,
         published_at_s=snapshot.published_at_s,
         means=np.stack([_floats(head.mean, features.DIMS, "mean") for head in snapshot.heads]),
-        covariances=np.stack(covariances).astype(np.float32),
-        factors=np.stack([_factor(covariance) for covariance in covariances]).astype(np.float32),
+        factors=np.stack([_factor(_covariance(head.covariance, features.DIMS)) for head in snapshot.heads]).astype(
+            np.float32
+        ),
         tag_shares=tag_shares,
         hour_shares=hour_shares,
         link=snapshot.link,
@@ -77,6 +77,20 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         recent_shares=recent_shares,
         personal_variances=_variances(snapshot.personal_variances),
         taste_map_version=snapshot.taste_map,
+    )
+
+
+def head_of(one: Posterior, mode: F64) -> HeadSnapshot:
+    """A head of a snapshot, as `from_snapshot` reads it; mode (d,) is that of the epoch the posterior was composed in."""
+    packed = np.empty(len(one.mean) * (len(one.mean) + 1) // 2)
+    symmetric.pack(one.covariance, packed)
+    return HeadSnapshot(
+        mean=one.mean.astype("<f4").tobytes(),
+        covariance=packed.astype("<f4").tobytes(),
+        dispersion=one.dispersion,
+        arrived=one.arrived.tolist(),
+        exposures=one.exposures,
+        mode=mode.astype("<f4").tobytes(),
     )
 
 

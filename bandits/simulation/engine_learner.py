@@ -6,13 +6,12 @@ import numpy as np
 
 from bandits import delay, epoch, posterior, refit
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
-from bandits.kernels import symmetric
 from bandits.policies import model
 from bandits.policies.model import Model
 from bandits.population import Population
 from bandits.posterior import Posterior
 from bandits.sums import Ledger, Rows, Sums
-from schema.snapshot import HEADS, HeadSnapshot, Snapshot
+from schema.snapshot import HEADS, Snapshot
 
 REDEEM: Final = HEADS.index("redeem")
 
@@ -56,7 +55,7 @@ class EngineLearner:
             version=self._version,
             published_at_s=now_s,
             feature_set=FEATURE_SET,
-            heads=[_head(head, self._epoch.modes[index]) for index, head in enumerate(heads)],
+            heads=[model.head_of(head, self._epoch.modes[index]) for index, head in enumerate(heads)],
             tag_shares=population.tag_shares().astype("<f4").tobytes(),
             hour_shares=population.hour_shares().astype("<f4").tobytes(),
             baskets=population.baskets_at(now_s),
@@ -66,16 +65,3 @@ class EngineLearner:
             recent_shares=population.recent_shares(now_s).astype("<f4").tobytes(),
             personal_variances=list(variances),
         )
-
-
-def _head(one: Posterior, mode: np.ndarray) -> HeadSnapshot:
-    packed = np.empty(DIMS * (DIMS + 1) // 2)
-    symmetric.pack(one.covariance, packed)
-    return HeadSnapshot(
-        mean=one.mean.astype("<f4").tobytes(),
-        covariance=packed.astype("<f4").tobytes(),
-        dispersion=one.dispersion,
-        arrived=one.arrived.tolist(),
-        exposures=one.exposures,
-        mode=mode.astype("<f4").tobytes(),
-    )

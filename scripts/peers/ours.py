@@ -13,7 +13,7 @@ from scripts.peers.peer import F32
 
 NAME: Final = "welltimed"
 SCALE: Final = 0.2
-FLOOR: Final = 0.005
+FLOOR: Final = 0.002
 OFFER_DIMS: Final = 4
 _SEED: Final = 20_261_122
 

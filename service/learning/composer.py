@@ -5,19 +5,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
 from bandits import epoch as epochs_of
 from bandits import personal, population, posterior, sums
 from bandits.epoch import Epoch
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
-from bandits.kernels import symmetric
 from bandits.policies import model
 from bandits.population import Population
-from bandits.posterior import Posterior
 from schema.ids import PARTITIONS
-from schema.snapshot import HeadSnapshot, Snapshot
+from schema.snapshot import Snapshot
 from service.learning import books
 from service.store import epochs, partitions, snapshots, taste_maps
 from service.store.partitions import Counted
@@ -109,7 +104,7 @@ def compose(
         version=version,
         published_at_s=now_s,
         feature_set=FEATURE_SET,
-        heads=[_head(one, mode) for one, mode in zip(heads, epoch.modes, strict=True)],
+        heads=[model.head_of(one, mode) for one, mode in zip(heads, epoch.modes, strict=True)],
         tag_shares=everyone.tag_shares().astype("<f4").tobytes(),
         hour_shares=everyone.hour_shares().astype("<f4").tobytes(),
         baskets=everyone.baskets_at(now_s),
@@ -128,19 +123,6 @@ async def _epoch(connection: Any) -> Epoch | None:
     """The epoch in force; None before a learner has begun one for the features of this program."""
     stored = await epochs.latest(connection)
     return stored.epoch if stored is not None and books.is_ours(stored) else None
-
-
-def _head(one: Posterior, mode: npt.NDArray[np.float64]) -> HeadSnapshot:
-    packed = np.empty(DIMS * (DIMS + 1) // 2)
-    symmetric.pack(one.covariance, packed)
-    return HeadSnapshot(
-        mean=one.mean.astype("<f4").tobytes(),
-        covariance=packed.astype("<f4").tobytes(),
-        dispersion=one.dispersion,
-        arrived=one.arrived.tolist(),
-        exposures=one.exposures,
-        mode=mode.astype("<f4").tobytes(),
-    )
 
 
 def _variances(mapped: Learned | None) -> list[float]:

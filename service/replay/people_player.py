@@ -127,7 +127,6 @@ def _as_model(mean: F64, covariance: F64, now_s: float) -> Model:
         version=1,
         published_at_s=now_s,
         means=means.astype(np.float32),
-        covariances=covariances.astype(np.float32),
         factors=np.linalg.cholesky(covariances).astype(np.float32),
         tag_shares=np.zeros(0, np.float32),
         hour_shares=np.full(HOURS, 1.0 / HOURS, np.float32),

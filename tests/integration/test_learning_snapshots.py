@@ -51,7 +51,7 @@ async def test_the_first_snapshot_is_the_prior_and_others_follow_what_is_learned
     assert await one.publish_if_changed(START)
     first = model.from_snapshot(await snapshots.load(pool, 1))
     np.testing.assert_allclose(first.means, [prior.mean for prior in features.PRIORS], atol=1e-6)
-    for covariance, prior in zip(first.covariances, features.PRIORS, strict=True):
+    for covariance, prior in zip(first.factors @ first.factors.transpose(0, 2, 1), features.PRIORS, strict=True):
         np.testing.assert_allclose(covariance, np.diag(1.0 / prior.precision), rtol=1e-5, atol=1e-12)
 
     assert not await one.publish_if_changed(START + 10 * SECOND)

@@ -96,7 +96,12 @@ def test_predictions_are_those_of_the_predictor_with_the_person_s_own_part(
     for slot, k in enumerate(drawn.chosen):
         row = offers.phi[k].astype(np.float64)
         means = MODEL.means.astype(np.float64) @ row
-        variances = np.array([row @ covariance.astype(np.float64) @ row for covariance in MODEL.covariances])
+        variances = np.array(
+            [
+                row @ covariance.astype(np.float64) @ row
+                for covariance in MODEL.factors @ MODEL.factors.transpose(0, 2, 1)
+            ]
+        )
         if personal is not None:
             own = float(personal.z[k] @ personal.mean)
             means[1], variances[1] = means[1] + own, variances[1] + personal.z[k] @ personal.covariance @ personal.z[k]

@@ -5,7 +5,8 @@ from bandits import incremental
 from bandits.delay import WINDOW_S
 from bandits.features import DIMS, NAMES
 from bandits.incremental import Windows, Worth
-from bandits.policies.incremental_draw import GainTerms, NotFiniteError, draw_gain
+from bandits.policies.incremental_draw import GainTerms, draw_gain
+from bandits.policies.scores import NotFiniteError
 
 NOW_S = 1_710_000_000.0
 WORTH = Worth(np.full(4, 1.6), np.full(4, 0.6))
