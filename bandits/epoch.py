@@ -1,4 +1,7 @@
-"""An epoch: the point at which the sums are linearised, the same for every partition; and when a new one is due."""
+"""An epoch: the point at which the sums are linearised, the same for every partition; and when a new one is due.
+
+It is due when there is a good deal more to be fitted, and when what was counted since leads so far from the old mode that a step must be held back.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits.prior import Prior
+from bandits.step import WHOLE_UP_TO
 from schema.snapshot import Link
 
 F64 = npt.NDArray[np.float64]
@@ -48,9 +52,10 @@ def begin(priors: Sequence[Prior], link: Link, number: int = 0) -> Epoch:
     )
 
 
-def is_due(now: Extent, fitted: Extent) -> bool:
-    """Whether a refit is due, given what had been counted at the last one."""
-    if now.matured < EARLY_ROWS and now.exposures <= EARLY_EXPOSURES_MAX:
+def is_due(now: Extent, fitted: Extent, reach: float) -> bool:
+    """Whether a refit is due, given what had been counted at the last one and the greatest reach of a step from there (bandits.posterior)."""
+    is_early = now.matured < EARLY_ROWS and now.exposures <= EARLY_EXPOSURES_MAX
+    if is_early or reach > WHOLE_UP_TO:
         return _has_news(now, fitted)
     return now.matured >= max((1.0 + GROWTH) * fitted.matured, EARLY_ROWS)
 

@@ -5,12 +5,15 @@ of a purchase by habit, has a weight near 1 from the start. The deviations are w
 next to nothing where it is right (docs/decisions/0004-logistic-default.md).
 """
 
+import math
 from typing import Final
 
 import numpy as np
 
 from bandits.kernels import featurize
+from bandits.kernels.popularity import LOG_SHARE_CENTRE, SEASON_MAX, SHARE_MIN
 from bandits.prior import Prior
+from bandits.step import Ranges
 from schema.snapshot import HEADS, Link
 
 FEATURE_SET: Final = 2
@@ -38,6 +41,11 @@ NAMES: Final = (
     "wet",
 )
 DIMS: Final = featurize.DIMS
+
+
+def _log_odds(chance: float) -> float:
+    return math.log(chance / (1.0 - chance)) - featurize.LOG_ODDS_CENTRE
+
 
 _MEAN: Final = {
     "redeem": {
@@ -75,6 +83,17 @@ _DEVIATION: Final = {
 }
 
 
+_RANGE: Final = {
+    "bias": (1.0, 1.0),
+    "lp": (_log_odds(featurize.CHANCE_MIN), _log_odds(featurize.CHANCE_MAX)),
+    "season": (-SEASON_MAX, SEASON_MAX),
+    "lpop": (math.log(SHARE_MIN) - LOG_SHARE_CENTRE, -LOG_SHARE_CENTRE),
+    "cos": (-1.0, 1.0),
+    "sin": (-1.0, 1.0),
+}
+"""By column; a column that is not named lies between 0 and 1."""
+
+
 def _prior(head: str) -> Prior:
     mean = np.array([_MEAN[head].get(name, 0.0) for name in NAMES])
     deviation = np.array([_DEVIATION[name] for name in NAMES])
@@ -83,3 +102,8 @@ def _prior(head: str) -> Prior:
 
 PRIORS: Final = tuple(_prior(head) for head in HEADS)
 """One for each head, in the order of schema.snapshot.HEADS."""
+
+RANGES: Final = Ranges(
+    *(np.array([_RANGE.get(name, (0.0, 1.0))[end] for name in NAMES]) for end in (0, 1)),
+)
+"""What each column lies between, whatever comes."""

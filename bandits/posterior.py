@@ -6,7 +6,8 @@ priors N(m0, P0^-1), the posterior of a head is N(m, S) with
     S^-1 = P0 + sum_c F_c H_c / s^2,    m = S (P0 m0 + sum_c (R_c - F_c E_c) / s^2),
 
 s^2 the noise variance of the identity link and 1 for the logit. For the identity that is the ridge regression itself; for the logit one
-Newton step from the epoch's mode, whose fixed point is Laplace's approximation.
+Newton step from the epoch's mode, whose fixed point is Laplace's approximation. Of a step that goes far only a part is taken (bandits.step),
+so that the objective is never worse than at the mode.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import delay, event_time
+from bandits import step as steps
 from bandits.delay import AGE_EDGES_S, CLOSED, WINDOWS_S
 from bandits.epoch import Epoch, Extent
 from bandits.kernels import symmetric
 from bandits.laplace import NotAPosteriorError
 from bandits.prior import Prior
+from bandits.step import Ranges
 from bandits.sums import Sums
 from schema.snapshot import HEADS
 
@@ -28,13 +31,17 @@ F64 = npt.NDArray[np.float64]
 
 
 class Posterior(NamedTuple):
-    """N(mean, covariance) of one head; mean (d,) f64, covariance (d, d) f64, arrived (buckets,), matured weight of the exposures."""
+    """N(mean, covariance) of one head; mean (d,) f64, covariance (d, d) f64, arrived (buckets,), matured weight of the exposures.
+
+    `reach` is the most that a whole step from the epoch's mode changes any eta by (0 for the identity link, where the step is exact).
+    """
 
     mean: F64
     covariance: F64
     dispersion: float
     arrived: F64
     exposures: float
+    reach: float
 
 
 def arrived(cohorts: Mapping[int, Sums], head: int, now_s: float) -> F64:
@@ -54,16 +61,25 @@ def extent(cohorts: Mapping[int, Sums], now_s: float) -> Extent:
     )
 
 
-def compose(cohorts: Mapping[int, Sums], priors: Sequence[Prior], epoch: Epoch, now_s: float) -> list[Posterior]:
-    """The posterior of every head from the sums of all partitions, by cohort, as of now_s.
+def compose(
+    cohorts: Mapping[int, Sums], priors: Sequence[Prior], ranges: Ranges, epoch: Epoch, now_s: float
+) -> list[Posterior]:
+    """The posterior of every head from the sums of all partitions, by cohort, as of now_s; the features of every row lie in `ranges`.
 
     Raises:
         NotAPosteriorError: the result is not finite or not positive definite.
     """
-    return [_head(head, cohorts, prior, epoch, now_s) for head, prior in enumerate(priors)]
+    return [_head(head, cohorts, prior, ranges, epoch, now_s) for head, prior in enumerate(priors)]
 
 
-def _head(head: int, cohorts: Mapping[int, Sums], prior: Prior, epoch: Epoch, now_s: float) -> Posterior:
+def reach(posteriors: Sequence[Posterior]) -> float:
+    """The greatest reach of a step from the epoch's mode to these means."""
+    return max(posterior.reach for posterior in posteriors)
+
+
+def _head(
+    head: int, cohorts: Mapping[int, Sums], prior: Prior, ranges: Ranges, epoch: Epoch, now_s: float
+) -> Posterior:
     dims = len(prior.mean)
     now_weight = event_time.decay_weight(now_s)
     shares = arrived(cohorts, head, now_s)
@@ -82,7 +98,12 @@ def _head(head: int, cohorts: Mapping[int, Sums], prior: Prior, epoch: Epoch, no
     mean = covariance @ (prior.precision * prior.mean + scale * information)
     if not all(np.isfinite(part).all() for part in (precision, mean, covariance)):
         raise NotAPosteriorError(f"head {HEADS[head]}: the posterior is not finite")
-    return Posterior(mean, covariance, dispersion, shares, exposures / now_weight)
+    reach = 0.0
+    if epoch.link == "logit":
+        mode = epoch.modes[head]
+        reach = steps.reach(mean - mode, ranges)
+        mean = mode + steps.share_taken(reach) * (mean - mode)
+    return Posterior(mean, covariance, dispersion, shares, exposures / now_weight, reach)
 
 
 def _inverse(precision: F64, name: str) -> F64:

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from bandits import delay, epoch, posterior, refit
-from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
+from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS, RANGES
 from bandits.policies import model
 from bandits.policies.model import Model
 from bandits.population import Population
@@ -32,15 +32,14 @@ class EngineLearner:
         """
         cohorts = self._cohorts(rows, now_s)
         extent = posterior.extent(cohorts, now_s)
-        if len(rows.phi) and epoch.is_due(extent, self._fitted):
-            heads = posterior.compose(cohorts, PRIORS, self._epoch, now_s)
+        heads = posterior.compose(cohorts, PRIORS, RANGES, self._epoch, now_s)
+        if len(rows.phi) and epoch.is_due(extent, self._fitted, posterior.reach(heads)):
             starts = np.stack([head.mean for head in heads])
             arrived = [head.arrived for head in heads]
             self._epoch = refit.refit(lambda: [rows], PRIORS, self._epoch, starts, arrived, now_s).epoch
             self._fitted = extent
-            cohorts = self._cohorts(rows, now_s)
+            heads = posterior.compose(self._cohorts(rows, now_s), PRIORS, RANGES, self._epoch, now_s)
         self._version += 1
-        heads = posterior.compose(cohorts, PRIORS, self._epoch, now_s)
         return model.from_snapshot(self._stored(heads, population, variances, now_s))
 
     def _cohorts(self, rows: Rows, now_s: float) -> dict[int, Sums]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from bandits import epoch as epochs_of
 from bandits import personal, population, posterior, sums
 from bandits.epoch import Epoch
-from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
+from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS, RANGES
 from bandits.policies import model
 from bandits.population import Population
 from schema.ids import PARTITIONS
@@ -96,7 +96,7 @@ def compose(
         ValueError: sums cannot be read, or what they give is not fit to decide by (NotAPosteriorError, DamagedSnapshotError).
     """
     by_cohort = books.joined({key: sums.unpack(data, DIMS) for key, data in packed.items()}, now_s)
-    heads = posterior.compose(by_cohort, PRIORS, epoch, now_s)
+    heads = posterior.compose(by_cohort, PRIORS, RANGES, epoch, now_s)
     everyone = Population()
     for partition in sorted(counted):
         everyone.add(population.unpack(counted[partition].population))

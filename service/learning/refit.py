@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bandits import delay, posterior, refit, sums
 from bandits.epoch import Epoch, Extent, is_due
-from bandits.features import DIMS, FEATURE_SET, PRIORS
+from bandits.features import DIMS, FEATURE_SET, PRIORS, RANGES
 from bandits.laplace import NotAPosteriorError
 from bandits.policies import model
 from bandits.policies.model import DamagedSnapshotError
@@ -82,8 +82,8 @@ class Refitter:
                 if stored is None or not books.is_ours(stored):
                     return False  # a learner begins one
                 packed = await partitions.load_sums(connection)
-                task, extent = await asyncio.to_thread(_look, stored, packed, now.timestamp())
-                if not is_due(extent, self._refused or stored.fitted):
+                task, extent, reach = await asyncio.to_thread(_look, stored, packed, now.timestamp())
+                if not is_due(extent, self._refused or stored.fitted, reach):
                     return False
                 spool = await stack.enter_async_context(exposure_rows.spool(connection))
             try:
@@ -114,10 +114,15 @@ async def _fit(connection: Any, task: _Task, spool: Spool, now: datetime) -> Ref
     return fitted
 
 
-def _look(stored: StoredEpoch, packed: dict[Key, bytes], now_s: float) -> tuple[_Task, Extent]:
+def _look(stored: StoredEpoch, packed: dict[Key, bytes], now_s: float) -> tuple[_Task, Extent, float]:
+    """What there is to do, how much has been counted, and how far a step from the mode in force would reach."""
     cohorts = books.joined({key: sums.unpack(data, DIMS) for key, data in packed.items()}, now_s)
     arrived = [posterior.arrived(cohorts, head, now_s) for head in range(len(HEADS))]
-    return _Task(stored, arrived, now_s), posterior.extent(cohorts, now_s)
+    try:
+        reach = posterior.reach(posterior.compose(cohorts, PRIORS, RANGES, stored.epoch, now_s))
+    except NotAPosteriorError:
+        reach = float("inf")  # sums that nothing can be decided by: made anew they may be better
+    return _Task(stored, arrived, now_s), posterior.extent(cohorts, now_s), reach
 
 
 async def _published_means(connection: Any, epoch: Epoch) -> F64:
@@ -170,5 +175,5 @@ def _finish(counted: dict[Key, Sums], spool: Spool, changed: Spool, epoch: Epoch
         _enter(counted, sums.taken_back(rows), epoch, now_s)
     for rows in changed.blocks():
         _enter(counted, rows, epoch, now_s)
-    posterior.compose(books.joined(counted, now_s), PRIORS, epoch, now_s)
+    posterior.compose(books.joined(counted, now_s), PRIORS, RANGES, epoch, now_s)
     return extent

@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 
 from bandits import posterior, refit, sums
-from bandits.epoch import Epoch, Extent
+from bandits.delay import CLOSED
+from bandits.epoch import Epoch, Extent, begin
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.laplace import NotAPosteriorError
+from bandits.step import WHOLE_UP_TO
 from bandits.sums import Sums
 from schema.event import EventType
 from service.learning import books
@@ -104,6 +106,21 @@ async def test_a_new_epoch_holds_everything_and_the_posterior_stays_at_its_mode(
         assert np.frombuffer(head.mode, "<f4") == pytest.approx(mode, rel=1e-6)
         away = np.abs(np.frombuffer(head.mean, "<f4") - mode) * np.sqrt(prior.precision)
         assert away.max() < (1e-2 if LINK == "logit" else 1.0)  # the identity's noise variance is estimated anew
+
+
+def test_a_change_that_leads_far_from_the_mode_is_seen_at_the_next_look() -> None:
+    rng = np.random.default_rng(1)
+    phi = rng.uniform(0.0, 1.0, (2_000, DIMS)).astype(np.float32)
+    answered = (rng.random((2_000, 2)) < 0.5).astype(float)
+    ages, at_s = np.full((2_000, 2), 3600.0), np.full(2_000, START.timestamp())
+    rows = sums.Rows(phi, at_s, np.zeros(2_000, np.float32), np.ones(2_000), answered, ages)
+    stored, key = epochs.StoredEpoch(begin(PRIORS, LINK), FEATURE_SET, Extent(2_000.0, 0.0, 2_000.0)), (3, CLOSED)
+    _, extent, reach = refitting._look(stored, {key: sums.count(rows, stored.epoch).pack()}, NOW.timestamp())
+    assert extent.exposures == 2_000
+    assert reach > WHOLE_UP_TO
+    damaged = sums.count(rows, stored.epoch)
+    damaged.outer[0, 0] = np.nan
+    assert refitting._look(stored, {key: damaged.pack()}, NOW.timestamp())[2] == np.inf
 
 
 async def test_news_makes_the_next_snapshot_a_new_epoch_s(pool: asyncpg.Pool) -> None:

@@ -121,6 +121,8 @@ def test_features_are_the_twin_s(
 ) -> None:
     out = compute(state, shelf, people, basket, moment)
     assert np.isfinite(out).all()
+    lowest, highest = features.RANGES
+    assert ((out >= lowest - 1e-5) & (out <= highest + 1e-5)).all()
     for row, (tags, is_personal, discount) in zip(out, shelf, strict=True):
         if max(tags, default=0) < TAGS:
             twin = reference.features(state, tags, is_personal, discount, people, basket, moment)

@@ -11,11 +11,12 @@ from scipy.special import expit
 
 from bandits import delay, event_time, laplace, posterior, refit, sums
 from bandits.delay import AGE_EDGES_S, CLOSED, COHORT_S, WINDOW_S
-from bandits.epoch import Epoch, begin
+from bandits.epoch import Epoch, begin, is_due
 from bandits.event_time import EPOCH_S
 from bandits.laplace import NotAPosteriorError
 from bandits.prior import Prior
 from bandits.refit import Passes
+from bandits.step import WHOLE_UP_TO, Ranges
 from bandits.sums import Row, Rows, Sums
 from schema.snapshot import HEADS, Link
 from tests.reference import learning as reference
@@ -24,6 +25,8 @@ F64 = NDArray[np.float64]
 DIMS = 5
 NOW_S = 1_780_000_000.0
 HOUR_S = 3600.0
+UNIT = Ranges(np.full(DIMS, -1.0), np.full(DIMS, 1.0))
+ONE = Ranges(np.zeros(1), np.ones(1))
 
 quick = settings(max_examples=50, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -60,7 +63,7 @@ def test_the_identity_link_gives_the_ridge_regression(seed: int, count: int) -> 
     rows = closed_rows(rng, count)
     priors = [prior(rng), prior(rng)]
     counted = sums.count(rows, begin(priors, "identity"))
-    for head, found in enumerate(posterior.compose({CLOSED: counted}, priors, begin(priors, "identity"), NOW_S)):
+    for head, found in enumerate(posterior.compose({CLOSED: counted}, priors, UNIT, begin(priors, "identity"), NOW_S)):
         reward = rows.answered[:, head]
         mean, covariance = reference.ridge(rows.phi.astype(float), reward, rows.exposed_at_s, NOW_S, priors[head])
         np.testing.assert_allclose(found.mean, mean, rtol=1e-6, atol=1e-7)
@@ -82,7 +85,7 @@ def test_at_the_mode_of_an_epoch_the_sums_give_that_mode_and_its_precision(seed:
     assert fitted.epoch.number == 1
     at_the_mode = fitted.epoch._replace(dispersions=before.dispersions)
     counted = {CLOSED: sums.count(rows, at_the_mode)}
-    for head, found in enumerate(posterior.compose(counted, priors, at_the_mode, NOW_S)):
+    for head, found in enumerate(posterior.compose(counted, priors, UNIT, at_the_mode, NOW_S)):
         blocks = refit.blocks_of(passes_of(rows, 64), head, arrived[head], NOW_S)
         point = laplace.evaluate(blocks, priors[head], link, fitted.epoch.modes[head])
         deviation = np.sqrt(np.diag(found.covariance))
@@ -124,6 +127,66 @@ def test_a_refit_starts_where_it_is_better_and_never_ends_worse() -> None:
     np.testing.assert_array_equal(again.epoch.modes, found[0].epoch.modes)
 
 
+def objectives(rows: Rows, priors: list[Prior], head: int, *weights: F64) -> list[float]:
+    """The true objective over the rows at each of these weights."""
+    blocks = refit.blocks_of(passes_of(rows, 64), head, posterior.arrived({}, head, NOW_S), NOW_S)
+    return [laplace.evaluate(blocks, priors[head], "logit", w).objective for w in weights]
+
+
+@quick
+@given(seeds, st.integers(0, 200), st.integers(1, 2_000), st.floats(0.0, 6.0))
+def test_what_is_published_between_refits_is_never_worse_than_the_epoch(
+    seed: int, fitted_rows: int, count: int, shift: float
+) -> None:
+    """An epoch fitted to some rows, and then others of a world that has changed; whatever the sums say is true of the rows."""
+    rng = np.random.default_rng(seed)
+    priors = [prior(rng), prior(rng)]
+    before, known = begin(priors, "logit"), closed_rows(rng, fitted_rows)
+    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
+    epoch = refit.refit(passes_of(known, 64), priors, before, before.modes, arrived, NOW_S).epoch
+    news = closed_rows(rng, count)._replace(offset=rng.normal(0.0, 1.0, count).astype(np.float32))
+    eta = shift * (news.phi @ rng.normal(size=DIMS) + rng.normal())
+    news = news._replace(answered=(rng.random((count, 2)) < expit(eta)[:, None]).astype(float))
+    everything = Rows(*(np.concatenate(parts) for parts in zip(known, news, strict=True)))
+    counted = {CLOSED: sums.count(everything, epoch)}
+    for head, found in enumerate(posterior.compose(counted, priors, UNIT, epoch, NOW_S)):
+        mode, taken = epoch.modes[head], found.mean - epoch.modes[head]
+        at_mode, published = objectives(everything, priors, head, mode, found.mean)
+        assert published <= at_mode + 1e-9 * abs(at_mode)
+        assert np.abs(everything.phi @ taken).max() <= max(WHOLE_UP_TO, np.log1p(found.reach)) + 1e-6
+
+
+def test_a_sudden_change_is_followed_most_of_the_way_and_is_a_reason_to_refit() -> None:
+    """1,000 rows at 3 %, then 240 at 80 %, too few to be due for their number: a whole step would overshoot and be worse than none."""
+    rng, bias = np.random.default_rng(0), np.zeros(DIMS)
+    bias[0] = 1.0
+
+    def told(count: int, rate: float) -> Rows:
+        answered = (rng.random((count, 2)) < rate).astype(float)
+        phi = np.tile(bias.astype(np.float32), (count, 1))
+        return closed_rows(rng, count)._replace(phi=phi, answered=answered)
+
+    weak = [Prior(np.zeros(DIMS), np.ones(DIMS))] * 2
+    before, known, news = begin(weak, "logit"), told(1_000, 0.03), told(240, 0.8)
+    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
+    epoch = refit.refit(passes_of(known, 500), weak, before, before.modes, arrived, NOW_S).epoch
+    everything = Rows(*(np.concatenate(parts) for parts in zip(known, news, strict=True)))
+    counted = {CLOSED: sums.count(everything, epoch)}
+    bounds = Ranges(bias, bias)
+    found = posterior.compose(counted, weak, bounds, epoch, NOW_S)
+    for head, one in enumerate(found):
+        mode = epoch.modes[head]
+        best = refit.refit(passes_of(everything, 500), weak, epoch, epoch.modes, arrived, NOW_S).epoch.modes[head]
+        whole = mode + (one.mean - mode) * one.reach / WHOLE_UP_TO
+        at_mode, published, at_best, overshot = objectives(everything, weak, head, mode, one.mean, best, whole)
+        assert overshot > at_mode
+        assert at_mode - published > 0.8 * (at_mode - at_best)
+    now, fitted = posterior.extent(counted, NOW_S), posterior.extent({CLOSED: sums.count(known, epoch)}, NOW_S)
+    assert not is_due(now, fitted, WHOLE_UP_TO)
+    assert is_due(now, fitted, posterior.reach(found))
+    assert not is_due(now, now, posterior.reach(found))  # fitted, and nothing new
+
+
 def one_row(sums_of: Epoch) -> Sums:
     return sums.count(closed_rows(np.random.default_rng(1), 1), sums_of)
 
@@ -138,7 +201,7 @@ def test_sums_that_give_no_posterior_are_refused(value: float, link: Link) -> No
             counted = one_row(epoch)
             getattr(counted, name)[0, 0] = value
             with pytest.raises(NotAPosteriorError, match="head open"):
-                posterior.compose({CLOSED: counted}, priors, epoch, NOW_S)
+                posterior.compose({CLOSED: counted}, priors, UNIT, epoch, NOW_S)
 
 
 def test_cohorts_and_their_end() -> None:
@@ -213,7 +276,7 @@ def test_the_delay_rule_is_unbiased_at_every_age(age_hours: int, link: Link) -> 
     by_cohort = {int(cohorts[0]): sums.count(young, epoch)}
     of_closed = by_cohort.setdefault(CLOSED, Sums(1))
     of_closed.add(sums.count(closed, epoch))
-    found = float(posterior.compose(by_cohort, weak, epoch, now_s)[1].mean[0])
+    found = float(posterior.compose(by_cohort, weak, ONE, epoch, now_s)[1].mean[0])
     share = min(age_hours / 72, 1.0)
     noise = np.sqrt(truth * share / count) / share
     assert (found if link == "identity" else expit(found)) == pytest.approx(truth, abs=4 * noise + 0.03 * truth)
