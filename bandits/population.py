@@ -24,6 +24,9 @@ RECENT_PSEUDO_BASKETS: Final = 5.0
 ERA_HALF_LIVES: Final = 64
 ERA_S: Final = ERA_HALF_LIVES * RECENT_HALF_LIFE_S
 
+_EXPONENT_MAX: Final = 900.0
+"""What was counted before 2020 weighs next to nothing in the first era, and is made so many half-lives greater at most."""
+
 _HEAD: Final = 3
 
 
@@ -90,7 +93,7 @@ class Population:
         """Share of the baskets of the last weeks that hold each tag, shrunk to `tag_shares`, (tags,)."""
         prior = RECENT_PSEUDO_BASKETS * self.tags / max(self.baskets, 1e-300)
         elapsed_s = now_s - EPOCH_S - self.era * ERA_S
-        left = 2.0 ** -max(elapsed_s / RECENT_HALF_LIFE_S, -float(ERA_HALF_LIVES))
+        left = 2.0 ** min(-elapsed_s / RECENT_HALF_LIFE_S, _EXPONENT_MAX)
         shares = (left * self.recent_tags + prior) / (left * self.recent_baskets + RECENT_PSEUDO_BASKETS)
         return np.asarray(shares, np.float32)
 

@@ -1,4 +1,4 @@
-"""What a run shows in the terminal: a bar while it runs, the table of the four policies at its end."""
+"""What a run shows in the terminal: a bar while it runs, the table of the policies at its end."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ def bar(board: Board, hours: int) -> Iterator[Bar]:
 
 
 def print_table(console: Console, results: Results) -> None:
-    """Prints the four policies, how the engine compares, and what this does not show."""
+    """Prints the policies, how the engine compares, and what this does not show."""
     size = f"{results.households} households, {results.weeks} weeks"
     console.print(_table(size, tables.POLICY_TITLES, tables.policies(results)))
     for weeks, span in (("all weeks", results.whole), ("second half", results.second_half)):

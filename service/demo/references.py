@@ -13,12 +13,11 @@ from service.demo.local_week import HOURS, Ints
 from service.demo.scoring import Pushes, none_sent
 from service.demo.world import World
 
-NAMES: Final = ("random", "popular", "usual")
 _WINDOW_H: Final = 6
 
 
 def choose_all(world: World, seed: int) -> dict[str, Pushes]:
-    """Every reference by its name."""
+    """Every reference that need not know the engine's moments, by its name; service.demo.supervised is the other one."""
     return {"random": random(world, seed), "popular": popular(world), "usual": usual(world)}
 
 

@@ -1,4 +1,4 @@
-"""What a run has shown: the counts of the four policies and how they compare."""
+"""What a run has shown: the counts of the policies and how they compare."""
 
 from typing import Any, Final
 
@@ -7,7 +7,6 @@ import numpy as np
 
 from service.demo import bootstrap, scoring
 from service.demo.bootstrap import Ratio
-from service.demo.references import NAMES
 from service.demo.scoring import Pushes, Scores
 from service.demo.world import Flags, World
 
@@ -125,10 +124,11 @@ def _span(scores: dict[str, Scores], best: Flags, weeks: slice, seed: int) -> Sp
     engine = scores["engine"]
     versus = {
         name: Versus(
-            redeemed=bootstrap.ratio(engine.redeemed[:, weeks], scores[name].redeemed[:, weeks], seed),
-            opened=bootstrap.ratio(engine.opened[:, weeks], scores[name].opened[:, weeks], seed),
+            redeemed=bootstrap.ratio(engine.redeemed[:, weeks], one.redeemed[:, weeks], seed),
+            opened=bootstrap.ratio(engine.opened[:, weeks], one.opened[:, weeks], seed),
         )
-        for name in NAMES
+        for name, one in scores.items()
+        if name != "engine"
     }
     possible = int(np.count_nonzero(best[:, weeks]))
     share = int(np.count_nonzero(engine.redeemed[:, weeks])) / possible if possible else None

@@ -4,8 +4,8 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
@@ -16,13 +16,19 @@ from service.demo import data_dir, groceries, progress, references, report, resu
 from service.demo.api import Api
 from service.demo.board import Board, ExplainedPush
 from service.demo.connection import ApiRefused
-from service.demo.groceries import GroceriesMissing
+from service.demo.groceries import Baskets, GroceriesMissing
 from service.demo.local_week import WEEKS_MAX
 from service.demo.replay import CAMPAIGN, Replay
 from service.demo.results import Results, Traffic
+from service.demo.scoring import Pushes
 from service.demo.server import Server, ServerFailed
 
 HOUSEHOLDS_MAX: Final = 2469
+
+_SUPERVISED: Final = "supervised"
+
+Choosing = Callable[[Pushes], Pushes]
+"""From the engine's pushes to those of a reference at the same moments."""
 
 _FAILURES: Final = (ApiRefused, GroceriesMissing, OSError, ServerFailed)
 
@@ -59,18 +65,22 @@ def demo(options: Options) -> int:
 def _demo(options: Options) -> None:
     seed = xxhash.xxh3_64_intdigest(options.salt.encode())
     with ThreadPoolExecutor(1) as aside, data_dir.fresh() as place:
-        laid_out = aside.submit(_board, options, seed)  # while the server starts
+        year = aside.submit(groceries.load)  # while the server starts
+        laid_out = aside.submit(_board, year, options, seed)
+        taught = aside.submit(_taught, year, laid_out)
         with server.running(place, options.salt) as running:
             board = laid_out.result()
             with _report(board, options):
-                _run(board, running, options, seed)
+                _run(board, taught, running, options, seed)
 
 
-def _run(board: Board, running: Server, options: Options, seed: int) -> None:
+def _run(board: Board, taught: Future[Choosing], running: Server, options: Options, seed: int) -> None:
     with closing(Api(running.addresses.url, running.addresses.stand_in_url, running.key)) as api:
         _replay(Replay(board.world, api, board), board)
         board.explained = explained(board, api)
         board.decisions = api.outcomes(CAMPAIGN).decisions
+    supervised = taught.result()(board.engine)
+    board.references |= {_SUPERVISED: scoring.judge(board.world, supervised)}
     board.results = _results(board, seed)
     _tell(board.results, options)
     if not options.is_headless:
@@ -79,11 +89,17 @@ def _run(board: Board, running: Server, options: Options, seed: int) -> None:
             threading.Event().wait()
 
 
-def _board(options: Options, seed: int) -> Board:
-    """The world, and what the reference policies do in it."""
-    chosen = world.of_year(groceries.load(), options.households, options.weeks, options.salt)
+def _board(year: Future[Baskets], options: Options, seed: int) -> Board:
+    """The world, and what the reference policies do in it that need not know the engine's moments."""
+    chosen = world.of_year(year.result(), options.households, options.weeks, options.salt)
     pushes = references.choose_all(chosen, seed)
     return Board(chosen, {name: scoring.judge(chosen, one) for name, one in pushes.items()})
+
+
+def _taught(year: Future[Baskets], laid_out: Future[Board]) -> Choosing:
+    from service.demo.supervised import Supervised  # noqa: PLC0415 - compiled kernels: the server starts meanwhile
+
+    return Supervised(laid_out.result().world, year.result()).pushes
 
 
 def _replay(replay: Replay, board: Board) -> None:

@@ -253,6 +253,20 @@ def test_population_counts_the_same_in_any_order_and_parts(
         assert share == pytest.approx((held + 5 * whole.tag_shares()[tag]) / (sum(recent) + 5), rel=1e-5)
 
 
+@pytest.mark.parametrize("year", [1990, 2017, 2026, 2060])
+def test_what_is_in_season_shows_in_every_decade(year: int) -> None:
+    end_s = (year - 1970) * 365.25 * DAY_S
+    people = Population()
+    for day in range(200):
+        people.bought([0 if day < 190 else 1], 3, end_s - (199 - day) * DAY_S)
+    recent = 0.5 ** (np.arange(200) / 14)
+    long_ago = 0.5 ** (np.arange(200) / 84)
+    share = long_ago[:10].sum() / long_ago.sum()
+    assert people.recent_shares(end_s)[1] == pytest.approx(
+        (recent[:10].sum() + 5 * share) / (recent.sum() + 5), rel=1e-5
+    )
+
+
 def test_recent_shares_hold_for_centuries() -> None:
     people = Population()
     for year in (30, 60, 230, 45):  # since 1970
