@@ -1,9 +1,10 @@
 """At which local hour of the week to reach a person: their own rhythm, shrunk to that of the population.
 
 For each hour h of the week the score is (n6(h) + HORIZON_WEIGHT n72(h)) r(h) / (r(h) + WAKING): expected visits within 6 and 72 hours
-after h, from visits smoothed over neighbouring hours, the same kind of day, and all days; and r(h), the smoothed visits in the hour
-itself relative to the mean hour: at hours when hardly any visit ever was the person is asleep, however soon they will come. Visits of
-the population count as PSEUDO_VISITS of the person's own. The hour is drawn by softmax over the score relative to the best, with a floor.
+after h, from visits smoothed over neighbouring hours on the circle of the week, the same kind of day, and all days; and r(h), the
+smoothed visits in the hour itself relative to the mean hour: at hours when hardly any visit ever was the person is asleep, however soon
+they will come. Visits of the population count as PSEUDO_VISITS of the person's own. The hour is drawn by softmax over the score relative
+to the best, with a floor.
 """
 
 from functools import lru_cache
@@ -36,14 +37,18 @@ _SAME_DAY, _SAME_KIND, _ANY_DAY = 0.4, 0.3, 0.3
 
 @lru_cache(maxsize=1)
 def _smoothing() -> F64:
-    """(168, 168): how much a visit in one hour (row) says of another (column); rows sum to one."""
-    apart = np.abs(np.arange(24)[:, None] - np.arange(24)[None])
-    hours = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / _HOUR_DEVIATION) ** 2)
-    hours /= hours.sum(axis=1, keepdims=True)
+    """(168, 168): how much a visit in one hour (row) says of another (column); rows sum to one.
+
+    First to the hours around it on the circle of the week, so that what is near midnight is near the next day; then to those of other days.
+    """
+    apart = np.abs(np.arange(HOURS)[:, None] - np.arange(HOURS)[None])
+    nearby = np.exp(-0.5 * (np.minimum(apart, HOURS - apart) / _HOUR_DEVIATION) ** 2)
+    nearby /= nearby.sum(axis=1, keepdims=True)
     is_weekend = np.arange(7) >= 5
     same_kind = is_weekend[:, None] == is_weekend[None]
     days = _SAME_DAY * np.eye(7) + _SAME_KIND * same_kind / same_kind.sum(axis=1, keepdims=True) + _ANY_DAY / 7
-    return np.kron(days, hours)
+    smoothing: F64 = nearby @ np.kron(days, np.eye(24))
+    return smoothing
 
 
 @lru_cache(maxsize=1)

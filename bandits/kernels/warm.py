@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from bandits.kernels.circular import smooth, window_sum
 from bandits.kernels.draw import draw
 from bandits.kernels.gate import gate_pmf, send_probability
 from bandits.kernels.normal import cdf, pdf
@@ -26,9 +25,6 @@ def warm() -> None:
     """Run each kernel on arrays of two arms; microseconds when the kernels were compiled at import, as they are."""
     _choose(np.array([0.0, 1.0]), np.array([1.0, 0.5]))
     _learn(np.ones((2, 3), np.float32))
-    week, out = np.full(168, 1 / 168), np.empty(168)
-    smooth(week, np.array([0.5, 0.25]), 0.5, out)
-    window_sum(week, 24, out)
     _done.append(True)
 
 

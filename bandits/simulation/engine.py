@@ -24,6 +24,8 @@ from bandits.simulation.player import Choice, Told
 from bandits.simulation.week import DAY_S, F32, HOURS, I64, WEEK_S, hour_of_week
 from bandits.simulation.world import World
 from bandits.tastes import Tastes
+from bandits.words import INTEREST_OF, SAID
+from schema.event import EventType
 from schema.snapshot import HEADS
 
 MAP_EVERY_S: Final = WEEK_S
@@ -72,9 +74,16 @@ class Engine:
         self._population.bought(things.tolist(), hour, at_s)
         self._rhythms[person].visited(hour, at_s)
 
-    def looked(self, person: int, thing: int, at_s: float, weight: float) -> None:
-        """A view, a dismissal, a thumbs-down."""
-        self.tastes[person].interested([thing], at_s, weight)
+    def looked(self, person: int, thing: int, at_s: float) -> None:
+        """A view."""
+        self.tastes[person].interested([thing], at_s, INTEREST_OF[EventType.VIEW])
+
+    def said(self, decision: int, word: EventType, at_s: float) -> None:
+        """A word teaches tastes, and at once the person's own part, where that had part in the decision (service.learning.fold)."""
+        person = self.people[decision]
+        self.tastes[person].interested([self._drawn[decision]], at_s, INTEREST_OF[word])
+        if decision in self._z:
+            self._sums[person].said(self._z[decision], at_s, SAID[word].answer, SAID[word].weight)
 
     def moments(self, begins_s: float) -> I64:
         """Drawn by the rhythms, as at planning."""

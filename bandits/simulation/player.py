@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from bandits.simulation.people import Flags
 from bandits.simulation.week import F64, I64
+from schema.event import EventType
 
 
 class Choice(NamedTuple):
@@ -35,8 +36,11 @@ class Player(Protocol):
     def bought(self, person: int, things: I64, at_s: float, /) -> None:
         """A basket with these things."""
 
-    def looked(self, person: int, thing: int, at_s: float, weight: float, /) -> None:
-        """A sign of interest, or against it when the weight is negative."""
+    def looked(self, person: int, thing: int, at_s: float, /) -> None:
+        """A look at the offer of a thing in the app."""
+
+    def said(self, decision: int, word: EventType, at_s: float, /) -> None:
+        """What the person said of the offer of that decision, which was sent: a thumb, a dismissal, "not now"."""
 
     def moments(self, begins_s: float, /) -> I64:
         """The hour of the coming week, (N,), at which each person is to be decided for."""

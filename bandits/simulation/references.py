@@ -10,6 +10,7 @@ from bandits.simulation.people import Flags
 from bandits.simulation.player import Choice, Told
 from bandits.simulation.week import F64, HOUR_S, HOURS, I64
 from bandits.simulation.world import World
+from schema.event import EventType
 
 _LOOKED_AT: Final = np.arange(0, HOURS, 3)
 
@@ -27,7 +28,10 @@ class Oracle:
     def bought(self, person: int, things: I64, at_s: float) -> None:
         """Knows already."""
 
-    def looked(self, person: int, thing: int, at_s: float, weight: float) -> None:
+    def looked(self, person: int, thing: int, at_s: float) -> None:
+        """Knows already."""
+
+    def said(self, decision: int, word: EventType, at_s: float) -> None:
         """Knows already."""
 
     def sent(self, decision: int) -> None:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from bandits.simulation.claims import Played, deciles, per_person
 from bandits.simulation.week import F64
 
@@ -20,7 +22,9 @@ def by_decile(played: Played) -> list[Decile]:
     """The people ordered by what was to be gained of them, so by truth and not by luck."""
     persons = played.engine.world.size
     engine, population, oracle = (per_person(trial, persons) for trial in played.three)
-    return [_decile(tenth, oracle, engine, population) for tenth in deciles(oracle + 0.0 * (engine + population))]
+    # Without those of whom one of the three had nothing to decide.
+    compared = np.where(np.isfinite(engine) & np.isfinite(population), oracle, np.nan)
+    return [_decile(tenth, oracle, engine, population) for tenth in deciles(compared)]
 
 
 def _decile(tenth: F64, oracle: F64, engine: F64, population: F64) -> Decile:

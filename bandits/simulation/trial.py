@@ -14,11 +14,7 @@ from bandits.simulation.people import Flags
 from bandits.simulation.player import Choice, Player, Told
 from bandits.simulation.week import BEGIN_S, DAY_S, F64, HOUR_S, HOURS, I64, WEEK_S
 from bandits.simulation.world import WINDOW_S, World
-
-VIEW: Final = 0.2
-DISMISSED: Final = -0.5
-THUMBS_DOWN: Final = -2.0
-"""Weights of signs of interest, as the product counts them (service.learning.fold)."""
+from schema.event import EventType
 
 HOLDOUT: Final = 5
 NOON_S: Final = DAY_S / 2
@@ -91,7 +87,7 @@ class _Course:
             for index, at_s in enumerate(self.life.baskets[person].at_s.tolist()):
                 yield at_s, next(order), self._basket, (person, index)
             for at_s, thing in zip(*(column.tolist() for column in purchases.looks(world, person)), strict=True):
-                yield at_s, next(order), self._look, (person, thing, VIEW)
+                yield at_s, next(order), self._look, (person, thing)
             if not world.is_push:
                 opened = purchases.opens(world, person)
                 from_s = max(world.decides_from_s, float(world.people.invited_at_s[person]))
@@ -123,12 +119,13 @@ class _Course:
     def _extra(self, at_s: float, person: int, thing: int) -> None:
         self.player.bought(person, np.array([thing]), at_s)
 
-    def _look(self, at_s: float, person: int, thing: int, weight: float) -> None:
-        self.player.looked(person, thing, at_s, weight)
+    def _look(self, at_s: float, person: int, thing: int) -> None:
+        self.player.looked(person, thing, at_s)
 
-    def _veto(self, at_s: float, person: int, thing: int) -> None:
-        self._vetoed[person, thing] = True
-        self.player.looked(person, thing, at_s, THUMBS_DOWN)
+    def _word(self, at_s: float, decision: int, person: int, thing: int, word: EventType) -> None:
+        if word == EventType.THUMBS_DOWN:
+            self._vetoed[person, thing] = True
+        self.player.said(decision, word, at_s)
 
     def _told(self, _at_s: float, news: Told) -> None:
         self.player.told(news)
@@ -151,8 +148,8 @@ class _Course:
 
     def _answered(self, decision: int, person: int, thing: int, answer: Answer) -> None:
         self._later(answer.extra_s, self._extra, person, thing)
-        self._later(answer.dismissed_s, self._look, person, thing, DISMISSED)
-        self._later(answer.vetoed_s, self._veto, person, thing)
+        self._later(answer.dismissed_s, self._word, decision, person, thing, EventType.DISMISSED)
+        self._later(answer.vetoed_s, self._word, decision, person, thing, EventType.THUMBS_DOWN)
         self._later(answer.opened_s, self._told, Told(decision, "open", answer.opened_s, answer.opened_s))
         self._report(decision, "bought", answer.bought_s)
         self._report(decision, "redeem", answer.redeemed_s)

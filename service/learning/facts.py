@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from bandits.words import SAID
 from schema.event import EventType
 from schema.ids import lowest_uuid7
 from schema.log import LogEntry
@@ -20,23 +21,6 @@ EXPOSING: Final = frozenset({EventType.SHOWN, EventType.ACCEPTED})
 HEAD_OF: Final = {EventType.OPENED: 0, EventType.REDEEMED: 1}
 """The head of schema.snapshot.HEADS that an answer is a reward of."""
 
-
-class Word(NamedTuple):
-    """What a word about an offer tells of a person: yes (1) or no (0), as if it had been said `weight` times."""
-
-    answer: float
-    weight: float
-
-
-# Twice yes pulls as a redemption does: each leaves half of it to be learned where nothing is known. A thumbs-down is for ever, and counts
-# double; most of what is dismissed was only in the way, and "not now" is about now.
-SAID: Final[Mapping[int, Word]] = {
-    EventType.THUMBS_UP: Word(1.0, 2.0),
-    EventType.THUMBS_DOWN: Word(0.0, 4.0),
-    EventType.DISMISSED: Word(0.0, 1.0),
-    EventType.NOT_NOW: Word(0.0, 0.5),
-}
-"""What acts on a person's own part beside showings and redemptions, when it was said of a slot that was decided."""
 
 DECISION_AGE_MAX: Final = timedelta(days=30)
 _CLOCK_AHEAD_MAX: Final = timedelta(hours=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from bandits.personal import LoggedRow, Personal
@@ -10,23 +10,16 @@ from bandits.population import Population
 from bandits.rhythm import Rhythm
 from bandits.sums import Rows
 from bandits.tastes import Tastes
+from bandits.words import INTEREST_OF, SAID
 from schema.event import EventType
 from service.learning import own_part
 from service.learning.attribution import Attribution, Turn
-from service.learning.facts import EXPOSING, HEAD_OF, SAID, Fact, Known
+from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
 from service.store.exposures import Exposure, ExposureKey
 from service.store.learned_state import personal_in, rhythm_in, tastes_in
 from service.store.user_state import State
-
-INTEREST_OF: Final = {
-    EventType.VIEW: 0.2,
-    EventType.THUMBS_UP: 1.0,
-    EventType.THUMBS_DOWN: -2.0,
-    EventType.DISMISSED: -0.5,
-    EventType.NOT_NOW: -0.5,
-}
 
 
 class Changes(NamedTuple):
@@ -68,7 +61,7 @@ class _Pass:
         elif kind in HEAD_OF:
             self._count_turns(fact.user_id, self.shown.answer(fact, HEAD_OF[EventType(kind)]))
         elif kind in INTEREST_OF:
-            self._interested(fact, INTEREST_OF[EventType(kind)])
+            self._interested(fact, INTEREST_OF[kind])
         if kind in SAID:
             self._spoke(fact)
 

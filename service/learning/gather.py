@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from bandits.delay import WINDOW_S
-from service.learning.facts import EXPOSING, HEAD_OF, SAID, Fact, Known
+from bandits.words import SAID
+from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
 from service.store import answers, decision_features, exposures, user_state
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from bandits.words import INTEREST_OF
 from schema.ids import partition_of
 from service.clock import Clock
 from service.learning import books, ripening
 from service.learning.books import Books, OvertakenError
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, sound
-from service.learning.fold import INTEREST_OF, fold
+from service.learning.fold import fold
 from service.learning.gather import gather
 from service.store import answers, event_log, exposures, user_state
 from service.store.catalogue import Catalogue, CatalogueCache

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from bandits.personal import LoggedRow, Personal
+from bandits.words import SAID
 from schema.snapshot import HEADS
 from service.learning.attribution import Turn
-from service.learning.facts import SAID, Fact
+from service.learning.facts import Fact
 from service.store.exposures import Exposure
 
 _REDEEM: Final = HEADS.index("redeem")

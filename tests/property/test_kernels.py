@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bandits.kernels.circular import smooth, window_sum
 from bandits.kernels.gate import gate_pmf, send_probability
 from bandits.kernels.normal import cdf, fast_pdf_cdf, pdf
 from bandits.kernels.symmetric import add_outer, pack, unpack
@@ -78,36 +77,6 @@ def test_packed_outer_product_is_the_twin_s(seed: int, d: int, weight: float) ->
     unpack(packed, back)
     assert np.allclose(back, full + weight * np.outer(x.astype(float), x.astype(float)), rtol=1e-12, atol=1e-12)
     assert np.array_equal(back, back.T)
-
-
-hour_kernels = st.lists(st.floats(0, 1), min_size=1, max_size=12)
-
-
-@quick
-@given(seeds, hour_kernels, st.floats(0, 1), st.sampled_from([24, 168]))
-def test_smooth_is_the_twin_s(seed: int, weights: list[float], day_share: float, hours: int) -> None:
-    x = np.random.default_rng(seed).poisson(0.3, hours).astype(float)
-    out = np.full(hours, np.nan)
-    smooth(x, np.array(weights), day_share, out)
-    assert np.allclose(out, reference.smooth(x, np.array(weights), day_share), rtol=1e-12, atol=1e-12)
-
-
-def test_smooth_keeps_the_total_and_wraps_around_the_week() -> None:
-    x, out = np.zeros(168), np.empty(168)
-    x[0] = 1
-    smooth(x, np.array([0.5, 0.25]), 0.0, out)
-    assert (out[167], out[0], out[1]) == (0.25, 0.5, 0.25)
-    smooth(x, np.array([0.5, 0.25]), 0.6, out)
-    assert out.sum() == pytest.approx(1)
-
-
-@quick
-@given(seeds, st.integers(0, 400))
-def test_window_sum_is_the_twin_s(seed: int, width: int) -> None:
-    x = np.random.default_rng(seed).dirichlet(np.full(168, 0.1))
-    out = np.full(168, np.nan)
-    window_sum(x, width, out)
-    assert np.allclose(out, reference.window_sum(x, width), rtol=1e-12, atol=1e-12)
 
 
 def test_warm_runs_every_kernel() -> None:

@@ -48,15 +48,3 @@ def send_probability(value: float, sd: F64, price: float, margin: float, is_valu
 
 def pack(full: F64) -> F64:
     return full[np.triu_indices(len(full))]
-
-
-def smooth(x: F64, hour_kernel: F64, day_share: float) -> F64:
-    smoothed = hour_kernel[0] * x
-    for away, weight in enumerate(hour_kernel[1:], start=1):
-        smoothed = smoothed + weight * (np.roll(x, away) + np.roll(x, -away))
-    same_hour = np.tile(smoothed.reshape(-1, 24).mean(axis=0), len(x) // 24)
-    return (1 - day_share) * smoothed + day_share * same_hour
-
-
-def window_sum(x: F64, width: int) -> F64:
-    return np.array([sum(x[(t + k) % len(x)] for k in range(min(width, len(x)))) for t in range(len(x))])
