@@ -24,8 +24,8 @@ HORIZON_WEIGHT: Final = 0.12
 PSEUDO_VISITS: Final = 5.0
 
 WAKING: Final = 0.1
-"""Hours with fewer visits than this share of the mean count as asleep, gradually. On the grocery year 0, .1 and .25 give opens of 1.032, 1.034 and
-1.032 times usual; in worlds whose people sleep at night it keeps pushes from them (docs/simulation.md)."""
+"""Hours with fewer visits than this share of the mean count as asleep, gradually. On the grocery year 0, .1 and .25 give opens of 1.032, 1.035 and
+1.031 times usual; in worlds whose people sleep at night it keeps pushes from them (docs/simulation.md)."""
 
 TEMPERATURE: Final = 0.002
 FLOOR: Final = 0.005

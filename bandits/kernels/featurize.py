@@ -144,6 +144,35 @@ def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
     return held / max(count, 1)
 
 
+@kernel()
+def _on_the_clock(hour_of_day: float) -> tuple[float, float]:
+    """Cosine and sine of the hour's angle; 0 and 0 when it is unknown."""
+    if hour_of_day >= 0.0:
+        return np.cos(hour_of_day * np.pi / 12.0), np.sin(hour_of_day * np.pi / 12.0)
+    return 0.0, 0.0
+
+
+@kernel()
+def _write_tastes(of_offer: np.ndarray, popular: float, baskets: float, ahead: float, row: np.ndarray) -> None:
+    """The columns of what the person bought, saw and liked, from the facts of the offer's tags and the baskets that are expected."""
+    share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
+    row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
+    row[SOON] = of_offer[SINCE_SOON]
+    row[LATER] = of_offer[SINCE_LATER]
+    row[TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
+    row[INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
+    row[DUE] = of_offer[IS_DUE]
+
+
+@kernel()
+def _write_moment(cosine: float, sine: float, nearness: float, is_wet: bool, row: np.ndarray) -> None:
+    """The columns of the moment, alike for all offers."""
+    row[NEAR] = nearness
+    row[COS] = cosine
+    row[SIN] = sine
+    row[WET] = 1.0 if is_wet else 0.0
+
+
 @kernel(
     void(
         header_in, entries_in, i16_in_2d, flags, f32_in, f64_in_2d, i16_in_2d, f32_in_2d, f32_in, flags,
@@ -179,9 +208,7 @@ def featurize_known(
     recency, of_offer = np.zeros(tag_count), np.zeros(_FACTS)
     if companions.shape[0] > 0:
         recent(entries, used, in_basket, now_s, recency)
-    cosine, sine = 0.0, 0.0
-    if hour_of_day >= 0.0:
-        cosine, sine = np.cos(hour_of_day * np.pi / 12.0), np.sin(hour_of_day * np.pi / 12.0)
+    cosine, sine = _on_the_clock(hour_of_day)
     newcomer_ahead = _baskets_ahead(0.0, 0.0, ahead_s)
     pestered = pushed / (1.0 + pushed)
     for k in range(tags_of_offer.shape[0]):
@@ -189,28 +216,15 @@ def featurize_known(
         row = out[k]
         row[:] = 0.0
         _mean_over_tags(tags, facts, index, tag_count, is_personal[k], of_offer)
-        popular = of_people[k, POPULAR]
         baskets, ahead = 0.0, newcomer_ahead
         if is_personal[k]:
             baskets, ahead = own_baskets, own_ahead
-            row[PESTERED] = pestered
-            row[IN_BASKET] = _overlap(tags, in_basket)
+            row[PESTERED], row[IN_BASKET] = pestered, _overlap(tags, in_basket)
             row[GOES_WITH] = goes_with(tags, recency, companions, lifts)
-        share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
         row[BIAS] = 1.0
-        row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
-        row[SOON] = of_offer[SINCE_SOON]
-        row[LATER] = of_offer[SINCE_LATER]
-        row[SEASON] = of_people[k, IN_SEASON]
-        row[LPOP] = of_people[k, POPULAR_LOG]
-        row[TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
-        row[INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
-        row[DISCOUNT] = discounts[k]
-        row[DUE] = of_offer[IS_DUE]
-        row[NEAR] = nearness
-        row[COS] = cosine
-        row[SIN] = sine
-        row[WET] = 1.0 if is_wet else 0.0
+        row[SEASON], row[LPOP], row[DISCOUNT] = of_people[k, IN_SEASON], of_people[k, POPULAR_LOG], discounts[k]
+        _write_tastes(of_offer, of_people[k, POPULAR], baskets, ahead, row)
+        _write_moment(cosine, sine, nearness, is_wet, row)
 
 
 @kernel(

@@ -16,8 +16,7 @@ from bandits.kernels.compile import (
     i64_in,
     kernel,
 )
-from bandits.kernels.slate import F32, F64, I64, Mask, diverse, kinds
-from bandits.kernels.slot import NOT_A_NUMBER, scratch_of, slot_pmf
+from bandits.kernels.slate import F32, F64, I64, Mask, walk
 
 
 @kernel(
@@ -46,24 +45,7 @@ def slate_pmfs(
     The other arguments are those of `slate.draw_slate`; of what it has drawn this is bit for bit what each slot was drawn from.
     False when a deviation is not a number: what was written then means nothing.
     """
-    left, open_to = mask.copy(), mask.copy()
-    deviations, arm, scratch = scratch_of(eta.shape[1])
-    is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
-    crowd = np.zeros(len(is_kind), np.int64)
-    best = -1
-    for slot in range(len(taken)):
-        if per_tag_max > 0 and slot > 0:
-            diverse(tags, is_kind, crowd, per_tag_max, left, open_to)
-        elif slot > 0:
-            open_to[:] = left
-        best = slot_pmf(
-            value, whitened, eta, chance, worth, is_logit, spread, optimism, open_to, floor, best,
-            deviations, arm, scratch, pmf[slot],
-        )  # fmt: skip  # as in slate
-        if best == NOT_A_NUMBER:
-            return False
-        left[taken[slot]] = False
-        for tag in tags[taken[slot]]:
-            if 0 <= tag < len(crowd):
-                crowd[tag] += 1
-    return True
+    return walk(
+        value, whitened, eta, chance, worth, is_logit, spread, optimism, mask, tags, per_tag_max, floor, 0, True,
+        taken.copy(), pmf,
+    )  # fmt: skip  # as in slate

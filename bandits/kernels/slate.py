@@ -68,6 +68,62 @@ def diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: int
         out[k] = left[k] and _crowding(tags[k], is_kind, taken) <= limit
 
 
+@kernel()
+def _take(tags: NDArray[np.int16], offer: int, left: Mask, taken: I64) -> None:
+    """The offer has got a slot; -1 is none."""
+    if offer >= 0:
+        left[offer] = False
+        for tag in tags[offer]:
+            if 0 <= tag < len(taken):
+                taken[tag] += 1
+
+
+@kernel()
+def walk(
+    value: F64,
+    whitened: F32,
+    eta: F32,
+    chance: F32,
+    worth: F64,
+    is_logit: bool,
+    spread: float,
+    optimism: float,
+    mask: Mask,
+    tags: NDArray[np.int16],
+    per_tag_max: int,
+    floor: float,
+    key: int,
+    is_given: bool,
+    chosen: I64,
+    pmf: F64,
+) -> bool:
+    """Slot by slot the pmf of what is left, and what is taken of it: drawn, or what `chosen` holds already if it is given.
+
+    One loop for both, so that what is told of a draw afterwards is bit for bit what it was made from. The arguments are those of
+    `draw_slate`; False when a deviation is not a number. To be called from other kernels.
+    """
+    left, open_to = mask.copy(), mask.copy()
+    deviations, arm, scratch = scratch_of(eta.shape[1])
+    is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
+    taken = np.zeros(len(is_kind), np.int64)
+    best = -1
+    for slot in range(len(chosen)):
+        if per_tag_max > 0 and slot > 0:
+            diverse(tags, is_kind, taken, per_tag_max, left, open_to)
+        elif slot > 0:
+            open_to[:] = left
+        best = slot_pmf(
+            value, whitened, eta, chance, worth, is_logit, spread, optimism, open_to, floor, best,
+            deviations, arm, scratch, pmf[slot],
+        )  # fmt: skip  # what the slots share, what is this one's own
+        if best == NOT_A_NUMBER:
+            return False
+        if not is_given:
+            chosen[slot] = draw(pmf[slot], uniform(key, slot))
+        _take(tags, chosen[slot], left, taken)
+    return True
+
+
 @kernel(
     i64(
         f64_in, f32_in_3d, f32_in_2d, f32_in_2d, f64_in, boolean, f64, f64, bool_in, i16_in_2d, i64,
@@ -121,31 +177,15 @@ def draw_slate(
     Returns:
         The number of filled slots; -1 when a deviation is not a number: what was written then means nothing.
     """
-    left, open_to = mask.copy(), mask.copy()
-    deviations, arm, scratch = scratch_of(eta.shape[1])
-    is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
-    taken = np.zeros(len(is_kind), np.int64)
+    if not walk(
+        value, whitened, eta, chance, worth, is_logit, spread, optimism, mask, tags, per_tag_max, floor, key, False,
+        chosen[:slots], pmf,
+    ):  # fmt: skip  # what it is drawn by, what is drawn
+        return -1
     filled = 0
-    best = -1
     for slot in range(slots):
-        if per_tag_max > 0 and slot > 0:
-            diverse(tags, is_kind, taken, per_tag_max, left, open_to)
-        elif slot > 0:
-            open_to[:] = left
-        best = slot_pmf(
-            value, whitened, eta, chance, worth, is_logit, spread, optimism, open_to, floor, best,
-            deviations, arm, scratch, pmf[slot],
-        )  # fmt: skip  # what the slots share, what is this one's own
-        if best == NOT_A_NUMBER:
-            return -1
-        offer = draw(pmf[slot], uniform(key, slot))
-        chosen[slot] = offer
         propensity[slot] = 0.0
-        if offer >= 0:
-            propensity[slot] = pmf[slot, offer]
-            left[offer] = False
+        if chosen[slot] >= 0:
+            propensity[slot] = pmf[slot, chosen[slot]]
             filled += 1
-            for tag in tags[offer]:
-                if 0 <= tag < len(taken):
-                    taken[tag] += 1
     return filled
