@@ -44,6 +44,9 @@ class Extent(NamedTuple):
 
 NOTHING: Final = Extent(0.0, 0.0, 0.0)
 
+UNKNOWN: Final = Extent(-1.0, -1.0, -1.0)
+"""Of an epoch whose sums were not made of the log: whatever is in the log is news to it."""
+
 
 def begin(priors: Sequence[Prior], link: Link, number: int = 0) -> Epoch:
     """The epoch before any refit: linearised at the prior means."""

@@ -155,7 +155,7 @@ def learn(windows: Windows, redeemed: float, before: Effect, now_s: float) -> Ef
     """
     arrived = delay.arrived_shares(_arrivals(windows, now_s), WINDOW_S)
     weight = event_time.decay_weights(windows.began_at_s) / event_time.decay_weight(now_s)
-    maturity = delay.maturities(delay.cohorts_at(windows.began_at_s, now_s), arrived, now_s)
+    maturity = delay.maturities(now_s - windows.began_at_s, arrived)
     sent = windows.is_sent.astype(np.float32)
     both = np.concatenate([windows.phi, sent[:, None] * effect_columns(windows.phi)], axis=1)
     mode, own = before.mean, before.own

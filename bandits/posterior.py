@@ -57,7 +57,7 @@ def extent(cohorts: Mapping[int, Sums], now_s: float) -> Extent:
     return Extent(
         sum(float(sums.totals[1]) for _, sums in sorted(cohorts.items())),
         sum(float(sums.arrivals.sum()) for _, sums in sorted(cohorts.items())),
-        sum(float(sums.totals[1]) * delay.maturity(cohort, shares, now_s) for cohort, sums in sorted(cohorts.items())),
+        sum(float(sums.totals[1]) * _share(cohort, sums, shares, now_s) for cohort, sums in sorted(cohorts.items())),
     )
 
 
@@ -85,7 +85,7 @@ def _head(
     shares = arrived(cohorts, head, now_s)
     outer, information, exposures = np.zeros(dims * (dims + 1) // 2), np.zeros(dims), 0.0
     for cohort in sorted(cohorts):  # a fixed order, so that the same sums give the same bits
-        sums, share = cohorts[cohort], delay.maturity(cohort, shares, now_s)
+        sums, share = cohorts[cohort], _share(cohort, cohorts[cohort], shares, now_s)
         outer += share * sums.outer[head]
         information += sums.response[head] - share * sums.expected[head]
         exposures += share * float(sums.totals[0])
@@ -104,6 +104,14 @@ def _head(
         reach = steps.reach(mean - mode, ranges)
         mean = mode + steps.share_taken(reach) * (mean - mode)
     return Posterior(mean, covariance, dispersion, shares, exposures / now_weight, reach)
+
+
+def _share(cohort: int, sums: Sums, arrived: F64, now_s: float) -> float:
+    """F_h at the mean age of the cohort's exposures."""
+    if cohort == CLOSED:
+        return 1.0
+    weight, _, since = sums.totals.tolist()
+    return float(delay.maturities(np.array([now_s - delay.mean_exposed_s(cohort, weight, since)]), arrived)[0])
 
 
 def _inverse(precision: F64, name: str) -> F64:

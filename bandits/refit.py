@@ -67,12 +67,11 @@ def blocks_of(passes: Passes, head: int, arrived: F64, now_s: float) -> Blocks:
 
     def blocks() -> Iterator[Design]:
         for rows in passes():
-            cohorts = delay.cohorts_at(rows.exposed_at_s, now_s)
             yield Design(
                 rows.phi,
                 offset_of(rows, head),
                 event_time.decay_weights(rows.exposed_at_s) * rows.shown / now_weight,
-                delay.maturities(cohorts, arrived, now_s),
+                delay.maturities(now_s - rows.exposed_at_s, arrived),
                 np.ascontiguousarray(rows.answered[:, head]),
             )
 

@@ -9,6 +9,7 @@ so that E_h + H_h w is what is expected of the rows in all and R_h what came. Th
 learners, and a row that is taken back leaves nothing behind. For the identity link E_h holds the offsets alone.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -75,31 +76,40 @@ def taken_back(rows: Rows) -> Rows:
 class Sums:
     """Sums over the exposures of one cohort of one partition, all float64.
 
-    outer is (heads, d (d + 1) / 2), packed; expected and response (heads, d); totals (2,) the weight of the exposures and their number;
-    arrivals (heads, buckets), the weight of the rewards by age.
+    outer is (heads, d (d + 1) / 2), packed; expected and response (heads, d); totals (3,) the weight of the exposures, their
+    number, and weight times seconds since the beginning of the block (bandits.delay); arrivals (heads, buckets), the weight of the rewards by age.
     """
 
-    __slots__ = ("arrivals", "expected", "outer", "response", "totals")
+    __slots__ = ("_all", "arrivals", "expected", "outer", "response", "totals")
 
     def __init__(self, dims: int) -> None:
-        heads = len(HEADS)
-        self.outer: F64 = np.zeros((heads, dims * (dims + 1) // 2))
-        self.expected: F64 = np.zeros((heads, dims))
-        self.response: F64 = np.zeros((heads, dims))
-        self.totals: F64 = np.zeros(2)
-        self.arrivals: F64 = np.zeros((heads, len(delay.AGE_EDGES_S)))
+        heads, buckets = len(HEADS), len(delay.AGE_EDGES_S)
+        packed = dims * (dims + 1) // 2
+        shapes = ((heads, packed), (heads, dims), (heads, dims), (3,), (heads, buckets))
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        self._all: F64 = np.zeros(ends[-1])
+        parts = np.split(self._all, ends[:-1])
+        self.outer, self.expected, self.response, self.totals, self.arrivals = (
+            part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)
+        )
 
     def add(self, other: "Sums") -> None:
         """Adds the sums of another cohort or partition, made in the same epoch."""
-        for name in _ORDER:
-            getattr(self, name).__iadd__(getattr(other, name))
+        self._all += other._all  # noqa: SLF001 - of the same class
 
     def pack(self) -> bytes:
         """As little-endian float64, in the order of the class's docstring."""
-        return b"".join(np.ascontiguousarray(getattr(self, name), "<f8").tobytes() for name in _ORDER)
+        return self._all.astype("<f8", copy=False).tobytes()
 
+    def add_packed(self, data: bytes) -> None:
+        """Adds what `pack` wrote.
 
-_ORDER: Final = ("outer", "expected", "response", "totals", "arrivals")
+        Raises:
+            ValueError: the length is not that of sums over as many features.
+        """
+        if len(data) != self._all.nbytes:
+            raise ValueError(f"{len(data)} bytes are not the sums of {self.expected.shape[1]} features")
+        self._all += np.frombuffer(data, "<f8")
 
 
 def unpack(data: bytes, dims: int) -> Sums:
@@ -109,14 +119,7 @@ def unpack(data: bytes, dims: int) -> Sums:
         ValueError: the length is not that of sums over `dims` features.
     """
     sums = Sums(dims)
-    flat = np.frombuffer(data, "<f8")
-    if flat.size != sum(getattr(sums, name).size for name in _ORDER):
-        raise ValueError(f"{len(data)} bytes are not the sums of {dims} features")
-    at = 0
-    for name in _ORDER:
-        part = getattr(sums, name)
-        part[...] = flat[at : at + part.size].reshape(part.shape)
-        at += part.size
+    sums.add_packed(data)
     return sums
 
 
@@ -134,20 +137,20 @@ class Ledger:
         self._outer = np.zeros((heads, groups, dims * (dims + 1) // 2))
         self._expected = np.zeros((heads, groups, dims))
         self._response = np.zeros((heads, groups, dims))
-        self._totals = np.zeros((groups, 2))
+        self._totals = np.zeros((groups, 3))
         self._arrivals = np.zeros((heads, groups, len(delay.AGE_EDGES_S)))
 
     def add(self, rows: Rows, group: I64) -> "Ledger":
         """Counts rows, each in its group (n,); gives itself."""
         weight = event_time.decay_weights(rows.exposed_at_s)
-        np.add.at(self._totals, group, np.stack([weight * rows.shown, rows.shown], axis=1))
+        shown = weight * rows.shown
+        totals = np.stack([shown, rows.shown, shown * delay.since_block_s(rows.exposed_at_s)], axis=1)
+        np.add.at(self._totals, group, totals)
         is_logit = self._epoch.link == "logit"
         for head in range(len(HEADS)):
             offset = offset_of(rows, head)
             sums = (self._outer[head], self._expected[head])
-            kernels.linearise_rows(
-                is_logit, rows.phi, offset, weight * rows.shown, self._epoch.modes[head], group, *sums
-            )
+            kernels.linearise_rows(is_logit, rows.phi, offset, shown, self._epoch.modes[head], group, *sums)
             came = np.flatnonzero(rows.answered[:, head])
             worth = weight[came] * rows.answered[came, head]
             np.add.at(self._response[head], group[came], worth[:, None] * rows.phi[came].astype(np.float64))

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from bandits.delay import CLOSED, WINDOWS_S, cohort_of, is_closed
+from bandits.delay import WINDOWS_S, cohort_at
 from bandits.sums import Row, Rows, stack
 from schema.event import EventType
 from schema.ids import instant_of
@@ -201,8 +201,7 @@ class Attribution:
         else:
             age_s = max(part.told_at.timestamp() - exposed_s, 0.0)
             row = row._replace(answered=_of_head(part.head, count), age_s=_of_head(part.head, age_s))
-        cohort = cohort_of(exposed_s)
-        self._rows[partition, CLOSED if is_closed(cohort, self._now_s) else cohort].append(row)
+        self._rows[partition, cohort_at(exposed_s, self._now_s)].append(row)
 
     def _offer_of(self, key: ExposureKey) -> int | None:
         drawn = self._drawn.get(key[:2])

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bandits import delay, epoch, population, sums
-from bandits.delay import CLOSED
-from bandits.epoch import NOTHING, Epoch, Extent
+from bandits.epoch import NOTHING, UNKNOWN, Epoch
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
 from bandits.population import Population
 from bandits.sums import Sums
@@ -18,9 +17,6 @@ from service.store.partitions import Place
 
 Key = tuple[int, int]
 """Partition and cohort."""
-
-_UNKNOWN = Extent(-1.0, -1.0, -1.0)
-"""Of an epoch begun because features or link have changed: whatever is in the log is news to it."""
 
 
 class OvertakenError(Exception):
@@ -74,13 +70,14 @@ class Books:
         for key, rows in changes.rows.items():
             self.sums.setdefault(key, Sums(DIMS)).add(sums.count(rows, self.epoch))
         touched = {partition for partition, _ in keys}
-        closed = [key for key in self.sums if key[0] in touched and key[1] != CLOSED and delay.is_closed(key[1], now_s)]
-        for key in closed:
-            self.sums.setdefault((key[0], CLOSED), Sums(DIMS)).add(self.sums.pop(key))
-        changed = ({*keys} | {(partition, CLOSED) for partition, _ in closed}) - set(closed)
+        settled = {key: (key[0], delay.settled(key[1], now_s)) for key in sorted(self.sums) if key[0] in touched}
+        older = [key for key, into in settled.items() if into != key]
+        for key in older:
+            self.sums.setdefault(settled[key], Sums(DIMS)).add(self.sums.pop(key))
+        changed = ({*keys} | {settled[key] for key in older}) - set(older)
         if changes.populations or changed:
             people = {partition: self.populations[partition].pack() for partition in changes.populations}
-            await partitions.put(connection, people, {key: self.sums[key].pack() for key in sorted(changed)}, closed)
+            await partitions.put(connection, people, {key: self.sums[key].pack() for key in sorted(changed)}, older)
 
 
 async def load(connection: Any, now: datetime) -> Books:
@@ -114,15 +111,29 @@ async def _begin(connection: Any, now: datetime) -> None:
         if before is not None and is_ours(before):
             return  # another learner was quicker
         number = 0 if before is None else before.epoch.number + 1
-        fitted = NOTHING if before is None else _UNKNOWN
+        fitted = NOTHING if before is None else UNKNOWN
         await epochs.add(connection, StoredEpoch(epoch.begin(PRIORS, LINK, number), FEATURE_SET, fitted), (), now)
         await partitions.replace_sums(connection, {})
 
 
 def joined(counted: Mapping[Key, Sums], now_s: float) -> dict[int, Sums]:
-    """The sums of all partitions by cohort. Which cohorts a learner has closed makes no difference."""
+    """The sums of all partitions by cohort. Which cohorts a learner has joined by now makes no difference."""
     cohorts: dict[int, Sums] = {}
     for (_, kept), of_partition in sorted(counted.items()):
-        cohort = CLOSED if delay.is_closed(kept, now_s) else kept
-        cohorts.setdefault(cohort, Sums(DIMS)).add(of_partition)
+        cohorts.setdefault(delay.settled(kept, now_s), Sums(DIMS)).add(of_partition)
+    return cohorts
+
+
+def joined_packed(packed: Mapping[Key, bytes], now_s: float) -> dict[int, Sums]:
+    """As `joined`, of sums as they are stored.
+
+    Raises:
+        ValueError: some cannot be read.
+    """
+    cohorts: dict[int, Sums] = {}
+    for (_, kept), data in sorted(packed.items()):
+        cohort = delay.settled(kept, now_s)
+        if cohort not in cohorts:
+            cohorts[cohort] = Sums(DIMS)
+        cohorts[cohort].add_packed(data)
     return cohorts

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from bandits import epoch as epochs_of
-from bandits import personal, population, posterior, sums
-from bandits.epoch import Epoch
-from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS, RANGES
+from bandits import personal, population, posterior
+from bandits.epoch import UNKNOWN, Epoch
+from bandits.features import FEATURE_SET, LINK, PRIORS, RANGES
 from bandits.policies import model
 from bandits.population import Population
 from schema.ids import PARTITIONS
@@ -65,12 +65,9 @@ class Composer:
         age_s = now.timestamp() - last.published_at_s
         if age_s < min_interval_s:
             return False
-        if age_s < AGES_S:
-            async with self._pool.acquire() as connection:
-                epoch = await _epoch(connection)
-                is_same_epoch = epoch is None or epoch.number == last.epoch
-                if is_same_epoch and _offsets(await partitions.load(connection)) == last.offsets:
-                    return False
+        async with self._pool.acquire() as connection:
+            if not await _has_more(connection, last, age_s):
+                return False
         return await self.publish(now)
 
     async def _stored(self) -> Snapshot | None:
@@ -95,7 +92,7 @@ def compose(
     Raises:
         ValueError: sums cannot be read, or what they give is not fit to decide by (NotAPosteriorError, DamagedSnapshotError).
     """
-    by_cohort = books.joined({key: sums.unpack(data, DIMS) for key, data in packed.items()}, now_s)
+    by_cohort = books.joined_packed(packed, now_s)
     heads = posterior.compose(by_cohort, PRIORS, RANGES, epoch, now_s)
     everyone = Population()
     for partition in sorted(counted):
@@ -117,6 +114,18 @@ def compose(
     )
     model.from_snapshot(snapshot)  # the check that every process makes before it decides by it
     return snapshot
+
+
+async def _has_more(connection: Any, last: Snapshot, age_s: float) -> bool:
+    """Whether there is more to be said now than the last snapshot says."""
+    stored = await epochs.latest(connection)
+    if stored is None or not books.is_ours(stored):
+        return age_s >= AGES_S or _offsets(await partitions.load(connection)) != last.offsets
+    if stored.fitted == UNKNOWN and (last.feature_set, last.link) == (FEATURE_SET, LINK):
+        return False  # the sums are lost until the refit that is due
+    if age_s >= AGES_S or stored.epoch.number != last.epoch:
+        return True
+    return _offsets(await partitions.load(connection)) != last.offsets
 
 
 async def _epoch(connection: Any) -> Epoch | None:

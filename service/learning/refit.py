@@ -116,7 +116,7 @@ async def _fit(connection: Any, task: _Task, spool: Spool, now: datetime) -> Ref
 
 def _look(stored: StoredEpoch, packed: dict[Key, bytes], now_s: float) -> tuple[_Task, Extent, float]:
     """What there is to do, how much has been counted, and how far a step from the mode in force would reach."""
-    cohorts = books.joined({key: sums.unpack(data, DIMS) for key, data in packed.items()}, now_s)
+    cohorts = books.joined_packed(packed, now_s)
     arrived = [posterior.arrived(cohorts, head, now_s) for head in range(len(HEADS))]
     try:
         reach = posterior.reach(posterior.compose(cohorts, PRIORS, RANGES, stored.epoch, now_s))
@@ -144,10 +144,10 @@ def _count(spool: Spool, epoch: Epoch, now_s: float) -> dict[Key, Sums]:
 
 
 def _enter(counted: dict[Key, Sums], rows: Rows, epoch: Epoch, now_s: float) -> None:
-    cohorts, place = delay.indexed(delay.cohorts_at(rows.exposed_at_s, now_s))
-    ledger = Ledger(len(cohorts), DIMS, epoch).add(rows, place)
-    for group in np.unique(place).tolist():
-        counted.setdefault((PARTITION, cohorts[group]), Sums(DIMS)).add(ledger.sums(group))
+    cohorts, place = np.unique(delay.cohorts_at(rows.exposed_at_s, now_s), return_inverse=True)
+    ledger = Ledger(len(cohorts), DIMS, epoch).add(rows, place.astype(np.int64))
+    for group, cohort in enumerate(cohorts.tolist()):
+        counted.setdefault((PARTITION, cohort), Sums(DIMS)).add(ledger.sums(group))
 
 
 async def _put_in_force(

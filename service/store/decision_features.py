@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import personal
-from bandits.features import DIMS
+from bandits.features import DIMS, FEATURE_SET
 from bandits.personal import LoggedRow
 from schema.snapshot import HEADS
 
@@ -21,7 +21,7 @@ _LOAD: Final = """
     select d.user_id, d.decision_id, d.offer_ids, d.phi, d.z, d.predictions, d.personal_offsets
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
       join decisions d using (user_id, decision_id)
-     where d.decision_id between $3 and $4 and d.action = 1
+     where d.decision_id between $3 and $4 and d.action = 1 and d.feature_set = $5
 """
 
 
@@ -49,7 +49,7 @@ async def load(connection: Any, keys: Collection[tuple[int, UUID]]) -> dict[tupl
     if not keys:
         return {}
     ids = [key[1] for key in keys]
-    rows = await connection.fetch(_LOAD, [key[0] for key in keys], ids, min(ids), max(ids))
+    rows = await connection.fetch(_LOAD, [key[0] for key in keys], ids, min(ids), max(ids), FEATURE_SET)
     drawn = {(row[0], row[1]): _drawn(*row[2:]) for row in rows if len(row[3]) == 4 * DIMS * len(row[2])}
     return {key: one for key, one in drawn.items() if np.isfinite(one.phi).all() and np.isfinite(one.offsets).all()}
 

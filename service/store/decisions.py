@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from bandits.features import FEATURE_SET
 from schema.decision import DecisionInputs
 from schema.ids import instant_of
 
@@ -14,13 +15,13 @@ _INSERT: Final = """
     insert into decisions (
         user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy, snapshot_version,
         catalogue_version, user_version, campaign_id, request, tastes, eligible, offer_ids, propensities, send_probability,
-        phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets
-    ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+        phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets, feature_set
+    ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
 """
 _READ: Final = """
     select user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy, snapshot_version,
            catalogue_version, user_version, campaign_id, request, tastes, eligible, offer_ids, propensities, send_probability,
-           phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets
+           phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets, feature_set
       from decisions
      where user_id = any(array(select $1::bigint union all select user_id from users where merged_into = $1)) and decision_id = $2
 """
@@ -60,6 +61,7 @@ class LoggedDecision(msgspec.Struct, frozen=True):
     personal: bytes = b""
     z: bytes = b""
     personal_offsets: list[float] = []
+    feature_set: int = FEATURE_SET  # by which phi was made
 
     @property
     def decided_at(self) -> datetime:

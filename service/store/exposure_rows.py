@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bandits.features import DIMS
+from bandits.features import DIMS, FEATURE_SET
 from bandits.sums import Rows
 
 BLOCK_ROWS: Final = 65_536
@@ -20,7 +20,7 @@ _ALL: Final = """
     select decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
            coalesce((extract(epoch from opened_told_at) * 1000000)::bigint, -1),
            coalesce((extract(epoch from redeemed_told_at) * 1000000)::bigint, -1), personal_offset, phi
-      from exposures where octet_length(phi) = $1
+      from exposures where feature_set = $1 and octet_length(phi) = $2
 """
 # The comparison finds the pages to look at by the index; the function knows which transactions the snapshot did not see.
 _CHANGED: Final = """
@@ -28,8 +28,9 @@ _CHANGED: Final = """
            coalesce((extract(epoch from opened_told_at) * 1000000)::bigint, -1),
            coalesce((extract(epoch from redeemed_told_at) * 1000000)::bigint, -1), personal_offset, phi
       from exposures
-     where octet_length(phi) = $1 and counted_by >= pg_snapshot_xmin($2::text::pg_snapshot)::text::bigint
-       and not pg_visible_in_snapshot(counted_by::text::xid8, $2::text::pg_snapshot)
+     where feature_set = $1 and octet_length(phi) = $2
+       and counted_by >= pg_snapshot_xmin($3::text::pg_snapshot)::text::bigint
+       and not pg_visible_in_snapshot(counted_by::text::xid8, $3::text::pg_snapshot)
 """
 _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 
@@ -87,14 +88,14 @@ async def spool(connection: Any) -> AsyncIterator[Spool]:
     """
     snapshot = await connection.fetchval(_SNAPSHOT)
     with tempfile.TemporaryFile(prefix="welltimed-refit-") as file:
-        await _copy(connection, file, _ALL, 4 * DIMS)
+        await _copy(connection, file, _ALL, FEATURE_SET, 4 * DIMS)
         yield Spool(_records(file), snapshot)
 
 
 async def changed_since(connection: Any, snapshot: str) -> Spool:
     """Exposures that were written by transactions which that snapshot of the database did not see, as they are now."""
     file = io.BytesIO()
-    await _copy(connection, file, _CHANGED, 4 * DIMS, snapshot)
+    await _copy(connection, file, _CHANGED, FEATURE_SET, 4 * DIMS, snapshot)
     body = file.getvalue()[_HEADER_BYTES:-_TRAILER_BYTES]
     return Spool(_checked(np.frombuffer(body, _RECORD)), snapshot)
 

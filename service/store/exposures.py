@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from bandits.features import FEATURE_SET
 from schema.ids import lowest_uuid7
 from service.store.decision_features import Drawn
 
@@ -35,9 +36,9 @@ _UNREDEEMED: Final = """
 _PUT: Final = """
     insert into exposures (
         user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, opened_told_at, redeemed_told_at,
-        phi, personal_offset, counted_by)
+        phi, personal_offset, feature_set, counted_by)
     select user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, opened_told_at, redeemed_told_at,
-           phi, personal_offset, pg_current_xact_id()::text::bigint
+           phi, personal_offset, $13::smallint, pg_current_xact_id()::text::bigint
       from unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::integer[], $5::timestamptz[], $6::timestamptz[],
                   $7::timestamptz[], $8::boolean[], $9::timestamptz[], $10::timestamptz[], $11::bytea[], $12::real[])
            as n(user_id, decision_id, slot, offer_id, exposed_at, opened_at, redeemed_at, is_push, opened_told_at, redeemed_told_at,
@@ -46,7 +47,7 @@ _PUT: Final = """
        set offer_id = excluded.offer_id, exposed_at = excluded.exposed_at, opened_at = excluded.opened_at,
            redeemed_at = excluded.redeemed_at, is_push = excluded.is_push, opened_told_at = excluded.opened_told_at,
            redeemed_told_at = excluded.redeemed_told_at, phi = excluded.phi, personal_offset = excluded.personal_offset,
-           counted_by = excluded.counted_by
+           feature_set = excluded.feature_set, counted_by = excluded.counted_by
 """
 
 
@@ -99,12 +100,12 @@ async def unredeemed(
 async def put(
     connection: Any, exposures: Mapping[ExposureKey, Exposure], drawn: Mapping[tuple[int, UUID], Drawn]
 ) -> None:
-    """Writes exposures, with what their slots were scored by; the caller is the only one who may write for these users."""
+    """Writes exposures, with what their slots were scored by, features of this program; the caller is the only one who may write for these users."""
     rows = [
         (*key, one.offer_id, one.exposed_at, *one.answered_at, one.is_push, *one.told_at, *_scored(key, drawn))
         for key, one in exposures.items()
     ]
-    await connection.execute(_PUT, *map(list, zip(*rows, strict=True)))
+    await connection.execute(_PUT, *map(list, zip(*rows, strict=True)), FEATURE_SET)
 
 
 def _scored(key: ExposureKey, drawn: Mapping[tuple[int, UUID], Drawn]) -> tuple[bytes, float]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import numpy as np
 
-from bandits.features import DIMS
+from bandits.features import DIMS, FEATURE_SET
 from schema.event import EventType
 from schema.ids import stable_entropy, uuid7
 from schema.log import LogEntry
@@ -26,8 +26,8 @@ _USERS = """
 _DECISION = """
     insert into decisions (user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy,
         snapshot_version, catalogue_version, user_version, request, tastes, eligible, offer_ids, propensities,
-        send_probability, phi, predictions, pmf_sha256, reason_codes)
-    values ($1, $2, 'push', 1, $3, false, false, false, 'thompson', $4, 1, 0, '{}', '', '', $5, '{}', 1, $6, '', '', '{}')
+        send_probability, phi, predictions, pmf_sha256, reason_codes, feature_set)
+    values ($1, $2, 'push', 1, $3, false, false, false, 'thompson', $4, 1, 0, '{}', '', '', $5, '{}', 1, $6, '', '', '{}', $7)
 """
 
 
@@ -60,11 +60,12 @@ async def decide(
     *,
     action: int = 1,
     snapshot_version: int = 1,
+    feature_set: int = FEATURE_SET,
 ) -> UUID:
     """Logs a decision of that instant, its features drawn from the user's number."""
     decided = decision_id(user_id, at)
     phi = phi_of(user_id, len(offer_ids)).tobytes()
-    await connection.execute(_DECISION, user_id, decided, action, snapshot_version, list(offer_ids), phi)
+    await connection.execute(_DECISION, user_id, decided, action, snapshot_version, list(offer_ids), phi, feature_set)
     return decided
 
 

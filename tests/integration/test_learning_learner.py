@@ -133,8 +133,8 @@ async def test_rewards_count_once_whether_they_come_before_or_after_the_exposure
 ) -> None:
     await shown_and_answered(pool, *order)
     cohorts = await summed(pool)
-    assert list(cohorts) == [delay.cohort_of(START.timestamp())]
-    assert_same(cohorts[delay.cohort_of(START.timestamp())], expected_after())
+    assert list(cohorts) == [delay.cohort_at(START.timestamp(), NOW.timestamp())]
+    assert_same(cohorts[delay.cohort_at(START.timestamp(), NOW.timestamp())], expected_after())
     assert tuple(await exposure_row(pool, 3)) == (START, START + HOUR, START + 5 * HOUR)
     assert tuple(await exposure_row(pool, 2)) == (START, None, None)
     assert await shown_of(pool, 3, "milk") == pytest.approx(0.0, abs=2e-3)
@@ -531,7 +531,7 @@ async def test_closed_cohorts_are_merged_and_late_rewards_go_there(pool: asyncpg
         await log(connection, entry(3, EventType.ACCEPTED, later, decision_id=recent))
         await one.fold_once(later)
         kept = [c for p, c in await partitions.load_sums(connection) if p == partition_of(3)]
-    assert kept == [CLOSED, delay.cohort_of(later.timestamp())]
+    assert kept == [CLOSED, delay.cohort_at(later.timestamp(), later.timestamp())]
 
 
 async def test_what_is_left_of_a_merged_person_s_entries_counts_for_who_they_are_now(pool: asyncpg.Pool) -> None:

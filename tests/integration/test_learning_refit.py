@@ -301,6 +301,41 @@ async def test_epochs_of_other_features_are_left_behind(pool: asyncpg.Pool) -> N
     assert_same(await counted(pool), left.sums(await in_force(pool)))
 
 
+async def test_only_rows_of_the_features_of_this_program_are_learned_from(pool: asyncpg.Pool) -> None:
+    """A release that means something else by a column reads nothing of what the one before wrote, even of the same width."""
+    told, learner = Told(), world.learner(pool)
+    await told.show(pool, START)
+    async with pool.acquire() as connection:
+        older = await decide(connection, 1, START + HOUR, feature_set=FEATURE_SET - 1)
+        await log(connection, entry(1, EventType.ACCEPTED, START + HOUR, decision_id=older))
+    await learner.catch_up(NOW)
+    assert_same(await counted(pool), told.tally.sums())
+    assert await pool.fetchval("select array_agg(distinct feature_set) from exposures") == [FEATURE_SET]
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("update exposures set feature_set = $1 where user_id > 12", FEATURE_SET - 1)
+        snapshot = await connection.fetchval("select pg_current_snapshot()::text")
+        async with exposure_rows.spool(connection) as spool:
+            assert len(spool) == 12
+        assert len(await exposure_rows.changed_since(connection, snapshot)) == 0
+    assert await Refitter(pool).refit_if_due(NOW)
+    assert (await counted(pool)).totals[1] == 12
+
+
+async def test_while_an_epoch_waits_for_its_sums_the_last_snapshot_stays(pool: asyncpg.Pool) -> None:
+    """As a migration leaves it that had to drop the sums."""
+    told, composer, later = Told(), Composer(pool), NOW + timedelta(hours=2)
+    await told.show(pool, START)
+    await world.learner(pool).catch_up(NOW)
+    assert await Refitter(pool).refit_if_due(NOW)
+    assert await composer.publish_if_changed(NOW)
+    await pool.execute("delete from learner_sums")
+    await pool.execute("update epochs set exposures = -1, answers = -1, matured = -1 where number = 1")
+    assert not await composer.publish_if_changed(later)
+    assert await Refitter(pool).refit_if_due(later)
+    assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+    assert await composer.publish_if_changed(later)
+
+
 async def test_exposures_are_read_as_they_were_written(pool: asyncpg.Pool) -> None:
     told, learner = Told(), world.learner(pool)
     await told.show(pool, START + timedelta(microseconds=123_457))

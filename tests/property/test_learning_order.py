@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bandits import personal, tastes
 from bandits import sums as sums_of
-from bandits.delay import CLOSED, WINDOWS_S, cohort_of, is_closed
+from bandits.delay import WINDOWS_S, cohort_at
 from bandits.features import DIMS
 from bandits.kernels import personal as kernels
 from bandits.kernels.tastes import shown_at
@@ -189,7 +189,7 @@ def expected(told: Sequence[Told]) -> dict[int, Sums]:
     cohorts: dict[int, Tally] = {}
     for (user_id, decision, slot), (minutes, ages) in rewards(told).items():
         at_s = (START + timedelta(minutes=minutes)).timestamp()
-        cohort = CLOSED if is_closed(cohort_of(at_s), NOW.timestamp()) else cohort_of(at_s)
+        cohort = cohort_at(at_s, NOW.timestamp())
         counted, phi = cohorts.setdefault(cohort, Tally()), phi_of(user_id, decision)[slot]
         counted.add_exposure(phi, at_s)
         for head, age in ages.items():

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bandits import delay, event_time, laplace, posterior, refit, sums
-from bandits.delay import AGE_EDGES_S, CLOSED, COHORT_S, WINDOW_S
+from bandits.delay import AGE_EDGES_S, BLOCK_S, CLOSED, WINDOW_S
 from bandits.epoch import Epoch, begin, is_due
 from bandits.event_time import EPOCH_S
 from bandits.laplace import NotAPosteriorError
 from bandits.prior import Prior
 from bandits.refit import Passes
 from bandits.step import WHOLE_UP_TO, Ranges
-from bandits.sums import Row, Rows, Sums
+from bandits.sums import Ledger, Row, Rows, Sums
 from schema.snapshot import HEADS, Link
 from tests.reference import learning as reference
 
@@ -204,14 +204,38 @@ def test_sums_that_give_no_posterior_are_refused(value: float, link: Link) -> No
                 posterior.compose({CLOSED: counted}, priors, UNIT, epoch, NOW_S)
 
 
-def test_cohorts_and_their_end() -> None:
-    cohort = delay.cohort_of(EPOCH_S)
-    assert delay.cohort_of(EPOCH_S + COHORT_S - 1) == cohort
-    assert delay.cohort_of(EPOCH_S + COHORT_S) == cohort + 1
-    end_s = (cohort + 1) * COHORT_S
-    assert not delay.is_closed(cohort, end_s + WINDOW_S - 1)
-    assert delay.is_closed(cohort, end_s + WINDOW_S)
-    assert delay.maturity(CLOSED, np.ones(len(AGE_EDGES_S)), 0.0) == 1.0
+def test_cohorts_are_hours_then_blocks_of_six_and_end() -> None:
+    block_s = EPOCH_S + 3 * 6 * HOUR_S
+    young = delay.cohort_at(block_s, block_s)
+    assert delay.cohort_at(block_s + HOUR_S - 1, block_s + HOUR_S) == young
+    assert delay.cohort_at(block_s + HOUR_S, block_s + HOUR_S) == young + 1
+    assert delay.span_s(young) == (block_s, block_s + HOUR_S)
+    older_s, closed_s = block_s + 12 * HOUR_S, block_s + 78 * HOUR_S
+    assert delay.settled(young, older_s - 1) == young
+    block = delay.settled(young, older_s)
+    assert delay.settled(young + 5, older_s) == delay.settled(block, closed_s - 1) == block
+    assert delay.settled(young + 6, older_s) == young + 6
+    assert delay.span_s(block) == (block_s, block_s + BLOCK_S)
+    assert delay.settled(young, closed_s) == delay.settled(block, closed_s) == delay.settled(CLOSED, 0.0) == CLOSED
+
+
+def test_the_mean_instant_of_a_cohort_is_kept_in_its_sums() -> None:
+    """Whatever is counted and taken back, whether by the hour or by the block; rounding leaves no instant outside of it."""
+    rng, priors = np.random.default_rng(4), [prior(np.random.default_rng(0))] * 2
+    block_s = EPOCH_S + 1_000 * BLOCK_S
+    at_s = block_s + np.sort(rng.uniform(0.0, BLOCK_S, 40))
+    rows = closed_rows(rng, 40)._replace(exposed_at_s=at_s)
+    counted = sums.count(rows, begin(priors, "logit"))
+    block = delay.settled(delay.cohort_at(block_s, block_s), block_s + 13 * HOUR_S)
+    weight, _, since = counted.totals
+    assert delay.mean_exposed_s(block, weight, since) == pytest.approx(at_s.mean(), abs=10.0)
+    first = Rows(*(part[:10] for part in rows))
+    counted.add(sums.count(sums.taken_back(first), begin(priors, "logit")))
+    weight, _, since = counted.totals
+    assert delay.mean_exposed_s(block, weight, since) == pytest.approx(at_s[10:].mean(), abs=10.0)
+    assert delay.mean_exposed_s(block, 1e-12, -5.0) == block_s
+    assert delay.mean_exposed_s(block, 1e-12, 5.0) == block_s + BLOCK_S
+    assert delay.mean_exposed_s(block, 0.0, 0.0) == block_s + BLOCK_S / 2
 
 
 def test_the_share_of_rewards_that_arrived_is_learned_from_closed_windows() -> None:
@@ -231,11 +255,13 @@ def test_the_share_of_rewards_that_arrived_is_learned_from_closed_windows() -> N
 def test_the_extent_counts_exposures_as_far_as_they_could_be_answered() -> None:
     priors = [prior(np.random.default_rng(0))] * 2
     epoch = begin(priors, "identity")
-    cohort = delay.cohort_of(NOW_S - 30 * HOUR_S)
-    young = sums.count(closed_rows(np.random.default_rng(2), 8), epoch)
+    at_s = NOW_S - 30 * HOUR_S
+    cohort = delay.cohort_at(at_s, NOW_S)
+    young = sums.count(closed_rows(np.random.default_rng(2), 8)._replace(exposed_at_s=np.full(8, at_s)), epoch)
     closed = sums.count(closed_rows(np.random.default_rng(3), 40), epoch)
     told = posterior.extent({cohort: young, CLOSED: closed}, NOW_S)
-    share = delay.maturity(cohort, posterior.arrived({CLOSED: closed}, 1, NOW_S), NOW_S)
+    arrived = posterior.arrived({CLOSED: closed}, 1, NOW_S)
+    share = float(delay.maturities(np.array([30 * HOUR_S]), arrived)[0])
     assert told.exposures == 48
     assert told.matured == pytest.approx(40 + 8 * share)
     assert 40 < told.matured < 48
@@ -243,10 +269,10 @@ def test_the_extent_counts_exposures_as_far_as_they_could_be_answered() -> None:
 
 
 def late_world(rng: np.random.Generator, age_hours: int, truth: float, count: int) -> tuple[Rows, Rows, float]:
-    """One cohort of that age whose answers take up to 72 h, evenly; and closed rows without features, which tell how long they take."""
-    cohort = delay.cohort_of(NOW_S - age_hours * HOUR_S - COHORT_S / 2)
-    now_s = (cohort + 0.5) * COHORT_S + age_hours * HOUR_S
-    exposed_s = rng.uniform(cohort * COHORT_S, (cohort + 1) * COHORT_S, count)
+    """Six hours of exposures of that mean age whose answers take up to 72 h, evenly; and closed rows without features, which tell how long they take."""
+    begin_s = NOW_S // BLOCK_S * BLOCK_S
+    now_s = begin_s + 0.5 * BLOCK_S + age_hours * HOUR_S
+    exposed_s = begin_s + rng.uniform(0.0, BLOCK_S, count)
     delays_s = np.where(rng.random(count) < truth, rng.uniform(0.0, WINDOW_S, count), np.inf)
     came = (exposed_s + delays_s <= now_s).astype(float)
     ages = np.stack([np.zeros(count), np.where(came, delays_s, 0.0)], axis=1)
@@ -260,6 +286,12 @@ def late_world(rng: np.random.Generator, age_hours: int, truth: float, count: in
     return young, sums.stack(told), now_s
 
 
+def by_cohort(rows: Rows, epoch: Epoch, now_s: float) -> dict[int, Sums]:
+    cohorts, place = np.unique(delay.cohorts_at(rows.exposed_at_s, now_s), return_inverse=True)
+    ledger = Ledger(len(cohorts), rows.phi.shape[1], epoch).add(rows, place.astype(np.int64))
+    return {int(cohort): ledger.sums(group) for group, cohort in enumerate(cohorts)}
+
+
 @pytest.mark.parametrize("age_hours", [3, 9, 15, 27, 39, 51, 63, 75])
 @pytest.mark.parametrize("link", ["identity", "logit"])
 def test_the_delay_rule_is_unbiased_at_every_age(age_hours: int, link: Link) -> None:
@@ -268,17 +300,47 @@ def test_the_delay_rule_is_unbiased_at_every_age(age_hours: int, link: Link) -> 
     young, closed, now_s = late_world(np.random.default_rng(age_hours), age_hours, truth, count)
     weak = [Prior(np.zeros(1), np.full(1, 1e-6), 0.1)] * 2
     epoch = begin(weak, link)
-    cohorts = delay.cohorts_at(young.exposed_at_s, now_s)
     arrived = [posterior.arrived({CLOSED: sums.count(closed, epoch)}, head, now_s) for head in range(len(HEADS))]
     everything = Rows(*(np.concatenate(parts) for parts in zip(young, closed, strict=True)))
     if link == "logit":
         epoch = refit.refit(passes_of(everything, 1_000), weak, epoch, epoch.modes, arrived, now_s).epoch
-    by_cohort = {int(cohorts[0]): sums.count(young, epoch)}
-    of_closed = by_cohort.setdefault(CLOSED, Sums(1))
-    of_closed.add(sums.count(closed, epoch))
-    found = float(posterior.compose(by_cohort, weak, ONE, epoch, now_s)[1].mean[0])
+    found = float(posterior.compose(by_cohort(everything, epoch, now_s), weak, ONE, epoch, now_s)[1].mean[0])
     share = min(age_hours / 72, 1.0)
     noise = np.sqrt(truth * share / count) / share
     assert (found if link == "identity" else expit(found)) == pytest.approx(truth, abs=4 * noise + 0.03 * truth)
     naive = young.answered[:, 1].mean()
     assert naive == pytest.approx(truth * share, abs=4 * np.sqrt(truth * share / count))
+
+
+def opened_late(rng: np.random.Generator, exposed_s: F64, rate: float, now_s: float, phi: F64) -> Rows:
+    """Exposures of which `rate` are opened within six hours, most of them soon: after an hour and a half on average."""
+    count = len(exposed_s)
+    delays_s = -1.5 * HOUR_S * np.log1p(-rng.random(count) * -np.expm1(-4.0))
+    came = ((rng.random(count) < rate) & (exposed_s + delays_s <= now_s)).astype(float)
+    nothing = np.zeros(count)
+    ages_s = np.stack([np.where(came, delays_s, 0.0), nothing], axis=1)
+    answered = np.stack([came, nothing], axis=1)
+    return Rows(phi.astype(np.float32), exposed_s, nothing.astype(np.float32), np.ones(count), answered, ages_s)
+
+
+@pytest.mark.parametrize("at_hour", [0.02, 3.4, 5.9])
+@pytest.mark.parametrize("age_hours", [0.25, 1.0, 3.0])
+def test_a_burst_is_unbiased_wherever_in_its_hours_it_falls(at_hour: float, age_hours: float) -> None:
+    """A campaign sends everything in five minutes, beside what is shown all day: neither seems better or worse than it is."""
+    rng, rate, count = np.random.default_rng(int(100 * at_hour + age_hours)), 0.1, 40_000
+    begin_s = NOW_S // BLOCK_S * BLOCK_S
+    burst_s = begin_s + at_hour * HOUR_S + rng.uniform(-60.0, 240.0, count)
+    now_s = begin_s + (at_hour + age_hours) * HOUR_S
+    steady_s = rng.uniform(now_s - 200 * HOUR_S, now_s, count)
+    constant, is_burst = np.ones(2 * count), np.repeat([1.0, 0.0], count)
+    phi = np.stack([constant, is_burst], axis=1)
+    rows = opened_late(rng, np.concatenate([np.minimum(burst_s, now_s), steady_s]), rate, now_s, phi)
+    weak, ranges = [Prior(np.zeros(2), np.full(2, 1e-3))] * 2, Ranges(np.zeros(2), np.ones(2))
+    epoch = begin(weak, "logit")
+    arrived = [posterior.arrived(by_cohort(rows, epoch, now_s), head, now_s) for head in range(len(HEADS))]
+    epoch = refit.refit(passes_of(rows, 10_000), weak, epoch, epoch.modes, arrived, now_s).epoch
+    composed = posterior.compose(by_cohort(rows, epoch, now_s), weak, ranges, epoch, now_s)[0].mean
+    for mode in (epoch.modes[0], composed):
+        came = rows.answered[:count, 0].sum()
+        assert expit(mode[0]) == pytest.approx(rate, rel=0.08)
+        assert mode[1] == pytest.approx(0.0, abs=0.06 + 3.0 / np.sqrt(came))

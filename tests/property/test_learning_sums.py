@@ -57,7 +57,8 @@ def test_sums_are_the_twin_s(seed: int, count: int, link: Link) -> None:
     rows, epoch = rows_of(rng, count), epoch_of(rng, link)
     found = sums.count(rows, epoch)
     weight = 2.0 ** ((rows.exposed_at_s - event_time.EPOCH_S) / event_time.HALF_LIFE_S)
-    assert found.totals == pytest.approx([weight.sum(), count])
+    since_s = rows.exposed_at_s - 21_600.0 * np.floor(rows.exposed_at_s / 21_600.0)
+    assert found.totals == pytest.approx([weight.sum(), count, weight @ since_s])
     for head, name in enumerate(HEADS):
         offset = rows.offset if name == "redeem" else np.zeros(count)
         curvature, constant = reference.linearised(link, rows.phi, offset, weight, epoch.modes[head])
@@ -118,12 +119,12 @@ def test_sums_of_another_size_are_refused() -> None:
 def test_cohorts_of_many_rows_are_those_of_each() -> None:
     at_s = NOW_S - np.linspace(0.0, 100 * 3600.0, 333)
     cohorts = delay.cohorts_at(at_s, NOW_S)
-    arrived = delay.arrived_shares(np.zeros(len(delay.AGE_EDGES_S)), delay.WINDOW_S)
-    shares = delay.maturities(cohorts, arrived, NOW_S)
-    for one, cohort, share in zip(at_s, cohorts, shares, strict=True):
-        kept = delay.cohort_of(one)
-        assert cohort == (delay.CLOSED if delay.is_closed(kept, NOW_S) else kept)
-        assert share == delay.maturity(int(cohort), arrived, NOW_S)
+    for one, cohort in zip(at_s, cohorts, strict=True):
+        assert cohort == delay.cohort_at(one, NOW_S)
+        if cohort != delay.CLOSED:
+            begin_s, end_s = delay.span_s(int(cohort))
+            assert begin_s <= one < end_s
+            assert (end_s - begin_s == delay.YOUNG_S) == (NOW_S - one < delay.OLDER_S or cohort >= 1 << 20)
 
 
 @pytest.mark.parametrize(
