@@ -17,7 +17,7 @@ from bandits.step import Ranges
 from schema.snapshot import HEADS, Link
 
 FEATURE_SET: Final = 2
-"""Raised whenever the meaning of a column changes: sums of another feature set are never mixed in."""
+"""Raised whenever the meaning of a column, or the link, changes: sums of another feature set are never mixed in."""
 
 LINK: Final[Link] = "logit"
 

@@ -23,6 +23,10 @@ class OvertakenError(Exception):
     """Another learner has counted the same, or what we remember was changed by somebody else."""
 
 
+class NewerProgramError(Exception):
+    """The sums are of a newer program than this one, which must leave them alone."""
+
+
 @dataclass(slots=True)
 class Books:
     """Places and populations by partition, sums by (partition, cohort), and the epoch they are linearised in.
@@ -81,7 +85,11 @@ class Books:
 
 
 async def load(connection: Any, now: datetime) -> Books:
-    """Everything that was counted. Without an epoch of this program's features and link one is begun, at the prior."""
+    """Everything that was counted. Without an epoch, or with one of an older program, one is begun at the prior.
+
+    Raises:
+        NewerProgramError: the epoch in force is of a newer program: of two releases side by side the older one waits.
+    """
     while True:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             stored = await epochs.latest(connection)
@@ -89,6 +97,10 @@ async def load(connection: Any, now: datetime) -> Books:
             packed = await partitions.load_sums(connection)
         if stored is not None and is_ours(stored):
             break
+        if stored is not None and is_newer(stored):
+            raise NewerProgramError(
+                f"the sums are of feature set {stored.feature_set}, this program's is {FEATURE_SET}"
+            )
         await _begin(connection, now)
     return Books(
         {partition: one.place for partition, one in counted.items()},
@@ -104,11 +116,16 @@ def is_ours(stored: StoredEpoch) -> bool:
     return stored.feature_set == FEATURE_SET and stored.epoch.link == LINK and stored.epoch.modes.shape == shape
 
 
+def is_newer(stored: StoredEpoch) -> bool:
+    """Whether sums of this epoch are of a program that knows more than this one."""
+    return stored.feature_set >= FEATURE_SET and not is_ours(stored)
+
+
 async def _begin(connection: Any, now: datetime) -> None:
     async with connection.transaction():
         await partitions.hold_all(connection)
         before = await epochs.latest(connection)
-        if before is not None and is_ours(before):
+        if before is not None and before.feature_set >= FEATURE_SET:
             return  # another learner was quicker
         number = 0 if before is None else before.epoch.number + 1
         fitted = NOTHING if before is None else UNKNOWN

@@ -119,6 +119,8 @@ def compose(
 async def _has_more(connection: Any, last: Snapshot, age_s: float) -> bool:
     """Whether there is more to be said now than the last snapshot says."""
     stored = await epochs.latest(connection)
+    if stored is not None and books.is_newer(stored):
+        return False  # what this program could say is the prior; a newer one publishes
     if stored is None or not books.is_ours(stored):
         return age_s >= AGES_S or _offsets(await partitions.load(connection)) != last.offsets
     if stored.fitted == UNKNOWN and (last.feature_set, last.link) == (FEATURE_SET, LINK):

@@ -11,7 +11,7 @@ from bandits.words import INTEREST_OF
 from schema.ids import partition_of
 from service.clock import Clock
 from service.learning import books, ripening
-from service.learning.books import Books, OvertakenError
+from service.learning.books import Books, NewerProgramError, OvertakenError
 from service.learning.facts import EXPOSING, HEAD_OF, Fact, sound
 from service.learning.fold import fold
 from service.learning.gather import gather
@@ -26,6 +26,9 @@ BATCHES_MAX: Final = 32
 
 WAKE_S: Final = 1.0
 RETRY_S: Final = 1.0
+NEWER_S: Final = 30.0
+"""How often it is looked whether the sums of a newer program are still there."""
+
 FUTILE_PASSES_MAX: Final = 100
 
 FORGETS_EVERY: Final = timedelta(hours=6)
@@ -56,6 +59,7 @@ class Learner:
         self._books: Books | None = None
         self._forgot_at: datetime | None = None
         self._ripened_at: datetime | None = None
+        self._is_older = False
 
     async def fold_once(self, now: datetime) -> int:
         """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
@@ -159,6 +163,9 @@ class Learner:
         while not stop.is_set():
             try:
                 await self._follow(clock, stop)
+            except NewerProgramError as error:
+                self._tell_of_newer(error)
+                await _pause(stop, NEWER_S)
             except LOST as error:
                 _LOG.warning("the learner starts again", error=type(error).__name__)
                 await _pause(stop, RETRY_S)
@@ -166,6 +173,13 @@ class Learner:
                 FAILURES.labels("learner").inc()
                 _LOG.exception("the learner failed and starts again")
                 await _pause(stop, RETRY_S)
+
+    def _tell_of_newer(self, error: NewerProgramError) -> None:
+        """Once: while releases change it is as it should be."""
+        if not self._is_older:
+            FAILURES.labels("older_program").inc()
+            _LOG.error("learning waits for a program as new as the sums", reason=str(error))
+        self._is_older = True
 
     async def _follow(self, clock: Clock, stop: asyncio.Event) -> None:
         woken = asyncio.Event()

@@ -7,7 +7,8 @@ finds every partition changed, and loads them again.
 
 import asyncio
 import contextlib
-from datetime import datetime
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -40,6 +41,10 @@ PARTITION: Final = 0
 _TRY_LOCK: Final = "select pg_try_advisory_lock($1::bigint)"
 _UNLOCK: Final = "select pg_advisory_unlock($1::bigint)"
 
+PAUSE_S: Final = 5.0
+PAUSE_MAX_S: Final = 600.0
+"""After the second failure in a row nothing is tried for PAUSE_S, and each time for twice as long: every try reads all exposures."""
+
 _LOG: Final = logger("refit")
 
 
@@ -56,24 +61,31 @@ class _Task(NamedTuple):
 
 
 class Refitter:
-    """Puts new epochs in force. Any number may run; one at a time works."""
+    """Puts new epochs in force. Any number may run; one at a time works. Each failure in a row makes it wait longer, and one that was refused waits for news."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._refused: Extent | None = None
+        self._failures = 0
+        self._not_before: datetime | None = None
 
     async def refit_if_due(self, now: datetime) -> bool:
         """Fits when enough has been counted since the last time; False when not, when refused, or when another is at it."""
-        async with self._pool.acquire() as connection:
-            if not await connection.fetchval(_TRY_LOCK, LOCK):
-                return False
+        if self._not_before is not None and now < self._not_before:
+            return False
+        async with self._pool.acquire() as connection, _alone(connection) as is_alone:
             try:
-                return await self._refit(connection, now)
+                return is_alone and await self._refit(connection, now)
             except _Overtaken:
                 return False
-            finally:
-                with contextlib.suppress(*LOST):  # with the connection the lock is gone too
-                    await connection.execute(_UNLOCK, LOCK)
+            except Exception:
+                self._failed(now)
+                raise
+
+    def _failed(self, now: datetime) -> None:
+        self._failures += 1
+        pause_s = min(PAUSE_S * (2 ** (self._failures - 1) - 1), PAUSE_MAX_S)
+        self._not_before = now + timedelta(seconds=pause_s)
 
     async def _refit(self, connection: Any, now: datetime) -> bool:
         async with contextlib.AsyncExitStack() as stack:
@@ -90,10 +102,11 @@ class Refitter:
                 fitted = await _fit(connection, task, spool, now)
             except NotAPosteriorError as error:
                 self._refused = extent
+                self._failed(now)
                 REFITS_REFUSED.inc()
                 _LOG.error("a refit was refused", reason=str(error))
                 return False
-        self._refused = None
+        self._refused, self._failures, self._not_before = None, 0, None
         EPOCH.set(fitted.epoch.number)
         _LOG.info(
             "a new epoch is in force",
@@ -103,6 +116,25 @@ class Refitter:
             dispersions=fitted.epoch.dispersions.round(3).tolist(),
         )
         return True
+
+
+@contextlib.asynccontextmanager
+async def _alone(connection: Any) -> AsyncIterator[bool]:
+    """Whether nobody else refits until the end of the context.
+
+    The lock is the session's. Where it is not certain that it is free again the session is ended: in the pool it would hold it for ever.
+    """
+    is_settled = False
+    try:
+        is_alone = await connection.fetchval(_TRY_LOCK, LOCK)
+        try:
+            yield is_alone
+        finally:
+            with contextlib.suppress(*LOST):
+                is_settled = not is_alone or await connection.fetchval(_UNLOCK, LOCK)
+    finally:
+        if not is_settled:
+            connection.terminate()
 
 
 async def _fit(connection: Any, task: _Task, spool: Spool, now: datetime) -> Refitted:

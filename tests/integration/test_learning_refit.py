@@ -1,6 +1,7 @@
 """Refits against real PostgreSQL: a new epoch holds all exposures, also those counted while it was fitted, and is all or nothing."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -19,14 +20,16 @@ from bandits.laplace import NotAPosteriorError
 from bandits.step import WHOLE_UP_TO
 from bandits.sums import Sums
 from schema.event import EventType
+from service.clock import SystemClock
 from service.learning import books
 from service.learning import refit as refitting
+from service.learning.books import NewerProgramError
 from service.learning.composer import Composer
 from service.learning.refit import Refitter
 from service.store import epochs, exposure_rows, merged_state, partitions, snapshots
 from service.store import merge as merging
 from service.store import pool as pools
-from service.telemetry import REFITS_REFUSED
+from service.telemetry import FAILURES, REFITS_REFUSED
 from tests.counting import Tally
 from tests.integration import learning_world as world
 from tests.integration.learning_world import HOUR, START, decide, entry, log
@@ -234,15 +237,85 @@ async def test_a_refit_that_fails_is_refused_told_and_not_tried_until_there_is_n
         monkeypatch.setattr(refitting, "refit", SimpleNamespace(refit=fails))
         assert not await refitter.refit_if_due(NOW)
         assert REFITS_REFUSED._value.get() == before + step
-        assert not await refitter.refit_if_due(NOW)
+        assert not await refitter.refit_if_due(NOW + HOUR / 2)
         assert REFITS_REFUSED._value.get() == before + step
         assert (await in_force(pool)).number == 0
         assert_same(await counted(pool), told.tally.sums())
         await told.show(pool, START + step * HOUR)
         await learner.catch_up(NOW)
     monkeypatch.undo()
-    assert await refitter.refit_if_due(NOW)
+    assert not await refitter.refit_if_due(NOW)  # after two in a row not at once
+    assert await refitter.refit_if_due(NOW + timedelta(seconds=5))
     assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+
+
+@pytest.mark.parametrize("error", [ValueError("damaged"), OSError("no space"), MemoryError()])
+async def test_a_refit_that_fails_in_whatever_way_is_tried_again_ever_more_rarely(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    told, refitter = Told(), Refitter(pool)
+    await told.show(pool, START)
+    await world.learner(pool).catch_up(NOW)
+    tries = []
+
+    def fails(spool: Any, epoch: Epoch, now_s: float) -> Any:
+        tries.append(now_s - NOW.timestamp())
+        raise error
+
+    monkeypatch.setattr(refitting, "_count", fails)
+    for second in range(60):
+        with contextlib.suppress(type(error)):
+            assert not await refitter.refit_if_due(NOW + timedelta(seconds=second))
+    assert tries == [0, 1, 6, 21, 56]
+    monkeypatch.undo()
+    assert await refitter.refit_if_due(NOW + timedelta(hours=1))
+
+
+async def test_the_lock_of_a_refit_never_stays_with_the_pool(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the unlocking is not answered the session is ended, and with it the lock is gone."""
+    told, refitter = Told(), Refitter(pool)
+    await told.show(pool, START)
+    await world.learner(pool).catch_up(NOW)
+    monkeypatch.setattr(refitting, "_UNLOCK", "select pg_sleep(0), 1 / (0 * $1::bigint)")
+    assert await refitter.refit_if_due(NOW)
+    assert await pool.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
+    monkeypatch.undo()
+    await told.show(pool, START + HOUR)
+    await world.learner(pool).catch_up(NOW)
+    assert await Refitter(pool).refit_if_due(NOW)
+
+
+async def test_of_two_releases_side_by_side_the_older_one_waits(pool: asyncpg.Pool) -> None:
+    """It throws no sums of the newer away, publishes nothing over its snapshots, and goes on when the newer is gone."""
+    told, composer, older = Told(), Composer(pool), world.learner(pool)
+    await told.show(pool, START)
+    await older.catch_up(NOW)
+    assert await composer.publish_if_changed(NOW)
+    kept = await counted(pool)
+    async with pool.acquire() as connection, connection.transaction():
+        await partitions.hold_all(connection)
+        await connection.execute("update epochs set feature_set = $1", FEATURE_SET + 1)
+    await told.show(pool, START + HOUR)
+    assert await older.fold_once(NOW) == 0  # overtaken: it forgets what it remembers
+    with pytest.raises(NewerProgramError):
+        await older.fold_once(NOW)
+    assert not await Refitter(pool).refit_if_due(NOW)
+    assert not await composer.publish_if_changed(NOW + 2 * HOUR)
+    assert_same(await counted(pool), kept)
+    assert await pool.fetchval("select count(*) from epochs") == 1
+
+    before, stop = FAILURES.labels("older_program")._value.get(), asyncio.Event()
+    running = asyncio.create_task(older.run(SystemClock(), stop))
+    await asyncio.sleep(0.3)
+    assert FAILURES.labels("older_program")._value.get() == before + 1
+    stop.set()
+    await running
+
+    await pool.execute("update epochs set feature_set = $1", FEATURE_SET)
+    await older.catch_up(NOW)
+    assert_same(await counted(pool), told.tally.sums())
 
 
 async def test_a_refit_that_was_cut_off_is_tried_again(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
