@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming, Kept
-from schema.offer import OfferKey
+from schema.offer import Currency, OfferKey
 
 WEEK: Final = timedelta(weeks=1)
 EARLIEST_ZONE: Final = timedelta(hours=14)
@@ -17,6 +17,8 @@ EARLIEST_ZONE: Final = timedelta(hours=14)
 LocalTime = Annotated[datetime, Meta(tz=False)]
 Worth = Annotated[float, Meta(ge=0, le=1e9)]
 """Far beyond it the variance of a value would be more than a number holds, and the logged propensities would be false."""
+
+Goal = Literal["redemptions", "incremental_value"]
 
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -37,8 +39,12 @@ class Campaign(Incoming, frozen=True):
     one. A push that could not leave in time is not sent later than an hour after its send time once the hours that may be used are
     over, and never after ttl_s. The moment of each person's push is drawn among the hours of the window; `hours` names those of the
     week that may be used (Monday 00:00 is 0; empty means all 168). Within its hour a push is moved by up to `spread_s` seconds, by
-    person, so that they do not leave all at once. `offers` empty means: any eligible offer. Values and the attention price are in
-    the same unit.
+    person, so that they do not leave all at once. `offers` empty means: any eligible offer.
+
+    Goal `redemptions`: a push is worth value_open for an open and value_redeem for a redemption; the attention price is in the same
+    unit. Goal `incremental_value`: a push is worth what it adds, margin times (chance of a purchase after it - chance in silence), less
+    the discount times the chance of a redemption, by `margin_minor` and discount of the offer; the attention price is in minor units
+    of `currency`, and only offers in it that have a margin are sent.
     """
 
     campaign_id: OfferKey
@@ -49,6 +55,8 @@ class Campaign(Incoming, frozen=True):
     hours: Annotated[list[Annotated[int, Meta(ge=0, le=167)]], Meta(max_length=168)] = []
     audience: Audience = msgspec.field(default_factory=Audience)
     offers: Annotated[list[OfferKey], Meta(max_length=1000)] = []
+    goal: Goal = "redemptions"
+    currency: Currency = "USD"
     value_open: Worth = 0.0
     value_redeem: Worth = 1.0
     attention_price: Worth = 0.0

@@ -95,6 +95,17 @@ class Rules(Kept, frozen=True):
     policy: str = "default@0"  # its name and version
 
 
+class GainInputs(Kept, frozen=True):
+    """What entered a draw for the goal incremental_value besides; the worth of the offers is that of the catalogue's version."""
+
+    effect_version: int  # of what was known of pushes; 0 is the prior
+    exploration: float  # Thompson's scale
+    own_mean: float | None = (
+        None  # of what pushes do to this person, on the log-odds; null: not known, or not to be used
+    )
+    own_variance: float | None = None
+
+
 class DecisionInputs(Kept, frozen=True):
     """The `request` column of a logged decision: what entered the draw beside the columns of their own.
 
@@ -108,6 +119,7 @@ class DecisionInputs(Kept, frozen=True):
     basket_tag_ids: list[int]
     decided_at: datetime
     dispersion: float = 1.0  # of the redemptions the snapshot was learned from
+    gain: GainInputs | None = None  # null: the goal is redemptions
 
 
 class ExplanationAnswer(Kept, frozen=True):

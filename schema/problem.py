@@ -22,6 +22,7 @@ Code = Literal[
     "idempotency_key_reused",
     "idempotency_key_in_flight",
     "no_redeemable_offer",
+    "no_offer_with_margin",
     "replay_impossible",
     "promotion_refused",
     "overloaded",

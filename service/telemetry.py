@@ -37,6 +37,11 @@ REFITS_REFUSED: Final = Counter(
     "Refits not put in force: not finite, or worse than the epoch before.",
     registry=REGISTRY,
 )
+EFFECTS_REFUSED: Final = Counter(
+    "welltimed_effects_refused",
+    "Effects of pushes not put in force or not taken: not finite, not positive definite, or damaged.",
+    registry=REGISTRY,
+)
 FOLDED: Final = Counter(
     "welltimed_folded_entries", "Entries of the event log the learner has counted.", registry=REGISTRY
 )

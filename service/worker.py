@@ -19,6 +19,7 @@ from service import telemetry
 from service.clock import Clock, SystemClock
 from service.decision.policy import BUILT_IN
 from service.learning.composer import Composer
+from service.learning.effect_learner import EffectLearner
 from service.learning.learner import Learner
 from service.learning.refit import Refitter
 from service.learning.taste_mapper import TasteMapper
@@ -26,7 +27,7 @@ from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
 from service.planning.push_decider import PipelineDecider
-from service.planning.ticks import ticks
+from service.planning.ticks import Learners, ticks
 from service.settings import Settings
 from service.store import partitions_by_day, virtual_clock
 from service.store.catalogue import CatalogueCache
@@ -92,6 +93,7 @@ class Worker:
         self.composer = Composer(self.pool)
         self.refitter = Refitter(self.quick_pool)
         self.taste_mapper = TasteMapper(self.quick_pool, catalogue)
+        self.effect_learner = EffectLearner(self.quick_pool)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
@@ -116,6 +118,7 @@ class Worker:
         await self.learner.ripen(now)
         await self.refitter.refit_if_due(now)
         await self.taste_mapper.learn_if_due(now)
+        await self.effect_learner.learn_if_due(now)
         await self.composer.publish(now)
         await self._refresh()
 
@@ -152,7 +155,8 @@ class Worker:
         while not self._stop.is_set():
             try:
                 # A new one each time: a schedule that was stopped does not start again.
-                works = ticks(self.pool, clock, self.planner, self.dispatcher, self.taste_mapper)
+                learners = Learners(self.taste_mapper, self.effect_learner)
+                works = ticks(self.pool, clock, self.planner, self.dispatcher, learners)
                 await Leader(self._dsn, works).run(self._stop)
             except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
                 _failed("leader")

@@ -1,17 +1,22 @@
 """A push drawn for the margin it adds: Thompson by pmf over gains, and a gate that asks whether the gain is worth the attention."""
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bandits.incremental import Effect, Worth, factor, gain
+from bandits.incremental import Known, Own, Worth, gain
 from bandits.kernels import gate, random
 from bandits.kernels.draw import draw
 from bandits.kernels.pmf import argmax_pmf
+from bandits.policies.draw import GATE_DRAW
 from bandits.policies.scores import NotFiniteError
 
-GATE_DRAW: Final = random.FIRST_FREE_INDEX
+EXPLORES_FULLY: Final = 60.0
+"""Pushes for which Thompson's scale is 1; then it falls with the root of their number, to that of the policy in force. Who never sends to
+people who seem not worth it never learns whom a push moves, and before any push nobody is known to be worth it."""
+
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
@@ -35,8 +40,13 @@ class GainDraw(NamedTuple):
     is_sent: bool
 
 
+def exploration(pushes: float, least: float) -> float:
+    """Thompson's scale once so many pushes have been learned from; `least` is that of the policy in force."""
+    return max(least, min(1.0, math.sqrt(EXPLORES_FULLY / max(pushes, 1.0))))
+
+
 def draw_gain(
-    effect: Effect, person: int, phi: F32, worth: Worth, mask: npt.NDArray[np.bool_], terms: GainTerms, key: int
+    known: Known, own: Own, phi: F32, worth: Worth, mask: npt.NDArray[np.bool_], terms: GainTerms, key: int
 ) -> GainDraw:
     """Draws one offer and the gate.
 
@@ -45,8 +55,8 @@ def draw_gain(
     all offers share what is not known of the person, bandits.policies.draw).
 
     Args:
-        effect: the posterior.
-        person: index among those the posterior knows.
+        known: what is known of everybody.
+        own: of this person, (offers,) or (1,).
         phi: (offers, d).
         worth: what each offer gives and takes.
         mask: (offers,) eligible offers; at least one.
@@ -56,14 +66,12 @@ def draw_gain(
     Raises:
         NotFiniteError: a gain or a deviation is not finite.
     """
-    gains = gain(effect, person, phi, worth)
-    whitened = terms.exploration * (gains.gradient @ factor(effect, person))
-    deviation = np.sqrt(np.square(whitened).sum(axis=1))
-    if not (np.isfinite(gains.value).all() and np.isfinite(deviation).all()):
+    gains = gain(known, own, phi, worth, terms.exploration)
+    if not (np.isfinite(gains.value).all() and np.isfinite(gains.deviation).all()):
         raise NotFiniteError("a gain or its deviation is not finite")
     pmf = np.empty(len(phi))
-    argmax_pmf(gains.value, deviation, mask, terms.floor, pmf)
+    argmax_pmf(gains.value, gains.deviation, mask, terms.floor, pmf)
     chosen = int(draw(pmf, random.uniform(key, 0)))
-    value = float(gains.value[chosen])
-    sends = gate.send_probability(value, float(deviation[chosen]), terms.attention_price, terms.gate_floor, False)
+    value, deviation = float(gains.value[chosen]), float(gains.deviation[chosen])
+    sends = gate.send_probability(value, deviation, terms.attention_price, terms.gate_floor, False)
     return GainDraw(chosen, pmf, value, sends, bool(random.uniform(key, GATE_DRAW) < sends))

@@ -1,12 +1,11 @@
 """The engine with the goal incremental_value: it also learns from the windows in which nothing was sent."""
 
-from typing import Final
-
 import numpy as np
 
-from bandits import incremental
-from bandits.incremental import Windows, Worth
-from bandits.policies.incremental_draw import GainTerms, draw_gain
+from bandits import incremental, incremental_fit
+from bandits.incremental import Own, Worth
+from bandits.incremental_fit import Windows
+from bandits.policies.incremental_draw import GainTerms, draw_gain, exploration
 from bandits.simulation.engine import Engine, Settings
 from bandits.simulation.life import Life
 from bandits.simulation.people import Flags
@@ -14,17 +13,14 @@ from bandits.simulation.player import Choice, Told
 from bandits.simulation.week import F64
 from bandits.simulation.world import World
 
-EXPLORES_FULLY: Final = 60.0
-"""Pushes for which Thompson's scale is 1; then it falls with the root of their number, to that of the policy in force. Who never sends to
-people who seem not worth it never learns whom a push moves, and before any push nobody is known to be worth it."""
-
 
 class IncrementalEngine(Engine):
     """Features, tastes and rhythms are the engine's; the value of a push is what it adds."""
 
     def __init__(self, world: World, life: Life, settings: Settings) -> None:
         super().__init__(world, life, settings)
-        self.effect = incremental.unknown(world.size)
+        self.learned = incremental_fit.unknown(world.size)
+        self._known = incremental.known(self.learned.effect)
         self._worth = Worth(world.offers.margin, world.offers.discount)
         self._bought_after: dict[int, float] = {}
         self._redeemed = 0
@@ -33,14 +29,15 @@ class IncrementalEngine(Engine):
     def decide(self, decision: int, person: int, at_s: float, mask: Flags) -> Choice:
         """Draws by gains."""
         phi = self.features(person, at_s)
-        drawn = draw_gain(self.effect, person, phi, self._worth, mask, self._gain_terms(), self.key(decision))
+        mean, variance = self.learned.own
+        own = Own(mean[[person]], variance[[person]])
+        drawn = draw_gain(self._known, own, phi, self._worth, mask, self._gain_terms(), self.key(decision))
         self.keep(person, phi[drawn.chosen], drawn.chosen, at_s)
         return Choice(drawn.chosen, drawn.pmf, drawn.send_probability, drawn.is_sent)
 
     def _gain_terms(self) -> GainTerms:
-        exploration = float(np.clip(np.sqrt(EXPLORES_FULLY / max(self._sent, 1)), self.settings.exploration, 1.0))
-        price = self.world.goal.attention_price
-        return GainTerms(self.settings.floor, exploration, self.settings.gate_floor, price)
+        scale = exploration(self._sent, self.settings.exploration)
+        return GainTerms(self.settings.floor, scale, self.settings.gate_floor, self.world.goal.attention_price)
 
     def sent(self, decision: int) -> None:
         """A push of which the effect is to be learned."""
@@ -61,7 +58,8 @@ class IncrementalEngine(Engine):
         phi, began_at_s, is_sent = self.log.windows()
         if len(phi):
             windows = Windows(phi, np.array(self.people), began_at_s, is_sent, *self._bought(began_at_s))
-            self.effect = incremental.learn(windows, self._redeemed, self.effect, at_s)
+            self.learned = incremental_fit.learn(windows, self._redeemed, self.learned, at_s)
+            self._known = incremental.known(self.learned.effect)
 
     def _bought(self, began_at_s: F64) -> tuple[F64, F64]:
         """(n,) whether the thing was bought, and the age at which that was told."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from bandits.policies.draw import Draw
 from schema.decision import Channel, Context, Rules
+from service.decision.gains import GainAsk
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 
@@ -13,7 +14,8 @@ from service.store.decision_people import DecisionPerson
 class Ask(NamedTuple):
     """One decision to be made at the instant `now` of its batch.
 
-    `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw.
+    `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw. `gain` is there for the
+    goal incremental_value.
     """
 
     placement: str
@@ -26,6 +28,7 @@ class Ask(NamedTuple):
     control_share: float
     campaign_id: UUID | None
     entropy: bytes
+    gain: GainAsk | None = None
 
 
 class Decided(NamedTuple):

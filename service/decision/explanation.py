@@ -9,7 +9,7 @@ from bandits import features, link, tastes
 from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, half_life_factor
 from schema.decision import ExplanationAnswer
 from schema.snapshot import HEADS
-from service.decision import inputs
+from service.decision import gains, inputs
 from service.decision.replay import Replayed
 from service.store.decisions import LoggedDecision
 
@@ -62,6 +62,8 @@ def _gate(logged: LoggedDecision) -> str:
     """
     if logged.in_control or logged.send_probability >= 1.0 - logged.request.rules.gate_floor:
         return "By chance: now and then we stay silent, to check that deals are worth your while."
+    if logged.send_probability < GATE_EVEN and logged.request.gain is not None:
+        return "Telling you of the deal we had in mind would probably change too little to interrupt you for it."
     if logged.send_probability < GATE_EVEN:
         return "The deal we had in mind was not worth interrupting you for."
     return "We were not sure that the deal we had in mind was worth interrupting you for."
@@ -71,7 +73,12 @@ def _because(logged: LoggedDecision, again: Replayed) -> list[str]:
     index = again.catalogue.index_by_id[logged.offer_ids[0]]
     if logged.in_control:
         return ["This deal was picked at random, to check that choosing does better."]
-    said = [_habit(logged, again, index) or _popularity(again, index)]
+    if logged.request.gain is None:
+        said = [_habit(logged, again, index) or _popularity(again, index)]
+    elif logged.send_probability < GATE_EVEN:
+        said = ["Now and then we tell somebody of a deal although it may change nothing, to learn whom it helps."]
+    else:
+        said = ["You might buy it anyway, but more likely so when you are reminded of it."]
     if logged.propensities[0] < 1.0 / int(again.mask.sum()):
         said.append("It was not our first guess: now and then we try something else, to learn what you like.")
     if again.catalogue.discount_minor[index] > 0:
@@ -111,6 +118,8 @@ def _data_used(logged: LoggedDecision, again: Replayed) -> list[str]:
     if not logged.offer_ids or logged.in_control:
         return used
     used.append("what other people buy, all taken together")
+    if logged.request.gain is not None:
+        used.append("what people buy after a notification and what they buy without one, all taken together")
     used += _personal(logged, again)
     if logged.request.local_hour >= 0:
         used.append("the time of day where you are")
@@ -128,6 +137,8 @@ def _personal(logged: LoggedDecision, again: Replayed) -> list[str]:
         used = _of_tastes(tastes.view(logged.tastes))
     if logged.personal:
         used.append("how you answered the deals we showed you before")
+    if logged.request.gain is not None and logged.request.gain.own_mean is not None:
+        used.append("what you bought after the notifications we sent you")
     if logged.request.basket_tag_ids:
         used.append(_TOLD.format("basket_tags"))
     drawn = [again.catalogue.index_by_id[offer_id] for offer_id in logged.offer_ids]
@@ -154,12 +165,23 @@ def _own_offsets(again: Replayed) -> npt.NDArray[np.float32]:
     return np.zeros(len(again.phi), np.float32) if again.own is None else again.own.z @ again.own.mean
 
 
+def _gains(logged: LoggedDecision, again: Replayed) -> list[dict[str, Any]]:
+    """Of each offer what sending it is worth, where the gain counts."""
+    if again.known is None:
+        return [{}] * len(again.phi)
+    found = gains.gains_of(again.catalogue, again.known, logged.request, again.phi)
+    return [
+        {"gain_minor": value, "bought_if_sent": sent, "bought_anyway": organic}
+        for value, sent, organic in zip(found.value.tolist(), found.sent.tolist(), found.organic.tolist(), strict=True)
+    ]
+
+
 def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
     if again.draw is None:
         return {"candidates": [], "eligible": 0, "reason_codes": logged.reason_codes}
     ids, pmf = again.catalogue.ids, again.draw.pmf
     order = np.argsort(-pmf, kind="stable")[:20]
-    offsets = _own_offsets(again)
+    offsets, added = _own_offsets(again), _gains(logged, again)
     etas = (again.phi @ again.model.means.T).astype(np.float64)
     etas[:, HEADS.index("redeem")] += offsets
     chances = link.mean(again.model.link, etas)
@@ -172,6 +194,7 @@ def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
                 "features": dict(zip(features.NAMES, map(float, again.phi[index]), strict=True)),
                 "own_part": float(offsets[index]),
             }
+            | added[index]
             for index in map(int, order)
         ],
         "chosen": [
@@ -185,6 +208,7 @@ def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
         "offers": len(ids),
         "send_probability": logged.send_probability,
         "snapshot_version": logged.snapshot_version,
+        "effect_version": None if logged.request.gain is None else logged.request.gain.effect_version,
         "catalogue_version": logged.catalogue_version,
         "reason_codes": logged.reason_codes,
     }

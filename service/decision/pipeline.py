@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import tastes
+from bandits.incremental import Known
 from bandits.kernels import random
 from bandits.personal import PersonalScores, UnknownSumsError
 from bandits.policies import draw
@@ -24,7 +25,7 @@ from schema.decision import Action, Channel, DecisionInputs
 from schema.ids import stable_share, uuid7
 from schema.policy import PolicyKind
 from service import telemetry
-from service.decision import inputs, masks, own_part
+from service.decision import gains, inputs, masks, own_part
 from service.decision.ask import Ask, Decided
 from service.store import decisions
 from service.store.catalogue import Catalogue
@@ -104,6 +105,7 @@ def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model
         basket_tag_ids=inputs.basket_tag_ids(catalogue, context) if person.has_personalization_consent else [],
         dispersion=float(model.dispersions[REDEEM]),
         decided_at=now,
+        gain=gains.logged(ask.gain, may_personalise=person.has_personalization_consent),
     )
 
 
@@ -129,11 +131,26 @@ def _draw_by(step: _Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, 
     terms = terms_of(step.inputs, packed, in_control=step.in_control)
     step.own = own_part.scores(catalogue, model, own_sums, step.inputs, step.phi)
     step.own_sums = own_sums if step.own is not None else b""
-    step.drawn = draw_by_policy(model, offers, terms, step.decision_id, step.own)
+    known = None if step.ask.gain is None else step.ask.gain.known
+    step.drawn = draw_for_goal(model, known, catalogue, step.inputs, offers, terms, step.decision_id, step.own)
 
 
-def draw_by_policy(model: Model, offers: Offers, terms: Terms, decision_id: UUID, own: PersonalScores | None) -> Draw:
-    """The draw alone, a function of its arguments: a replay calls it with what was logged."""
+def draw_for_goal(
+    model: Model,
+    known: Known | None,
+    catalogue: Catalogue,
+    given: DecisionInputs,
+    offers: Offers,
+    terms: Terms,
+    decision_id: UUID,
+    own: PersonalScores | None,
+) -> Draw:
+    """The draw alone, a function of its arguments: a replay calls it with what was logged.
+
+    With what is `known` of pushes it is one for incremental_value; the control is drawn uniformly whatever the goal.
+    """
+    if known is not None and terms.kind != CONTROL:
+        return gains.draw(model, known, catalogue, given, offers, terms, decision_id, own)
     return draw.draw(model, offers, terms, random.key_from_bytes(decision_id.bytes), own)
 
 

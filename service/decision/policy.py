@@ -46,6 +46,13 @@ def push_rules(value_open: float, value_redeem: float, attention_price: float, p
     return _rules(policy, 1, [value_open, value_redeem], attention_price=attention_price, is_gated=True)
 
 
+def gain_rules(attention_price: float, policy: InForce = DEFAULT) -> Rules:
+    """For one push of which the gain counts: drawn by Thompson sampling whatever the kind in force, with its floors, gated, in money."""
+    rules = _rules(policy, 1, [0.0, 0.0], attention_price=attention_price, is_gated=True)
+    scale = rules.exploration if rules.kind == "thompson" else EXPLORATION["thompson"]
+    return msgspec.structs.replace(rules, kind="thompson", exploration=scale, can_be_negative=True)
+
+
 def _rules(policy: InForce, slots: int, values: list[float], *, attention_price: float, is_gated: bool) -> Rules:
     settings = policy.settings
     return Rules(

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import tastes
+from bandits.incremental import Known
 from bandits.personal import PersonalScores, UnknownSumsError
 from bandits.policies.draw import Draw, Offers
 from bandits.policies.model import DamagedSnapshotError, Model
 from schema.decision import ReplayAnswer
 from service.decision import inputs, own_part, pipeline
 from service.errors import ApiError
-from service.store import models, snapshots
+from service.store import effects, models, snapshots
 from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
 from service.store.decisions import LoggedDecision
 
@@ -21,13 +22,15 @@ _IMPOSSIBLE: Final = (
     snapshots.SnapshotDamagedError,
     DamagedSnapshotError,
     VersionMissing,
+    effects.EffectMissingError,
+    effects.EffectDamagedError,
     tastes.UnknownStateError,
     UnknownSumsError,
 )
 
 
 class Replayed(NamedTuple):
-    """What the decision was made of, and the draw made anew; no draw when nothing was eligible."""
+    """What the decision was made of, and the draw made anew; no draw when nothing was eligible. `known` of pushes, where their gain counts."""
 
     catalogue: Catalogue
     model: Model
@@ -35,6 +38,7 @@ class Replayed(NamedTuple):
     phi: npt.NDArray[np.float32]
     own: PersonalScores | None
     draw: Draw | None
+    known: Known | None = None
 
 
 async def redraw(connection: Any, catalogue: CatalogueCache, logged: LoggedDecision) -> Replayed:
@@ -45,13 +49,15 @@ async def redraw(connection: Any, catalogue: CatalogueCache, logged: LoggedDecis
     """
     try:
         model = await models.load(connection, logged.snapshot_version)
-        return draw_again(logged, await catalogue.of_version(connection, logged.catalogue_version), model)
+        gain = logged.request.gain
+        known = None if gain is None else await effects.load(connection, gain.effect_version)
+        return draw_again(logged, await catalogue.of_version(connection, logged.catalogue_version), model, known)
     except _IMPOSSIBLE as error:
         raise ApiError(409, "replay_impossible", f"{error}; the logged numbers still stand.") from None
 
 
-def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model) -> Replayed:
-    """The draw from the logged inputs, given the catalogue and the snapshot it was made with.
+def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model, known: Known | None = None) -> Replayed:
+    """The draw from the logged inputs, given the catalogue, the snapshot, and what was known of pushes, that it was made with.
 
     Raises:
         UnknownStateError, UnknownSumsError: the logged state of the person is of another version of the program.
@@ -63,8 +69,9 @@ def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model) -> Re
     if mask.any():
         terms = pipeline.terms_of(logged.request, logged.tastes, in_control=logged.in_control)
         own = own_part.scores(catalogue, model, logged.personal, logged.request, phi)
-        drawn = pipeline.draw_by_policy(model, Offers(phi, mask, catalogue.tag_ids), terms, logged.decision_id, own)
-    return Replayed(catalogue, model, mask, phi, own, drawn)
+        offers = Offers(phi, mask, catalogue.tag_ids)
+        drawn = pipeline.draw_for_goal(model, known, catalogue, logged.request, offers, terms, logged.decision_id, own)
+    return Replayed(catalogue, model, mask, phi, own, drawn, known)
 
 
 def compare(logged: LoggedDecision, again: Replayed) -> ReplayAnswer:

@@ -5,18 +5,21 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from push.occurrences import LATEST_ZONE
 from schema.campaign import EARLIEST_ZONE, Campaign
 from schema.decision import Channel
 from schema.external_id import DOTS
-from schema.problem import FieldError
+from schema.problem import Code, FieldError
+from service.decision import gains
 from service.store import zones
 from service.store.catalogue import Catalogue
 
 EARLIEST: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - local times have no zone
 LATEST: Final = datetime(2200, 1, 1)  # noqa: DTZ001 - local times have no zone
 NO_VALUE: Final = "A message without value must not be sent: name an offer that gives something (a discount, a code, or is_redeemable) and runs during the campaign, or add one."
+NO_MARGIN: Final = "What a push adds cannot be told: of the offers that can be sent none has margin_minor above 0 (what a piece earns without the discount), with price_minor if the discount is a percentage, in the campaign's currency {}."
 
 
 def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterator[FieldError]:
@@ -37,20 +40,57 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
     for index, name in enumerate(campaign.offers):
         if name not in catalogue.index_by_external:
             yield _wrong(f"/offers/{index}", "There is no offer with this offer_id.")
+    if campaign.goal == "incremental_value":
+        yield from _of_gain(campaign, catalogue)
 
 
-def has_value(campaign: Campaign, catalogue: Catalogue, now: datetime) -> bool:
-    """Whether some offer it may send can be redeemed, is not paused, goes by push, and runs at some time of what is left of it."""
+def _of_gain(campaign: Campaign, catalogue: Catalogue) -> Iterator[FieldError]:
+    """What makes no sense where a push is worth the margin it adds."""
+    for pointer, is_set in (
+        ("/value_open", campaign.value_open != 0.0),
+        ("/value_redeem", campaign.value_redeem != 1.0),
+    ):
+        if is_set:
+            yield _wrong(pointer, "With goal incremental_value a push is worth the margin it adds; leave this out.")
+    for index, name in enumerate(campaign.offers):
+        place = catalogue.index_by_external.get(name)
+        if place is None:
+            continue
+        offer = catalogue.offers[place].offer
+        if offer.margin_minor <= 0:
+            yield _wrong(f"/offers/{index}", "This offer has no margin_minor: what a push of it adds cannot be told.")
+        elif not offer.has_worth():
+            detail = "This offer has no price_minor: what its percentage takes of the margin cannot be told."
+            yield _wrong(f"/offers/{index}", detail)
+        elif offer.currency != campaign.currency:
+            detail = f"This offer is in {offer.currency}, the campaign in {campaign.currency} (see currency)."
+            yield _wrong(f"/offers/{index}", detail)
+
+
+def refusal(campaign: Campaign, catalogue: Catalogue, now: datetime) -> tuple[Code, str] | None:
+    """Code and words for why it would have nothing to send: some offer must give something and, where the gain counts, have a margin."""
+    is_live = _live(campaign, catalogue, now)
+    if not is_live.any():
+        return "no_redeemable_offer", NO_VALUE
+    if campaign.goal == "incremental_value" and not (is_live & gains.is_priced(catalogue, campaign.currency)).any():
+        return "no_offer_with_margin", NO_MARGIN.format(campaign.currency)
+    return None
+
+
+def _live(campaign: Campaign, catalogue: Catalogue, now: datetime) -> npt.NDArray[np.bool_]:
+    """Offers it may send that can be redeemed, are not paused, go by push, and run at some time of what is left of it."""
     begins = max((campaign.starts_at.replace(tzinfo=UTC) - EARLIEST_ZONE).timestamp(), now.timestamp())
     ends = (campaign.ends_at.replace(tzinfo=UTC) + LATEST_ZONE).timestamp()
-    is_live = catalogue.is_redeemable & ~catalogue.is_paused & ((catalogue.channels >> Channel.PUSH & 1) == 1)
+    is_live: npt.NDArray[np.bool_] = (
+        catalogue.is_redeemable & ~catalogue.is_paused & ((catalogue.channels >> Channel.PUSH & 1) == 1)
+    )
     is_live &= (catalogue.starts_at < ends) & (begins < catalogue.ends_at)
     if campaign.offers:
         known = catalogue.index_by_external
         is_named = np.zeros(len(is_live), np.bool_)
         is_named[[known[name] for name in campaign.offers if name in known]] = True
         is_live &= is_named
-    return bool(is_live.any())
+    return is_live
 
 
 def _wrong(pointer: str, detail: str) -> FieldError:

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from bandits.policies.incremental_draw import exploration
 from push.decider import Drawn, Due
 from push.draft import draft_of
 from schema.campaign import StoredCampaign
 from schema.decision import Channel, Context
-from service.decision import pipeline, policy
+from service.decision import gains, pipeline, policy
 from service.decision.ask import Ask, Decided
-from service.store import decision_people
+from service.decision.gains import GainAsk
+from service.store import decision_people, effects
 from service.store.catalogue import Catalogue, CatalogueCache
+from service.store.current_effect import EffectCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.policies import InForce
@@ -26,6 +29,7 @@ class PipelineDecider:
         self._catalogue = catalogue
         self._snapshot = snapshot
         self._policy = policy
+        self._effect = EffectCache()
 
     async def decide(self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime) -> list[Drawn]:
         """One answer for each, in order; the decisions are logged in the caller's transaction."""
@@ -36,34 +40,58 @@ class PipelineDecider:
         catalogue = self._catalogue.current
         if version != catalogue.version:
             catalogue = await self._catalogue.refresh(connection)
-        candidates = _candidates(campaign, catalogue)
-        asked = [(_ask(campaign, one, candidates, self._policy.current), people[one.user_id]) for one in due]
+        template = _ask(campaign, _candidates(campaign, catalogue), self._policy.current)
+        gain_of = await self._gains(connection, template, due) if _counts_gain(campaign) else {}
+        asked = [
+            (template._replace(entropy=one.entropy, gain=gain_of.get(one.user_id)), people[one.user_id]) for one in due
+        ]
         return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]
+
+    async def _gains(self, connection: Any, template: Ask, due: Sequence[Due]) -> dict[int, GainAsk]:
+        """By person, what a decision by gains takes besides."""
+        version, pushes, known = await self._effect.refresh(connection)
+        parts = await effects.own_parts(connection, [one.user_id for one in due])
+        scale = exploration(pushes, template.rules.exploration)
+        return {one.user_id: GainAsk(known, version, scale, parts.get(one.user_id)) for one in due}
+
+
+def _counts_gain(campaign: StoredCampaign) -> bool:
+    return campaign.campaign.goal == "incremental_value"
 
 
 def _candidates(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ...] | None:
-    """Ids of the offers this campaign may send; None for all. An offer that gives nothing of value is never pushed."""
+    """Ids of the offers this campaign may send; None for all. An offer that gives nothing of value is never pushed, nor, where the gain
+    counts, one of which the margin is not known.
+    """
+    is_fit = catalogue.is_redeemable
+    if _counts_gain(campaign):
+        is_fit = is_fit & gains.is_priced(catalogue, campaign.campaign.currency)
     if not campaign.campaign.offers:
-        every = bool(catalogue.is_redeemable.all())
-        return None if every else tuple(int(offer_id) for offer_id in catalogue.ids[catalogue.is_redeemable])
+        return None if is_fit.all() else tuple(int(offer_id) for offer_id in catalogue.ids[is_fit])
     known = catalogue.index_by_external
     places = [known[name] for name in campaign.campaign.offers if name in known]
-    return tuple(int(catalogue.ids[place]) for place in places if catalogue.is_redeemable[place])
+    return tuple(int(catalogue.ids[place]) for place in places if is_fit[place])
 
 
-def _ask(campaign: StoredCampaign, due: Due, candidates: tuple[int, ...] | None, in_force: InForce) -> Ask:
+def _ask(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_force: InForce) -> Ask:
+    """What is asked for everybody alike."""
     body = campaign.campaign
+    rules = (
+        policy.gain_rules(body.attention_price, in_force)
+        if _counts_gain(campaign)
+        else policy.push_rules(body.value_open, body.value_redeem, body.attention_price, in_force)
+    )
     return Ask(
         placement=body.campaign_id,
         channel=Channel.PUSH,
-        rules=policy.push_rules(body.value_open, body.value_redeem, body.attention_price, in_force),
+        rules=rules,
         context=_CONTEXT,
         candidates=candidates,
         excluded=(),
         holdout_share=body.holdout_share,
         control_share=body.control_share,
         campaign_id=campaign.id,
-        entropy=due.entropy,
+        entropy=b"",
     )
 
 

@@ -1,8 +1,8 @@
-"""What the leader does again and again: plan, sweep, learn the map of tastes, expire, forget, and make partitions ahead. Every run is fenced and bounded."""
+"""What the leader does again and again: plan, sweep, learn the map of tastes and what pushes add, expire, forget, and make partitions ahead. Every run is fenced and bounded."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from push import history, outbox
 from push.dispatcher import Dispatcher
@@ -10,20 +10,32 @@ from push.planner import Planner
 from push.schedule import Tick
 from service import telemetry
 from service.clock import Clock
+from service.learning.effect_learner import EffectLearner
 from service.learning.facts import DECISION_AGE_MAX
 from service.learning.taste_mapper import TasteMapper
-from service.store import event_keys, event_log, idempotency, partitions_by_day, retention, snapshots, taste_maps
+from service.store import (
+    effects,
+    event_keys,
+    event_log,
+    idempotency,
+    partitions_by_day,
+    retention,
+    snapshots,
+    taste_maps,
+)
 from service.store import ticks as store
 
 LOG_KEPT_FOR: Final = timedelta(hours=72)
 SNAPSHOTS_KEPT_FOR: Final = timedelta(days=14)
 TASTE_MAPS_KEPT_FOR: Final = timedelta(days=180)
+EFFECTS_KEPT_FOR: Final = timedelta(days=180)
 DECISIONS_KEPT_FOR: Final = timedelta(days=180)
 EVENTS_KEPT_FOR: Final = timedelta(days=400)
 
 PLAN_EVERY_S: Final = 60.0
 SWEEP_EVERY_S: Final = 5.0
 TASTE_MAP_EVERY_S: Final = 3600.0
+EFFECT_EVERY_S: Final = 600.0
 EXPIRE_EVERY_S: Final = 60.0
 FOLD_EVERY_S: Final = 60.0
 PURGE_EVERY_S: Final = 600.0
@@ -33,7 +45,14 @@ Work = Callable[[datetime], Awaitable[object]]
 Statement = Callable[[Any, datetime], Awaitable[None]]
 
 
-def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, taste_mapper: TasteMapper) -> list[Tick]:
+class Learners(NamedTuple):
+    """What is learned now and then, from much."""
+
+    taste_mapper: TasteMapper
+    effect_learner: EffectLearner
+
+
+def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, learners: Learners) -> list[Tick]:
     """All ticks of an installation."""
 
     def on_connection(statement: Statement) -> Work:
@@ -46,7 +65,8 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, tas
     works: list[tuple[str, float, Work]] = [
         ("plan", PLAN_EVERY_S, planner.plan_due),
         ("sweep_leases", SWEEP_EVERY_S, dispatcher.sweep),
-        ("taste_map", TASTE_MAP_EVERY_S, taste_mapper.learn_if_due),
+        ("taste_map", TASTE_MAP_EVERY_S, learners.taste_mapper.learn_if_due),
+        ("effect", EFFECT_EVERY_S, learners.effect_learner.learn_if_due),
         ("expire_pushes", EXPIRE_EVERY_S, on_connection(outbox.expire)),
         ("fold_old_pushes", FOLD_EVERY_S, on_connection(history.fold)),
         ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
@@ -54,6 +74,7 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, tas
         ("trim_event_log", PURGE_EVERY_S, on_connection(_trim)),
         ("purge_snapshots", PURGE_EVERY_S, on_connection(_purge_snapshots)),
         ("purge_taste_maps", PURGE_EVERY_S, on_connection(_purge_taste_maps)),
+        ("purge_effects", PURGE_EVERY_S, on_connection(_purge_effects)),
         ("make_partitions", PARTITIONS_EVERY_S, on_connection(partitions_by_day.ensure)),
         ("drop_old_days", PARTITIONS_EVERY_S, on_connection(_drop_old_days)),
     ]
@@ -70,6 +91,10 @@ async def _purge_snapshots(connection: Any, now: datetime) -> None:
 
 async def _purge_taste_maps(connection: Any, now: datetime) -> None:
     await taste_maps.purge(connection, now - TASTE_MAPS_KEPT_FOR)
+
+
+async def _purge_effects(connection: Any, now: datetime) -> None:
+    await effects.purge(connection, now - EFFECTS_KEPT_FOR)
 
 
 async def _drop_old_days(connection: Any, now: datetime) -> None:

@@ -19,6 +19,7 @@ PROPENSITY_TOLERANCE: Final = 1e-4
 SNAPSHOT_GONE: Final = "snapshot_gone"
 CATALOGUE_GONE: Final = "catalogue_gone"
 STATE_UNREADABLE: Final = "state_unreadable"
+OTHER_GOAL: Final = "other_goal"
 NOT_REPRODUCED: Final = "not_reproduced"
 
 
@@ -40,6 +41,9 @@ class Replayer:
         Raises:
             Impossible: its snapshot, catalogue or state is gone or of another program, or the draw comes out otherwise.
         """
+        if logged.request.gain is not None:
+            # What it earned is money against silence, not opens and redemptions: no policy is judged by both.
+            raise Impossible(OTHER_GOAL)
         model = await self._model(logged.snapshot_version)
         try:
             catalogue = await self._catalogues.of_version(self._connection, logged.catalogue_version)

@@ -162,10 +162,10 @@ def _check(campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
     errors = list(campaign_rules.problems(campaign, catalogue, now))
     if errors:
         raise ApiError(400, "invalid_field", "The campaign breaks some rules; see errors.", errors)
-    if not campaign_rules.has_value(campaign, catalogue, now):
-        detail = campaign_rules.NO_VALUE
-        error = FieldError(pointer="/offers", code="no_redeemable_offer", detail=detail)
-        raise ApiError(422, "no_redeemable_offer", detail, [error])
+    refused = campaign_rules.refusal(campaign, catalogue, now)
+    if refused is not None:
+        code, detail = refused
+        raise ApiError(422, code, detail, [FieldError(pointer="/offers", code=code, detail=detail)])
 
 
 def _missing() -> ApiError:

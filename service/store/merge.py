@@ -66,6 +66,7 @@ _STATES: Final = """
 """
 _MOVE_STATE: Final = "update user_state set user_id = $1, updated_at = $3 where user_id = $2"
 _PUT_STATE: Final = "update user_state set tastes = $2, rhythm = $3, personal = $4, updated_at = $5 where user_id = $1"
+_DROP_OWN_EFFECT: Final = "delete from own_effects where user_id = $1"
 _DROP_STATE: Final = "delete from user_state where user_id = $1"
 
 
@@ -81,6 +82,8 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
         await connection.execute(move, kept, lost)
     await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
     await connection.execute(_WITHDRAW, lost, now)
+    # What pushes do to the person is learned anew within a day, from the windows of both.
+    await connection.execute(_DROP_OWN_EFFECT, lost)
     await _merge_states(connection, kept, lost, now, merge_state)
 
 

@@ -12,9 +12,10 @@ from push.planner import Planner
 from push.schedule import Tick
 from schema.ids import uuid7
 from service.clock import SystemClock
+from service.learning.effect_learner import EffectLearner
 from service.learning.taste_mapper import TasteMapper
 from service.planning.leader import Leader
-from service.planning.ticks import ticks
+from service.planning.ticks import Learners, ticks
 from service.store import partitions_by_day
 from service.store import ticks as store
 from service.store.catalogue import CatalogueCache
@@ -112,12 +113,13 @@ async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
     await pool.execute("insert into event_log values (3, 1, '', $1), (3, 2, '', $1)", old)
     await pool.execute("update learner_partitions set last_seq = 1 where partition = 3")
     mapper = TasteMapper(pool, CatalogueCache())
-    for tick in ticks(pool, SystemClock(), Planner(pool, NoMoments(), SEED), dispatcher, mapper):
+    learners = Learners(mapper, EffectLearner(pool))
+    for tick in ticks(pool, SystemClock(), Planner(pool, NoMoments(), SEED), dispatcher, learners):
         await tick.run(1)
         await tick.run(1)
     assert await pool.fetchval("select count(*) from event_keys") == 1
     assert await pool.fetch("select seq from event_log") == [(2,)]
-    assert await pool.fetchval("select count(*) from ticks") == 12
+    assert await pool.fetchval("select count(*) from ticks") == 14
     assert await pool.fetchval("select to_regclass($1) is not null", f"decisions_{now:%Y%m%d}")
 
 

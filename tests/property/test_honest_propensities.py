@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bandits import incremental
+from bandits.features import NAMES
+from bandits.incremental import Own, Worth
 from bandits.policies import draw
 from bandits.policies.draw import Offers
+from bandits.policies.incremental_draw import GainTerms, draw_gain
 from schema.policy import PolicyKind
 from tests.property.test_policies import MODEL, TERMS, shelf, someone
 from tests.reference.frequencies import fits
@@ -54,3 +58,25 @@ def test_every_policy_draws_from_the_pmf_it_logs(kind: PolicyKind) -> None:
         counts[drawn.chosen[0]] += 1
     assert drawn.pmf[~shop.mask].tolist() == [0.0, 0.0]
     assert fits(counts, drawn.pmf)
+
+
+def test_gains_are_drawn_as_they_are_logged() -> None:
+    """Offers and the gate in one chi-square, as the product draws them: some masked, one personal part for some of the offers."""
+    phi, mask = shelf(OFFERS, 5, MASK).phi, np.array(MASK)
+    phi[:, NAMES.index("lp")] = np.linspace(0.0, 3.0, OFFERS)
+    worth = Worth(np.linspace(100.0, 240.0, OFFERS), np.linspace(60.0, 20.0, OFFERS))
+    is_own = np.arange(OFFERS) % 2 == 0
+    own = Own(np.where(is_own, 0.8, 0.0), np.where(is_own, 0.2, 1.0))
+    terms = GainTerms(floor=0.05, exploration=0.5, gate_floor=0.02, attention_price=8.0)
+    known, rounds = incremental.known(incremental.UNKNOWN), ROUNDS // 4
+    counts, logged = np.zeros((2, OFFERS)), np.zeros((2, OFFERS))
+    for key in range(rounds):
+        drawn = draw_gain(known, own, phi, worth, mask, terms, key)
+        counts[int(drawn.is_sent), drawn.chosen] += 1
+        sent = np.array([1.0 - drawn.send_probability, drawn.send_probability])
+        logged[:, drawn.chosen] = sent * drawn.pmf[drawn.chosen]
+    assert drawn.pmf[~mask].tolist() == [0.0, 0.0]
+    assert (drawn.pmf[mask] >= terms.floor / mask.sum() * 0.999).all()
+    assert logged.sum() == pytest.approx(1, abs=1e-6)
+    assert 0.1 < logged[1].sum() < 0.9
+    assert fits(counts.ravel(), logged.ravel())

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from bandits import incremental
+from bandits import incremental, incremental_fit
 from bandits.delay import WINDOW_S
 from bandits.features import DIMS, NAMES
-from bandits.incremental import Windows, Worth
+from bandits.incremental import NotAnEffectError, Own, Worth
+from bandits.incremental_fit import NOBODY, Windows
 from bandits.policies.incremental_draw import GainTerms, draw_gain
 from bandits.policies.scores import NotFiniteError
 
@@ -38,10 +39,18 @@ def town(count: int, youngest_s: float, seed: int = 1) -> Windows:
     return Windows(phi, np.arange(count) % 500, began_at_s, is_sent, is_bought.astype(float), age_s * is_bought)
 
 
+def belief(learned: incremental_fit.Learned) -> incremental.Known:
+    return incremental.known(learned.effect)
+
+
+def own_of(learned: incremental_fit.Learned, person: int) -> Own:
+    return Own(learned.own.mean[[person]], learned.own.variance[[person]])
+
+
 def test_the_effect_is_found_apart_from_the_habit() -> None:
-    effect = incremental.learn(town(20_000, WINDOW_S), 0, incremental.unknown(500), NOW_S)
+    effect = incremental_fit.learn(town(20_000, WINDOW_S), 0, incremental_fit.unknown(500), NOW_S)
     phi = rows(400, seed=9)
-    gain = incremental.gain(effect, 0, phi, Worth(np.ones(400), np.zeros(400)))
+    gain = incremental.gain(belief(effect), own_of(effect, 0), phi, Worth(np.ones(400), np.zeros(400)))
     truth = chance_of(phi, np.ones(400)) - chance_of(phi, np.zeros(400))
     assert np.abs(gain.value - truth).mean() < 0.03
     assert np.corrcoef(gain.value, truth)[0, 1] > 0.97
@@ -59,9 +68,14 @@ def test_a_look_or_two_may_be_an_accident() -> None:
 
 def test_young_windows_do_not_drag_it_down() -> None:
     """Half of what was sent in the last three days has not been answered yet."""
-    ripe, young = (incremental.learn(town(20_000, age), 0, incremental.unknown(500), NOW_S) for age in (WINDOW_S, 0.0))
+    ripe, young = (
+        incremental_fit.learn(town(20_000, age), 0, incremental_fit.unknown(500), NOW_S) for age in (WINDOW_S, 0.0)
+    )
     phi = rows(400, seed=9)
-    values = [incremental.gain(one, 0, phi, Worth(np.ones(400), np.zeros(400))).value for one in (ripe, young)]
+    values = [
+        incremental.gain(belief(one), own_of(one, 0), phi, Worth(np.ones(400), np.zeros(400))).value
+        for one in (ripe, young)
+    ]
     assert abs(float((values[1] - values[0]).mean())) < 0.01
 
 
@@ -69,23 +83,61 @@ def test_order_does_not_matter() -> None:
     windows = town(2_000, 0.0)
     order = np.random.default_rng(5).permutation(2_000)
     shuffled = Windows(*(column[order] for column in windows))
-    one, other = (incremental.learn(given, 3, incremental.unknown(500), NOW_S) for given in (windows, shuffled))
-    assert other.mean == pytest.approx(one.mean, abs=1e-6)
-    assert other.covariance == pytest.approx(one.covariance, rel=1e-6, abs=1e-9)
+    one, other = (incremental_fit.learn(given, 3, incremental_fit.unknown(500), NOW_S) for given in (windows, shuffled))
+    assert other.effect.mean == pytest.approx(one.effect.mean, abs=1e-6)
+    assert other.effect.covariance == pytest.approx(one.effect.covariance, rel=1e-6, abs=1e-9)
 
 
-def test_the_gradient_is_that_of_the_value() -> None:
-    effect, phi = incremental.unknown(2), rows(4, seed=3)
-    gain = incremental.gain(effect, 1, phi, WORTH)
-    step = 1e-5
+def test_the_deviation_is_that_of_the_delta_method() -> None:
+    phi, effect = rows(4, seed=3), incremental.UNKNOWN
+    own, step = Own(np.array([0.3]), np.array([0.7])), 1e-6
+    gain = incremental.gain(incremental.known(effect), own, phi, WORTH, scale=0.5)
+    slopes = []
     for column in range(incremental.WIDTH):
         mean = effect.mean.copy()
         mean[column] += step
-        moved = incremental.gain(effect._replace(mean=mean), 1, phi, WORTH).value
-        assert (moved - gain.value) / step == pytest.approx(gain.gradient[:, column], abs=1e-4)
-    own = effect.own._replace(mean=np.array([0.0, step]))
-    moved = incremental.gain(effect._replace(own=own), 1, phi, WORTH).value
-    assert (moved - gain.value) / step == pytest.approx(gain.gradient[:, -1], abs=1e-4)
+        moved = incremental.gain(incremental.known(effect._replace(mean=mean)), own, phi, WORTH)
+        slopes.append((moved.value - gain.value) / step)
+    moved = incremental.gain(incremental.known(effect), own._replace(mean=own.mean + step), phi, WORTH)
+    gradient = np.array(slopes)
+    variance = np.einsum("ko,kl,lo->o", gradient, effect.covariance, gradient)
+    variance += np.square((moved.value - gain.value) / step) * 0.7
+    assert gain.deviation == pytest.approx(0.5 * np.sqrt(variance), rel=1e-3)
+
+
+def test_an_own_part_may_hold_for_some_offers_only() -> None:
+    phi, known = rows(4, seed=3), incremental.known(incremental.UNKNOWN)
+    alone = incremental.gain(known, Own(np.zeros(1), np.ones(1)), phi, WORTH)
+    some = incremental.gain(known, Own(np.array([2.0, 0.0, 0.0, 2.0]), np.array([0.1, 1.0, 1.0, 0.1])), phi, WORTH)
+    assert (some.value == alone.value).tolist() == [False, True, True, False]
+    assert (some.deviation == alone.deviation).tolist() == [False, True, True, False]
+
+
+def test_windows_of_nobody_teach_the_shared_part_alone() -> None:
+    windows = town(4_000, WINDOW_S)
+    nobodys = windows._replace(person=np.where(windows.person < 250, windows.person, NOBODY))
+    learned = incremental_fit.learn(nobodys, 0, incremental_fit.unknown(250), NOW_S)
+    assert 0.3 < learned.own.variance[0] / np.median(learned.own.variance) < 3.0
+    nobody = windows._replace(person=np.full(4_000, NOBODY))
+    alone = incremental_fit.learn(nobody, 0, incremental_fit.unknown(0), NOW_S)
+    assert alone.own.mean.shape == alone.own.variance.shape == (0,)
+    assert np.isfinite(alone.effect.mean).all()
+
+
+def test_an_effect_that_is_none_is_refused() -> None:
+    good = incremental.UNKNOWN
+    bad_mean, bad_covariance = good.mean.copy(), good.covariance.copy()
+    bad_mean[3], bad_covariance[2, 2] = np.nan, -1.0
+    for bad in (
+        good._replace(mean=bad_mean),
+        good._replace(mean=good.mean[1:]),
+        good._replace(covariance=bad_covariance),
+        good._replace(covariance=np.full_like(good.covariance, np.inf)),
+        good._replace(own_variance=0.0),
+        good._replace(redeemed_share=float("nan")),
+    ):
+        with pytest.raises(NotAnEffectError):
+            incremental.known(bad)
 
 
 def test_a_sure_thing_is_not_worth_its_discount() -> None:
@@ -94,17 +146,21 @@ def test_a_sure_thing_is_not_worth_its_discount() -> None:
     phi[:, NAMES.index("interest")] = (0.0, 0.0, 0.9, 0.0)
     windows = town(20_000, WINDOW_S)
     redeemed = float(windows.is_sent @ windows.is_bought)
-    effect = incremental.learn(windows, redeemed, incremental.unknown(500), NOW_S)
-    drawn = [draw_gain(effect, 7, phi, WORTH, np.ones(4, np.bool_), TERMS, key) for key in range(50)]
+    effect = incremental_fit.learn(windows, redeemed, incremental_fit.unknown(500), NOW_S)
+    drawn = [
+        draw_gain(belief(effect), own_of(effect, 7), phi, WORTH, np.ones(4, np.bool_), TERMS, key) for key in range(50)
+    ]
     assert all(one.pmf[2] > 0.9 for one in drawn)
-    only_sure = draw_gain(effect, 7, phi, WORTH, np.array([True, False, False, False]), TERMS, 1)
+    only_sure = draw_gain(
+        belief(effect), own_of(effect, 7), phi, WORTH, np.array([True, False, False, False]), TERMS, 1
+    )
     assert only_sure.value < -0.3
     assert only_sure.send_probability == pytest.approx(TERMS.gate_floor)
 
 
 def test_propensities_are_honest() -> None:
-    effect, phi, mask = incremental.unknown(1), rows(4, seed=11), np.array([True, True, False, True])
-    drawn = [draw_gain(effect, 0, phi, WORTH, mask, TERMS, key) for key in range(20_000)]
+    effect, phi, mask = incremental_fit.unknown(1), rows(4, seed=11), np.array([True, True, False, True])
+    drawn = [draw_gain(belief(effect), own_of(effect, 0), phi, WORTH, mask, TERMS, key) for key in range(20_000)]
     counts = np.bincount([one.chosen for one in drawn], minlength=4)
     pmf = drawn[0].pmf
     assert pmf[2] == 0.0
@@ -121,4 +177,12 @@ def test_what_is_no_number_is_not_drawn_by() -> None:
     phi = rows(4)
     phi[1, 0] = np.nan
     with pytest.raises(NotFiniteError):
-        draw_gain(incremental.unknown(1), 0, phi, WORTH, np.ones(4, np.bool_), TERMS, 1)
+        draw_gain(
+            incremental.known(incremental.UNKNOWN),
+            Own(np.zeros(1), np.ones(1)),
+            phi,
+            WORTH,
+            np.ones(4, np.bool_),
+            TERMS,
+            1,
+        )
