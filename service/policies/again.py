@@ -59,11 +59,10 @@ class Replayer:
         return again
 
     async def _model(self, version: int) -> Model:
-        if version not in self._models:
-            if len(self._models) >= MODELS_MAX:
-                del self._models[next(iter(self._models))]
-            self._models[version] = await self._load(version)
-        model = self._models[version]
+        model = self._models.pop(version) if version in self._models else await self._load(version)
+        self._models[version] = model  # the one that was used last is the last
+        if len(self._models) > MODELS_MAX:
+            del self._models[next(iter(self._models))]
         if model is None:
             raise Impossible(SNAPSHOT_GONE)
         return model

@@ -45,13 +45,17 @@ class Followed(NamedTuple):
 
 
 async def blocks(connection: Any, part: Part) -> AsyncGenerator[list[Followed], None]:
-    """The decisions in blocks, the newest day first, in no order within a day. The caller must not be in a transaction."""
+    """The decisions in blocks, the newest day first, in no order within a day; each block by snapshot, so that each is loaded once.
+
+    The caller must not be in a transaction.
+    """
     for since, until in _days(part.since, part.until):
         async with connection.transaction(readonly=True):
             bounds = lowest_uuid7(since), lowest_uuid7(until)
             cursor = await connection.cursor(_DECISIONS, *bounds, *part[2:])
             while rows := await cursor.fetch(BLOCK_ROWS):
-                yield await _followed(connection, [decisions.of_row(row) for row in rows])
+                logged = sorted(map(decisions.of_row, rows), key=lambda one: (one.snapshot_version, one.decision_id))
+                yield await _followed(connection, logged)
 
 
 async def _followed(connection: Any, logged: Sequence[LoggedDecision]) -> list[Followed]:

@@ -26,9 +26,10 @@ _USERS = """
 _DECISION = """
     insert into decisions (user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy,
         snapshot_version, catalogue_version, user_version, request, tastes, eligible, offer_ids, propensities,
-        send_probability, phi, predictions, pmf_sha256, reason_codes, feature_set)
-    values ($1, $2, 'push', 1, $3, false, false, false, 'thompson', $4, 1, 0, '{}', '', '', $5, '{}', 1, $6, '', '', '{}', $7)
+        send_probability, phi, predictions, pmf_sha256, reason_codes)
+    values ($1, $2, 'push', 1, $3, false, false, false, 'thompson', $4, 1, 0, '{}', '', '', $5, '{}', 1, $6, '', '', '{}')
 """
+_FEATURES = "update decisions set feature_set = $3 where user_id = $1 and decision_id = $2"
 
 
 async def build(connection: Any, people: int = 20) -> None:
@@ -60,12 +61,14 @@ async def decide(
     *,
     action: int = 1,
     snapshot_version: int = 1,
-    feature_set: int = FEATURE_SET,
+    feature_set: int | None = FEATURE_SET,
 ) -> UUID:
-    """Logs a decision of that instant, its features drawn from the user's number."""
+    """Logs a decision of that instant, its features drawn from the user's number; None: in a schema that does not know of which set they are."""
     decided = decision_id(user_id, at)
     phi = phi_of(user_id, len(offer_ids)).tobytes()
-    await connection.execute(_DECISION, user_id, decided, action, snapshot_version, list(offer_ids), phi, feature_set)
+    await connection.execute(_DECISION, user_id, decided, action, snapshot_version, list(offer_ids), phi)
+    if feature_set is not None:
+        await connection.execute(_FEATURES, user_id, decided, feature_set)
     return decided
 
 

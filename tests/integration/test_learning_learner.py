@@ -508,7 +508,7 @@ async def test_purchases_and_visits_teach_the_rhythm(pool: asyncpg.Pool) -> None
     visits = rhythm.unpack(await pool.fetchval("select rhythm from user_state where user_id = 1")).visits
     assert {int(hour): float(visits[hour]) for hour in visits.nonzero()[0]} == {
         9: pytest.approx(1.0, rel=0.01),
-        20: pytest.approx(1.0),
+        20: pytest.approx(1.0, rel=0.01),
     }
     assert await pool.fetchval("select rhythm from user_state where user_id = 2") == b""
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from bandits import personal
+from bandits.features import FEATURE_SET
 from bandits.personal import LoggedRow, Personal
 from schema.event import EventType
 from schema.ids import lowest_uuid7
@@ -42,9 +43,9 @@ def rows() -> list[LoggedRow]:
     return [LoggedRow(*row) for row in zip(z, ETAS, OFFSETS, strict=True)]
 
 
-async def decide(connection: Any, user_id: int, at: datetime = START) -> UUID:
+async def decide(connection: Any, user_id: int, at: datetime = START, *, feature_set: int | None = FEATURE_SET) -> UUID:
     """A slate of two offers, of which the person's own part was logged."""
-    decided = await world.decide(connection, user_id, at, (1, 2))
+    decided = await world.decide(connection, user_id, at, (1, 2), feature_set=feature_set)
     z = np.stack([row.z for row in rows()]).astype("<f4").tobytes()
     predictions = np.zeros((2, 2, 2), "<f4")
     predictions[:, 1, 0] = ETAS

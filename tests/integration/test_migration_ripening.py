@@ -27,7 +27,7 @@ async def test_own_parts_begin_again(empty_database: str, tmp_path: Path) -> Non
     async with await open_pool(empty_database, 2) as pool, pool.acquire() as connection:
         await world.build(connection)
         await connection.execute(_LEARNED, START)
-        before = await decide(connection, 5, START)
+        before = await decide(connection, 5, START, feature_set=None)
         await connection.execute(_SHOWN, before, START)
         await _migrate(connection)
         assert tuple(await connection.fetchrow("select tastes, personal from user_state")) == (b"tastes", b"")

@@ -14,9 +14,11 @@ from service.decision import policy
 from service.errors import ApiError
 from service.policies import promotion
 from service.policies.promotion import Judged
+from service.store import policy_log
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.policies import InForce
+from service.store.policy_log import Part
 from service.store.pool import open_pool
 from tests.deciding import NOW
 from tests.integration import policy_world
@@ -152,6 +154,16 @@ async def test_what_counts_is_what_was_decided_by_policy_and_is_over(pool: async
     await pool.execute("delete from exposures where slot = 0")
     unseen = (await judged(pool, "bold")).evaluation
     assert (unseen.decisions, unseen.value_in_force["ips"].value) == (told.decisions, 0.0)
+
+
+async def test_a_block_of_the_log_is_read_snapshot_by_snapshot(pool: asyncpg.Pool, model: Model) -> None:
+    await policy_world.decide(pool, model, policy_world.in_app, policy.DEFAULT, range(1))
+    await pool.execute("update decisions set snapshot_version = 1 + user_id * 7 % 5")
+    part = Part(NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    async with pool.acquire() as connection:
+        read = [one.logged.snapshot_version async for block in policy_log.blocks(connection, part) for one in block]
+    assert len(read) == 160
+    assert read == sorted(read)
 
 
 async def test_what_can_no_longer_be_drawn_again_is_left_out_and_counted(pool: asyncpg.Pool, model: Model) -> None:

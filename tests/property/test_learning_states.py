@@ -174,9 +174,12 @@ def test_a_decision_logs_a_bounded_part_that_matters() -> None:
     assert tastes.for_decision(logged, is_relevant) == logged
 
 
-hours = st.integers(0, rhythm.HOURS - 1)
-# A visit each a day apart: visits of the same trip count once, and that depends on which is told first.
-visits = st.lists(st.tuples(hours, st.integers(0, 399)), max_size=20, unique_by=lambda visit: visit[1])
+# Of a year one visit a day, by the hour of the day and the day: what is told late is a trip of its own.
+visits = st.lists(st.tuples(st.integers(0, 23), st.integers(0, 399)), max_size=20, unique_by=lambda visit: visit[1])
+# Of nine days any number, in minutes, often of the same trip.
+MINUTES = 9 * 24 * 60
+dense = st.lists(st.integers(0, MINUTES - 1) | st.integers(1_000, 1_400), max_size=30)
+zones_min = st.sampled_from([0, -300, 330, 765])
 
 
 @pytest.mark.parametrize("count", [-1.0, np.nan, np.inf])
@@ -187,10 +190,19 @@ def test_visits_that_are_not_counts_are_refused(count: float) -> None:
         rhythm.unpack(state.pack())
 
 
-def came(told: list[tuple[int, int]]) -> bytes:
+def hour_of_week(at_s: float, zone_min: int = 0) -> int:
+    return int((at_s + 60 * zone_min) // 3600 - 96) % rhythm.HOURS
+
+
+def instants_of(told: list[tuple[int, int]]) -> list[float]:
+    first_s = START_S - START_S % DAY_S
+    return [first_s + day * DAY_S + hour * 3600.0 for hour, day in told]
+
+
+def came(at: list[float], zone_min: int = 0) -> bytes:
     state = Rhythm()
-    for hour, day in told:
-        state.visited(hour, START_S + day * DAY_S)
+    for at_s in at:
+        state.visited(hour_of_week(at_s, zone_min), at_s)
         state = rhythm.unpack(state.pack())
     return state.pack()
 
@@ -198,7 +210,7 @@ def came(told: list[tuple[int, int]]) -> bytes:
 def assert_visits(packed: bytes, told: list[tuple[int, int]]) -> None:
     state = rhythm.unpack(packed)
     state.decay_to(END_S)
-    at = [(hour, START_S + day * DAY_S) for hour, day in told]
+    at = [(hour_of_week(at_s), at_s) for at_s in instants_of(told)]
     expected = reference.visits(at, rhythm.HOURS, END_S, rhythm.HALF_LIFE_S)
     np.testing.assert_allclose(state.visits, expected, rtol=1e-5, atol=1e-9)
 
@@ -208,13 +220,39 @@ def assert_visits(packed: bytes, told: list[tuple[int, int]]) -> None:
 def test_rhythm_counts_the_same_in_any_order(told: list[tuple[int, int]], random: object) -> None:
     shuffled = list(told)
     random.shuffle(shuffled)  # type: ignore[attr-defined] # Hypothesis hands out a random.Random
-    assert_visits(came(shuffled), told)
+    assert_visits(came(instants_of(shuffled)), told)
 
 
 @quick
 @given(visits, st.integers(0, 20))
 def test_merged_rhythms_are_those_of_one_person(told: list[tuple[int, int]], split: int) -> None:
-    assert_visits(rhythm.merge(came(told[:split]), came(told[split:])), told)
+    at = instants_of(told)
+    assert_visits(rhythm.merge(came(at[:split]), came(at[split:])), told)
+
+
+def trips(minutes: list[int], zone_min: int, to_s: float) -> np.ndarray:
+    """Slow and obvious: of each three hours of the local clock one count, shared by the hours in which something was told."""
+    hours = {int((START_S + 60 * (minute + zone_min)) // 3600) for minute in minutes}
+    counted = np.zeros(rhythm.HOURS)
+    for hour in hours:
+        of_trip = sum(other // 3 == hour // 3 for other in hours)
+        counted[(hour - 96) % rhythm.HOURS] += 0.5 ** ((to_s - 3600 * hour) / rhythm.HALF_LIFE_S) / of_trip
+    return counted
+
+
+@quick
+@given(dense, zones_min, st.randoms(use_true_random=False), st.integers(0, 30))
+def test_trips_are_a_function_of_the_set_of_visits(
+    minutes: list[int], zone_min: int, random: object, split: int
+) -> None:
+    """In any order, told twice, and of a person who was known under two ids."""
+    shuffled = minutes + minutes[::2]
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # Hypothesis hands out a random.Random
+    at = [float(START_S + 60 * minute) for minute in shuffled]
+    for packed in (came(at, zone_min), rhythm.merge(came(at[:split], zone_min), came(at[split:], zone_min))):
+        state = rhythm.unpack(packed)
+        state.decay_to(END_S)
+        np.testing.assert_allclose(state.visits, trips(minutes, zone_min, END_S), rtol=1e-4, atol=1e-6)
 
 
 baskets = st.lists(st.tuples(tags, st.integers(-1, 167), instants), max_size=20)

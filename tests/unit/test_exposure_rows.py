@@ -15,8 +15,8 @@ def test_the_rows_of_another_copy_are_found_by_decision_and_slot() -> None:
     chosen = np.sort(rng.choice(count, 5_000, replace=False))
     known, strangers = records[rng.permutation(chosen)], records[:3].copy()
     known["exposed_us"] = 7
-    strangers["slot"] = 5
-    strangers["decision_high"][1:] += 1_000_000
+    strangers["slot"][0] = 5
+    strangers["decision_high"][1:] += 1_000_000  # the same random bits, at another instant
     found = Spool(records, "").of(Spool(np.concatenate([known, strangers]), ""))
     np.testing.assert_array_equal(found._records, records[chosen])
     assert len(Spool(records, "").of(Spool(records[:0], ""))) == 0
