@@ -1,4 +1,4 @@
-"""Migrations 0019 and 0020 over what the program before them has learned: sums are made anew by a refit, rhythms stay."""
+"""Migrations 0019 to 0021 over what the program before them has learned: sums are made anew by a refit, rhythms stay."""
 
 import shutil
 from datetime import timedelta
