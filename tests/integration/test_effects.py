@@ -18,6 +18,8 @@ from service.learning.effect_learner import EffectLearner
 from service.store import effects
 from service.store.current_effect import EffectCache
 from service.store.effects import EffectDamagedError, EffectMissingError, OwnPart, Published
+from service.store.merge import merge
+from service.store.merged_state import merged
 from service.store.pool import open_pool
 from service.telemetry import EFFECTS_REFUSED
 from tests.integration import push_world
@@ -209,6 +211,14 @@ async def test_versions_are_dense_and_old_ones_go(pool: asyncpg.Pool) -> None:
             assert (await effects.load(connection, version)).effect.mean.tolist() == incremental.UNKNOWN.mean.tolist()
         await effects.purge(connection, NOW + 900 * DAY)
         assert await connection.fetch("select version from effects") == [(3,)]
+
+
+async def test_who_is_merged_into_another_leaves_no_part(pool: asyncpg.Pool) -> None:
+    await pool.execute("insert into own_effects values (1, 0.5, 0.25), (2, 1, 0.5)")
+    async with pool.acquire() as connection, connection.transaction():
+        await merge(connection, 1, 2, NOW, merged)
+    assert await own_parts(pool) == {1: OwnPart(0.5, 0.25)}
+    assert await pool.fetchval("select count(*) from own_effects") == 1
 
 
 async def test_damaged_own_parts_count_as_none(pool: asyncpg.Pool) -> None:

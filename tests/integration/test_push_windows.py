@@ -76,7 +76,7 @@ async def test_a_purchase_is_one_of_a_tag_of_the_offer_as_it_was(pool: asyncpg.P
     await bought(pool, 1, HOUR, "milk", " COFFEE ")
     await bought(pool, 2, HOUR, "hot")
     await bought(pool, 3, HOUR, "tea", "milk")
-    await bought(pool, 4, -HOUR)
+    await bought(pool, 4, -HOUR, told=HOUR)
     await bought(pool, 6, HOUR, "tea")
     await pool.execute(EVENT, 5, uuid7(NOW + HOUR, bytes(10)), 1, NOW + HOUR, NOW + HOUR, {"tags": "coffee"})
     await pool.execute(EVENT, 5, uuid7(NOW + HOUR, bytes([9] * 10)), 2, NOW + HOUR, NOW + HOUR, {"tags": ["coffee"]})
