@@ -27,5 +27,7 @@ create view push_windows as
            e.redeemed_at, coalesce((d.request ->> 'may_personalise')::boolean, false) as may_personalise
       from decisions d
       join users u on u.user_id = d.user_id
-      left join exposures e on e.user_id = d.user_id and e.decision_id = d.decision_id and e.slot = 0 and e.is_push
+      left join lateral ( -- one look by the key for each, whatever the planner believes of their number
+        select exposed_at, redeemed_at from exposures
+         where user_id = d.user_id and decision_id = d.decision_id and slot = 0 and is_push limit 1) e on true
      where d.channel = 1 and cardinality(d.offer_ids) = 1 and (d.action = 0 or e.exposed_at is not null);

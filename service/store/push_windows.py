@@ -24,6 +24,7 @@ _COUNT: Final = """
      where decision_id >= $1 and decision_id < $2 and octet_length(phi) = $3 and feature_set = $5 and began_at < $4
 """
 # Every column has a fixed width, so that PostgreSQL's binary form is an array of records. Instants in microseconds since 1970; -1: none.
+# The limits are for the planner, which believes in few windows: each is then one look by a key, however many there are.
 # Whether the thing was bought is asked of everybody alike: a purchase with one of the tags the drawn offer had then. The bounds on event_id
 # (the instant it was received) let PostgreSQL leave out other days; what is told more than a week later, no till tells.
 _READ: Final = """
@@ -34,9 +35,11 @@ _READ: Final = """
              and not (v.body ->> 'sensitive')::boolean and (v.body ->> 'min_age')::integer = 0,
            w.phi
       from push_windows w
-      join users k on k.user_id = w.user_id
-      join offer_versions v on v.offer_id = w.offer_id and v.from_version <= w.catalogue_version
-                           and (v.to_version is null or v.to_version > w.catalogue_version)
+      cross join lateral (select has_personalization_consent from users where user_id = w.user_id limit 1) k
+      cross join lateral (
+        select body from offer_versions
+         where offer_id = w.offer_id and from_version <= w.catalogue_version
+           and (to_version is null or to_version > w.catalogue_version) limit 1) v
       left join lateral (
         select min(p.received_at) as told_at from events p
          where p.user_id = w.user_id and p.type = 1
