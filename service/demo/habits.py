@@ -13,6 +13,7 @@ from bandits import features, taste_map
 from bandits.delay import WINDOW_S
 from bandits.kernels.featurize import featurize_known
 from bandits.kernels.popularity import POPULARITY, popularity
+from bandits.kernels.tastes import add_basket
 from bandits.population import HALF_LIFE_S, RECENT_HALF_LIFE_S, RECENT_PSEUDO_BASKETS
 from bandits.taste_map import TasteMap
 from bandits.tastes import Tastes
@@ -90,7 +91,8 @@ def _taught(baskets: Baskets, household: int) -> Tastes:
 
 def _teach(tastes: Tastes, baskets: Baskets, basket: int) -> None:
     begin, end = baskets.tag_starts[basket : basket + 2]
-    tastes.bought(baskets.tags[begin:end], float(baskets.at_s[basket]))
+    # As Tastes.bought, without a copy of the tags one by one: tags are never negative.
+    add_basket(tastes.header, tastes.entries, baskets.tags[begin:end].view(np.uint16), float(baskets.at_s[basket]))
 
 
 def contenders(world: World, moments_s: Ints, known: Crowd) -> Contenders:
