@@ -6,17 +6,18 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bandits.simulation import regret, trial
+from bandits.simulation import claims, regret, trial
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.engine import Engine, Settings
 from bandits.simulation.incremental_engine import IncrementalEngine
 from bandits.simulation.references import Oracle, PopulationPolicy
 from bandits.simulation.regret import Decile
 from bandits.simulation.world import World
-from bandits.simulation.worlds.all_worlds import WORLDS
+from bandits.simulation.worlds.all_worlds import WORLDS, Named
 from service.decision import policy
 
 NAMES: Final = (*WORLDS, "incremental_value")
+WORST: Final = "worst_decile_vs_population"
 _OTHER_NAMES: Final = {"incremental_value": "persuadables"}
 
 
@@ -30,6 +31,7 @@ class Options(NamedTuple):
 
 class _Run(NamedTuple):
     claims: dict[str, Claim]
+    worst: Claim
     deciles: list[Decile]
     people: int
     decisions: int
@@ -38,6 +40,7 @@ class _Run(NamedTuple):
 def simulate(name: str, options: Options) -> dict[str, Any]:
     """Plays a world and tells, as it goes out in JSON: of each claim the seed at which it is nearest to failing; regret, mean over seeds."""
     name = _OTHER_NAMES.get(name, name)
+    named = WORLDS[name]
     began = perf_counter()
     runs = [_run(name, seed, options) for seed in range(options.seeds)]
     return {
@@ -45,7 +48,9 @@ def simulate(name: str, options: Options) -> dict[str, Any]:
         "seeds": options.seeds,
         "people": runs[0].people,
         "decisions": sum(run.decisions for run in runs),
+        "terms": list(named.terms),
         "claims": {claim: _told(_nearest([run.claims[claim] for run in runs])) for claim in runs[0].claims},
+        "not_asked": _not_asked(named, [run.worst for run in runs]),
         "holds": all(claim.holds for run in runs for claim in run.claims.values()),
         "regret_by_decile": _mean([run.deciles for run in runs]),
         "per_seed": [{claim: _told(value) for claim, value in run.claims.items()} for run in runs],
@@ -64,15 +69,26 @@ def _run(name: str, seed: int, options: Options) -> _Run:
         trial.play(world, Oracle),
         trial.play(world._replace(is_foretold=True), join) if world.told_every_s > 0.0 else None,
     )
-    return _Run(WORLDS[name].judge(played), regret.by_decile(played), world.size, len(played.engine.person))
+    asked, worst = WORLDS[name].judge(played), claims.worst_decile(played)
+    if not WORLDS[name].worst_not_asked:
+        asked[WORST] = worst
+    return _Run(asked, worst, regret.by_decile(played), world.size, len(played.engine.person))
+
+
+def _not_asked(named: Named, worst: list[Claim]) -> dict[str, Any]:
+    """What is asked in the other worlds and not here, with what it would have been, and why."""
+    if not named.worst_not_asked:
+        return {}
+    told = _told(_nearest(worst))
+    return {WORST: {"value": told["value"], "target": told["target"], "why": named.worst_not_asked}}
 
 
 def _engine_for(world: World) -> type[Engine]:
     return IncrementalEngine if world.goal.is_incremental else Engine
 
 
-def _nearest(claims: list[Claim]) -> Claim:
-    return min(claims, key=lambda claim: (claim.holds, claim.margin))
+def _nearest(of_seeds: list[Claim]) -> Claim:
+    return min(of_seeds, key=lambda claim: (claim.holds, claim.margin))
 
 
 def _told(claim: Claim) -> dict[str, Any]:
@@ -99,12 +115,17 @@ def table(told: dict[str, Any]) -> str:
         *(_line(tenth, one) for tenth, one in enumerate(told["regret_by_decile"], 1)),
         "",
     ]
-    for name, claim in told["claims"].items():
-        value = "?" if claim["value"] is None else f"{claim['value']:.4g}"
-        lines.append(
-            f"{'holds' if claim['holds'] else 'FAILS'}  {name} = {value} ({claim['is']} {claim['target']:.4g})"
-        )
+    for name, one in told["claims"].items():
+        verdict = "holds" if one["holds"] else "FAILS"
+        lines.append(f"{verdict}  {name} = {_figure(one['value'])} ({one['is']} {_figure(one['target'])})")
+    for name, one in told["not_asked"].items():
+        lines.append(f"not asked here  {name} = {_figure(one['value'])} ({_figure(one['target'])}): {one['why']}")
+    lines += [f"on these terms: {term}" for term in told["terms"]]
     return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "?" if value is None else f"{value:.4g}"
 
 
 def _line(tenth: int, one: dict[str, float]) -> str:

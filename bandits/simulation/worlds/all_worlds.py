@@ -19,10 +19,15 @@ from bandits.simulation.worlds import (
 
 
 class Named(NamedTuple):
-    """How a world is made, from a seed and a scale (1 is its full size), and what it claims once it was played."""
+    """How a world is made, from a seed and a scale (1 is its full size), and what it claims once it was played.
+
+    `terms` are what its claims hold under; `worst_not_asked` says why nothing is claimed there of the worst-off tenth, where that is so.
+    """
 
     build: Callable[[int, float], World]
     judge: Callable[[Played], dict[str, Claim]]
+    terms: tuple[str, ...] = ()
+    worst_not_asked: str = ""
 
 
 WORLDS: Final = {
@@ -31,8 +36,8 @@ WORLDS: Final = {
     "life_stage": Named(life_stage.build, life_stage.judge),
     "newcomer": Named(newcomer.build, newcomer.judge),
     "unlike_any_segment": Named(unlike_any_segment.build, unlike_any_segment.judge),
-    "no_value": Named(no_value.build, no_value.judge),
-    "persuadables": Named(persuadables.build, persuadables.judge),
+    "no_value": Named(no_value.build, no_value.judge, no_value.TERMS),
+    "persuadables": Named(persuadables.build, persuadables.judge, persuadables.TERMS, persuadables.WORST_NOT_ASKED),
     "delay": Named(delay.build, delay.judge),
     "mixed_town": Named(mixed_town.build, mixed_town.judge),
 }

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.trial import Trial
 from bandits.simulation.week import BEGIN_S, DAY_S, F64, WEEK_S
@@ -45,7 +45,6 @@ def judge(played: Played) -> dict[str, Claim]:
     worst = float(np.abs(np.log(by_age(played.engine) / by_age(played.foretold))).max())
     return {
         "predicted_off_by_delay": Claim(worst, OFF_BY_MAX, is_at_most=True),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }
 
 

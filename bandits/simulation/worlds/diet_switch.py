@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.people import People, together
 from bandits.simulation.trial import Trial
@@ -66,7 +66,6 @@ def judge(played: Played) -> dict[str, Claim]:
     late = (since > WITHIN - LOOKED_AT) & (since <= WITHIN)
     return {
         "new_best_share_after_30_interactions": Claim(float(played.engine.pmf[late, SALAD].mean()), 0.5),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.people import People, together
 from bandits.simulation.week import BEGIN_S, F64, WEEK_S
@@ -55,5 +55,4 @@ def judge(played: Played) -> dict[str, Claim]:
     outgrown = float(grown.pmf[:, BABY].sum(axis=1).mean())
     return {
         "outgrown_share": Claim(outgrown, OUTGROWN_SHARE_MAX, is_at_most=True),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }

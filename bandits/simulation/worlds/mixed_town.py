@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.people import together
 from bandits.simulation.week import BEGIN_S, WEEK_S
@@ -60,5 +60,4 @@ def judge(played: Played) -> dict[str, Claim]:
     return {
         "night_worker_sends_in_waking_hours": Claim(awake, 0.8),
         "nothing_of_value_sent_at_most": Claim(sent, no_value.FLOOR, is_at_most=True),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }

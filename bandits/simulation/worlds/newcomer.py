@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.people import Flags, People, together
 from bandits.simulation.trial import Trial
@@ -42,7 +42,6 @@ def judge(played: Played) -> dict[str, Claim]:
     return {
         "first_decisions_vs_population": Claim(first[0] / first[1], 0.9),
         "after_ten_decisions_vs_population": Claim(later[0] / later[1], 1.0),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }
 
 

@@ -35,7 +35,6 @@ def judge(played: Played) -> dict[str, Claim]:
     return {
         "night_worker_sends_in_waking_hours": Claim(awake_share(played.engine, KIND), 0.8),
         "ordinary_sends_in_waking_hours": Claim(awake_share(played.engine, "ordinary"), 0.8),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played, per_person
 from bandits.simulation.people import People, together
 from bandits.simulation.trial import Trial
@@ -17,6 +17,7 @@ ATTENTION_PRICE: Final = 0.05
 
 LEFT_IN_PEACE_AFTER_S: Final = 12 * WEEK_S
 FLOOR: Final = 0.01
+TERMS: Final = ("judged from the thirteenth week of pushes on", f"attention costs {ATTENTION_PRICE} redemptions a push")
 
 
 def buyers_of_other_things(draw: np.random.Generator, count: int, popular: F64) -> People:
@@ -55,7 +56,6 @@ def judge(played: Played) -> dict[str, Claim]:
     return {
         **{f"{kind}_sent_at_most": Claim(value, FLOOR, is_at_most=True) for kind, value in most.items()},
         "ordinary_share_of_oracle": Claim(float(worth[0] / worth[2]), 0.7),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }
 
 

@@ -29,6 +29,18 @@ FLOOR_TOLERANCE: Final = 0.0005
 SURE: Final = 0.5
 HABIT: Final = 0.15
 
+TERMS: Final = (
+    "judged from the thirteenth week of pushes on",
+    "the moment of a push is given",
+    f"attention costs {ATTENTION_PRICE} a push, of a margin of 1.60",
+    f"no more than the floor: at most {FLOOR} + {FLOOR_TOLERANCE} of the pushes; lost causes, who like nothing, at most {2 * FLOOR}",
+)
+"""Set after the engine had first been seen here (docs/simulation.md), so they belong to whatever is claimed."""
+
+WORST_NOT_ASKED: Final = (
+    "the policy that knows everything but the person sends nothing to anybody: whoever tries anybody once is below it"
+)
+
 _COUNTS: Final = {"persuadable": 80, "sure_thing": 80, "lost_cause": 160, "do_not_disturb": 40}
 
 
@@ -123,8 +135,6 @@ def judge(played: Played) -> dict[str, Claim]:
     """Margin added of what the oracle adds, once a quarter of pushes has been learned from; and what is sent in vain, or worse.
 
     A sure thing is a thing that the person buys anyway with SURE probability; a push spoils those that a do-not-disturb has the habit of.
-    Nothing is claimed of the worst-off tenth here: the policy that knows no person sends nothing to nobody, and whoever tries anybody once
-    is below it.
     """
     after_s = played.engine.world.decides_from_s + LEARNED_AFTER_S
     ours, blind, best = (_added(trial, after_s) for trial in played.three)

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from bandits.simulation import claims, town
+from bandits.simulation import town
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.people import People, together
 from bandits.simulation.week import BEGIN_S, F64, WEEK_S
@@ -42,5 +42,4 @@ def judge(played: Played) -> dict[str, Claim]:
     return {
         "odd_ones_share_of_oracle": Claim(ours / best, 0.8),
         "odd_ones_vs_population": Claim(ours / blind, 1.0),
-        "worst_decile_vs_population": claims.worst_decile(played),
     }
