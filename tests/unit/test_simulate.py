@@ -8,10 +8,36 @@ from bandits.simulation import regret, trial
 from bandits.simulation.claims import Claim, Played, deciles
 from bandits.simulation.references import Oracle, PopulationPolicy
 from bandits.simulation.worlds import night_shift, unlike_any_segment
+from bandits.simulation.worlds.all_worlds import WORLDS
 from service import simulate
 from service.cli import main
 
-SMALL = simulate.Options(scale=0.25)
+SCALES = {
+    "diet_switch": 0.1,
+    "night_shift": 0.15,
+    "life_stage": 0.1,
+    "newcomer": 0.2,
+    "unlike_any_segment": 0.2,
+    "no_value": 0.4,
+    "persuadables": 0.2,
+    "delay": 0.4,
+    "mixed_town": 0.15,
+}
+LINES: dict[str, dict[str, float]] = {
+    "diet_switch": {"new_best_share_after_30_interactions": 0.5},
+    "night_shift": {"night_worker_sends_in_waking_hours": 0.8},
+    "life_stage": {"outgrown_share": 0.05},
+    "newcomer": {"first_decisions_vs_population": 0.9},
+    "unlike_any_segment": {"odd_ones_share_of_oracle": 0.8},
+    "no_value": {"buys_other_things_sent_at_most": 0.01, "never_comes_sent_at_most": 0.01},
+    "persuadables": {"incremental_margin_of_oracle": 0.9, "sure_things_sent": 0.0105},
+    "delay": {"predicted_off_by_delay": 0.15},
+    "mixed_town": {"nothing_of_value_sent_at_most": 0.01},
+}
+"""The lines of the issue, so that no world asks for less; a figure of .01 is the gate's floor, .0005 of tolerance with it."""
+
+AT_LEAST_WHEN_SMALL = {"odd_ones_share_of_oracle": 0.6}
+"""Of four people who like three things each; between .66 and .80 at scales up to .4, .80 being claimed (docs/simulation.md has the full size)."""
 
 
 def test_a_claim_knows_its_side() -> None:
@@ -39,36 +65,31 @@ def test_the_oracle_is_best_and_the_population_policy_knows_no_person() -> None:
     assert all(by_moment[at_s // 3600] == drawn for at_s, drawn in zip(population.at_s, population.drawn, strict=True))
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_small_world_shows_on_seed_0_what_the_full_one_claims(world: str) -> None:
+    """Each claim at its own line. Scales are the smallest of .1, .15, .2, .4 at which what is asked can be told from chance: a delay, or a share
+    of the oracle's, needs eighty people at least.
+    """
+    told = simulate.simulate(world, simulate.Options(scale=SCALES[world]))
+    assert {name: told["claims"][name]["target"] for name in LINES[world]} == LINES[world]
+    short = {name: claim for name, claim in told["claims"].items() if not claim["holds"]}
+    for name in short.keys() & AT_LEAST_WHEN_SMALL.keys():
+        assert short.pop(name)["value"] > AT_LEAST_WHEN_SMALL[name]
+    assert short == {}
+    worst = told["not_asked"] if world == "persuadables" else told["claims"]
+    assert "worst_decile_vs_population" in worst
+
+
 @pytest.mark.timeout(240)
-def test_night_workers_are_reached_awake_and_again_so() -> None:
-    told = simulate.simulate("night_shift", SMALL)
-    assert told["claims"]["night_worker_sends_in_waking_hours"]["holds"]
-    assert told["claims"]["worst_decile_vs_population"]["holds"]
-    again = simulate.simulate("night_shift", SMALL)
+def test_the_same_world_is_told_again_alike_and_with_its_terms() -> None:
+    told, again = (simulate.simulate("persuadables", simulate.Options(scale=0.05)) for _ in range(2))
     assert {**told, "seconds": 0} == {**again, "seconds": 0}
     assert json.loads(json.dumps(told)) == told
-    assert "tenth 10" in simulate.table(told)
-
-
-@pytest.mark.timeout(240)
-def test_who_gets_nothing_of_value_is_left_in_peace_on_every_seed() -> None:
-    """Nobody of them gets more than the floor; who never comes and was never sent anything as little as the others."""
-    told = simulate.simulate("no_value", simulate.Options(seeds=2, scale=0.2))
-    for claims in told["per_seed"]:
-        assert claims["buys_other_things_sent_at_most"]["holds"]
-        assert claims["never_comes_sent_at_most"]["holds"]
-        assert claims["worst_decile_vs_population"]["holds"]
-        assert claims["ordinary_share_of_oracle"]["value"] > 0.5
-
-
-@pytest.mark.timeout(240)
-def test_what_a_push_adds_is_earned_and_sure_things_are_left_alone_on_every_seed() -> None:
-    """A town of 112, a third of its full size, takes longer to learn: the share of the oracle's margin is lower than what is claimed."""
-    told = simulate.simulate("persuadables", simulate.Options(seeds=2, scale=0.3))
-    for claims in told["per_seed"]:
-        assert claims["incremental_margin_of_oracle"]["value"] > 0.8
-        assert claims["sure_things_sent"]["holds"]
-        assert claims["lost_causes_sent"]["holds"]
+    page = simulate.table(told)
+    assert "tenth 10" in page
+    assert "not asked here  worst_decile_vs_population" in page
+    assert "on these terms: the moment of a push is given" in page
 
 
 def test_a_holdout_gets_nothing_and_a_foretold_answer_is_known_at_once() -> None:
