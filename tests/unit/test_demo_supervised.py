@@ -97,22 +97,26 @@ def test_everybody_gets_their_own_thing_at_the_engines_moment_or_else_at_the_usu
     assert np.array_equal(chosen.at_s, engine.at_s)
 
 
-@pytest.mark.parametrize("households", [30, 90])
-def test_what_a_household_does_after_its_push_changes_nothing_of_its_own_deals(
-    monkeypatch: pytest.MonkeyPatch, households: int
-) -> None:
-    """With others outside the demo, and cross-fitted where there are none."""
-    monkeypatch.setattr(supervised, "OTHERS_MIN", 30)
-    known = lists(90, 4)
-    end_s = seconds("2017-03-15T12:00:00")
-    future = [one for one in known if one[0] == 0 and seconds(one[1]) > end_s]
-    changed = [one for one in known if one not in future] + [(0, at, "bread milk soap tea") for _, at, _ in future]
-    deals = []
-    for shopping in (known, changed):
-        year = baskets(90, shopping)
-        small = of_first(year, households)
-        deals.append(Supervised(small, year).pushes(at_noon(small)).deals[0, 0])
-    assert deals[0] == deals[1]
+def test_where_nobody_is_left_outside_the_folds_teach_each_other() -> None:
+    year = baskets(45, lists(45, 4))
+    small = of_first(year, 45)
+    chosen = Supervised(small, year).pushes(at_noon(small))
+    assert np.array_equal(chosen.deals, np.broadcast_to(np.arange(45)[:, None] % 3, (45, WEEKS)))
+
+
+def test_features_are_of_what_was_bought_before_the_moment() -> None:
+    known = lists(6, 6)
+    begins_s = of_first(baskets(6, known), 6).instants_s[:WEEKS, 0]
+    crowd = habits.crowd(baskets(6, known), DEALS, begins_s)
+    end_s = int(begins_s[0]) + 60 * 3600
+    future = [one for one in known if seconds(one[1]) >= end_s]
+    changed = [one for one in known if one not in future] + [(home, at, "soap") for home, at, _ in future]
+    one, other = (
+        habits.contenders(small, at_noon(small).at_s, crowd)
+        for small in (of_first(baskets(6, shopping), 6) for shopping in (known, changed))
+    )
+    assert np.array_equal(one.phi[:, 0], other.phi[:, 0])
+    assert not np.array_equal(one.phi[:, 1], other.phi[:, 1])
 
 
 def test_a_household_is_judged_by_a_model_that_has_not_seen_it() -> None:
