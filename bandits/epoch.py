@@ -25,6 +25,10 @@ GROWTH: Final = 0.25
 """After that a refit is due when the rows grew by this share (from 0 to 300 % earn the same: docs/decisions/0004)."""
 
 
+AGE_MAX_S: Final = 30 * 86400.0
+"""After that any news is: what has become too old to be counted leaves the sums with a refit only."""
+
+
 class Epoch(NamedTuple):
     """modes (heads, d) and dispersions (heads,): noise variance of the identity link, scatter of the logit in units of p(1 - p)."""
 
@@ -55,10 +59,10 @@ def begin(priors: Sequence[Prior], link: Link, number: int = 0) -> Epoch:
     )
 
 
-def is_due(now: Extent, fitted: Extent, reach: float) -> bool:
-    """Whether a refit is due, given what had been counted at the last one and the greatest reach of a step from there (bandits.posterior)."""
+def is_due(now: Extent, fitted: Extent, reach: float, age_s: float) -> bool:
+    """Whether a refit is due, given what had been counted at the last one, the greatest reach of a step from there and how long ago that was."""
     is_early = now.matured < EARLY_ROWS and now.exposures <= EARLY_EXPOSURES_MAX
-    if is_early or reach > WHOLE_UP_TO:
+    if is_early or reach > WHOLE_UP_TO or age_s >= AGE_MAX_S:
         return _has_news(now, fitted)
     return now.matured >= max((1.0 + GROWTH) * fitted.matured, EARLY_ROWS)
 

@@ -22,6 +22,7 @@ class EngineLearner:
     def __init__(self) -> None:
         self._epoch = epoch.begin(PRIORS, LINK)
         self._fitted = epoch.NOTHING
+        self._fitted_s = 0.0
         self._version = 0
 
     def snapshot(self, rows: Rows, population: Population, variances: tuple[float, ...], now_s: float) -> Model:
@@ -33,11 +34,11 @@ class EngineLearner:
         cohorts = self._cohorts(rows, now_s)
         extent = posterior.extent(cohorts, now_s)
         heads = posterior.compose(cohorts, PRIORS, RANGES, self._epoch, now_s)
-        if len(rows.phi) and epoch.is_due(extent, self._fitted, posterior.reach(heads)):
+        if len(rows.phi) and epoch.is_due(extent, self._fitted, posterior.reach(heads), now_s - self._fitted_s):
             starts = np.stack([head.mean for head in heads])
             arrived = [head.arrived for head in heads]
             self._epoch = refit.refit(lambda: [rows], PRIORS, self._epoch, starts, arrived, now_s).epoch
-            self._fitted = extent
+            self._fitted, self._fitted_s = extent, now_s
             heads = posterior.compose(self._cohorts(rows, now_s), PRIORS, RANGES, self._epoch, now_s)
         self._version += 1
         return model.from_snapshot(self._stored(heads, population, variances, now_s))

@@ -129,7 +129,7 @@ async def _begin(connection: Any, now: datetime) -> None:
             return  # another learner was quicker
         number = 0 if before is None else before.epoch.number + 1
         fitted = NOTHING if before is None else UNKNOWN
-        await epochs.add(connection, StoredEpoch(epoch.begin(PRIORS, LINK, number), FEATURE_SET, fitted), (), now)
+        await epochs.add(connection, StoredEpoch(epoch.begin(PRIORS, LINK, number), FEATURE_SET, fitted, now), ())
         await partitions.replace_sums(connection, {})
 
 

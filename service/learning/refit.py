@@ -26,7 +26,7 @@ from schema.snapshot import HEADS
 from service.learning import books
 from service.learning.books import Key
 from service.store import epochs, exposure_rows, partitions, snapshots
-from service.store.epochs import StoredEpoch
+from service.store.epochs import EXPOSURES_KEPT_FOR, StoredEpoch
 from service.store.exposure_rows import Spool
 from service.store.pool import LOST
 from service.store.snapshots import SnapshotDamagedError
@@ -95,9 +95,10 @@ class Refitter:
                     return False  # a learner begins one
                 packed = await partitions.load_sums(connection)
                 task, extent, reach = await asyncio.to_thread(_look, stored, packed, now.timestamp())
-                if not is_due(extent, self._refused or stored.fitted, reach):
+                age_s = (now - stored.begun_at).total_seconds()
+                if not is_due(extent, self._refused or stored.fitted, reach, age_s):
                     return False
-                spool = await stack.enter_async_context(exposure_rows.spool(connection))
+                spool = await stack.enter_async_context(exposure_rows.spool(connection, now - EXPOSURES_KEPT_FOR))
             try:
                 fitted = await _fit(connection, task, spool, now)
             except NotAPosteriorError as error:
@@ -190,9 +191,9 @@ async def _put_in_force(
         in_force = await epochs.latest(connection)
         if in_force is None or in_force.epoch.number != task.before.epoch.number:
             raise _Overtaken
-        changed = await exposure_rows.changed_since(connection, spool.snapshot)
+        changed = await exposure_rows.changed_since(connection, spool)
         extent = await asyncio.to_thread(_finish, counted, spool, changed, fitted.epoch, task.now_s)
-        await epochs.add(connection, StoredEpoch(fitted.epoch, FEATURE_SET, extent), fitted.objectives, now)
+        await epochs.add(connection, StoredEpoch(fitted.epoch, FEATURE_SET, extent, now), fitted.objectives)
         await partitions.replace_sums(connection, {key: counted[key].pack() for key in sorted(counted)})
 
 

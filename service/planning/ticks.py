@@ -15,6 +15,7 @@ from service.learning.facts import DECISION_AGE_MAX
 from service.learning.taste_mapper import TasteMapper
 from service.store import (
     effects,
+    epochs,
     event_keys,
     event_log,
     idempotency,
@@ -98,10 +99,15 @@ async def _purge_effects(connection: Any, now: datetime) -> None:
 
 
 async def _drop_old_days(connection: Any, now: datetime) -> None:
-    """Whatever its age, nothing goes that the learner may still need: an entry of the log that it has not counted waits for its decision."""
+    """Whatever its age, nothing goes that the learner may still need: an entry of the log that it has not counted waits for its decision.
+
+    Exposures go when the sums in force hold them no more, so that what was learned is at any time what can be recomputed.
+    """
     counted = await retention.uncounted_since(connection) or now
     await retention.drop_decisions(connection, min(now - DECISIONS_KEPT_FOR, counted - DECISION_AGE_MAX))
     await retention.drop_events(connection, min(now - EVENTS_KEPT_FOR, counted))
+    if (epoch := await epochs.latest(connection)) is not None:
+        await retention.drop_exposures(connection, epoch.counted_since)
 
 
 class _Fenced:

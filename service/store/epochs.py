@@ -1,15 +1,19 @@
 """Epochs of the shared model in PostgreSQL: the mode at which all sums are linearised, and what it was fitted to."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from bandits.epoch import Epoch, Extent
+from bandits.event_time import HALF_LIFE_S
+
+EXPOSURES_KEPT_FOR: Final = timedelta(seconds=5 * HALF_LIFE_S)
+"""What is older has 3 % of the weight there is in a steady business."""
 
 _LATEST: Final = """
-    select number, feature_set, link, modes, dispersions, exposures, answers, matured from epochs order by number desc limit 1
+    select number, feature_set, link, begun_at, modes, dispersions, exposures, answers, matured from epochs order by number desc limit 1
 """
 _ADD: Final = """
     insert into epochs (number, feature_set, link, begun_at, modes, dispersions, objectives, exposures, answers, matured)
@@ -18,11 +22,17 @@ _ADD: Final = """
 
 
 class StoredEpoch(NamedTuple):
-    """An epoch, the set of features it is of, and how much had been counted when it was fitted."""
+    """An epoch, the set of features it is of, how much had been counted when it was fitted, and when that was."""
 
     epoch: Epoch
     feature_set: int
     fitted: Extent
+    begun_at: datetime
+
+    @property
+    def counted_since(self) -> datetime:
+        """Exposures that were decided before this are not in its sums any more."""
+        return self.begun_at - EXPOSURES_KEPT_FOR
 
 
 async def latest(connection: Any) -> StoredEpoch | None:
@@ -30,13 +40,13 @@ async def latest(connection: Any) -> StoredEpoch | None:
     row = await connection.fetchrow(_LATEST)
     if row is None:
         return None
-    number, feature_set, link, modes, dispersions, *fitted = row
+    number, feature_set, link, begun_at, modes, dispersions, *fitted = row
     shape = (len(dispersions), -1)
     epoch = Epoch(number, link, np.frombuffer(modes, "<f8").reshape(shape), np.array(dispersions))
-    return StoredEpoch(epoch, feature_set, Extent(*fitted))
+    return StoredEpoch(epoch, feature_set, Extent(*fitted), begun_at)
 
 
-async def add(connection: Any, stored: StoredEpoch, objectives: Sequence[float], now: datetime) -> None:
+async def add(connection: Any, stored: StoredEpoch, objectives: Sequence[float]) -> None:
     """Puts an epoch in force. The caller's transaction holds all partitions and replaces their sums.
 
     Raises:
@@ -44,5 +54,5 @@ async def add(connection: Any, stored: StoredEpoch, objectives: Sequence[float],
     """
     epoch = stored.epoch
     modes = epoch.modes.astype("<f8").tobytes()
-    head = (epoch.number, stored.feature_set, epoch.link, now, modes, epoch.dispersions.tolist())
+    head = (epoch.number, stored.feature_set, epoch.link, stored.begun_at, modes, epoch.dispersions.tolist())
     await connection.execute(_ADD, *head, list(objectives), *stored.fitted)

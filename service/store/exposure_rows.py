@@ -4,6 +4,7 @@ import io
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import IO, Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from bandits.features import DIMS, FEATURE_SET
 from bandits.sums import Rows
+from schema.ids import lowest_uuid7
 
 BLOCK_ROWS: Final = 65_536
 COPY_TIMEOUT_S: Final = 3600.0
@@ -20,7 +22,7 @@ _ALL: Final = """
     select decision_id, slot, (extract(epoch from exposed_at) * 1000000)::bigint,
            coalesce((extract(epoch from opened_told_at) * 1000000)::bigint, -1),
            coalesce((extract(epoch from redeemed_told_at) * 1000000)::bigint, -1), personal_offset, phi
-      from exposures where feature_set = $1 and octet_length(phi) = $2
+      from exposures where feature_set = $1 and octet_length(phi) = $2 and decision_id >= $3
 """
 # The comparison finds the pages to look at by the index; the function knows which transactions the snapshot did not see.
 _CHANGED: Final = """
@@ -28,9 +30,9 @@ _CHANGED: Final = """
            coalesce((extract(epoch from opened_told_at) * 1000000)::bigint, -1),
            coalesce((extract(epoch from redeemed_told_at) * 1000000)::bigint, -1), personal_offset, phi
       from exposures
-     where feature_set = $1 and octet_length(phi) = $2
-       and counted_by >= pg_snapshot_xmin($3::text::pg_snapshot)::text::bigint
-       and not pg_visible_in_snapshot(counted_by::text::xid8, $3::text::pg_snapshot)
+     where feature_set = $1 and octet_length(phi) = $2 and decision_id >= $3
+       and counted_by >= pg_snapshot_xmin($4::text::pg_snapshot)::text::bigint
+       and not pg_visible_in_snapshot(counted_by::text::xid8, $4::text::pg_snapshot)
 """
 _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 
@@ -58,11 +60,12 @@ _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Spool:
-    """Exposures as of `snapshot`, a snapshot of the database; of what lies in a file only the block at hand is in memory."""
+    """Exposures decided since an instant, as of a snapshot of the database; of what lies in a file only the block at hand is in memory."""
 
-    def __init__(self, records: Records, snapshot: str) -> None:
+    def __init__(self, records: Records, snapshot: str, since: datetime) -> None:
         self._records = records
         self.snapshot = snapshot
+        self.since = since
 
     def __len__(self) -> int:
         return len(self._records)
@@ -82,27 +85,27 @@ class Spool:
             _among(self._records[first : first + BLOCK_ROWS], wanted, mixed)
             for first in range(0, len(self._records), BLOCK_ROWS)
         ]
-        return Spool(np.concatenate([np.empty(0, _RECORD), *found]), self.snapshot)
+        return Spool(np.concatenate([np.empty(0, _RECORD), *found]), self.snapshot, self.since)
 
 
 @asynccontextmanager
-async def spool(connection: Any) -> AsyncIterator[Spool]:
-    """All exposures with the features of this program, in a file without a name that is gone at the end of the context.
+async def spool(connection: Any, since: datetime) -> AsyncIterator[Spool]:
+    """All exposures decided since then, with the features of this program, in a file without a name that is gone at the end of the context.
 
     The caller is in a transaction of isolation repeatable read, which may end before the context does.
     """
     snapshot = await connection.fetchval(_SNAPSHOT)
     with tempfile.TemporaryFile(prefix="welltimed-refit-") as file:
-        await _copy(connection, file, _ALL, FEATURE_SET, 4 * DIMS)
-        yield Spool(_records(file), snapshot)
+        await _copy(connection, file, _ALL, FEATURE_SET, 4 * DIMS, lowest_uuid7(since))
+        yield Spool(_records(file), snapshot, since)
 
 
-async def changed_since(connection: Any, snapshot: str) -> Spool:
-    """Exposures that were written by transactions which that snapshot of the database did not see, as they are now."""
+async def changed_since(connection: Any, copy: Spool) -> Spool:
+    """Exposures that were written by transactions which that copy did not see, as they are now."""
     file = io.BytesIO()
-    await _copy(connection, file, _CHANGED, FEATURE_SET, 4 * DIMS, snapshot)
+    await _copy(connection, file, _CHANGED, FEATURE_SET, 4 * DIMS, lowest_uuid7(copy.since), copy.snapshot)
     body = file.getvalue()[_HEADER_BYTES:-_TRAILER_BYTES]
-    return Spool(_checked(np.frombuffer(body, _RECORD)), snapshot)
+    return Spool(_checked(np.frombuffer(body, _RECORD)), copy.snapshot, copy.since)
 
 
 async def _copy(connection: Any, file: IO[bytes], query: str, *arguments: object) -> None:

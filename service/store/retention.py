@@ -28,6 +28,10 @@ _DELETE_DECISIONS: Final = """
     delete from decisions_default where ctid = any (array(
         select ctid from decisions_default where decision_id < $1 limit $2))
 """
+_DELETE_EXPOSURES: Final = """
+    delete from exposures_default where ctid = any (array(
+        select ctid from exposures_default where decision_id < $1 limit $2))
+"""
 _DELETE_EVENTS: Final = """
     delete from events_default where ctid = any (array(
         select ctid from events_default where event_id < $1 limit $2))
@@ -49,6 +53,12 @@ async def drop_decisions(connection: Any, before: datetime) -> None:
     """Drops decisions of days in UTC that were over by `before`. The caller must not be in a transaction."""
     await _drop(connection, "decisions", before)
     await connection.execute(_DELETE_DECISIONS, lowest_uuid7(before), ROWS_MAX)
+
+
+async def drop_exposures(connection: Any, before: datetime) -> None:
+    """Drops exposures of which the decision was made on a day in UTC that was over by `before`. The caller must not be in a transaction."""
+    await _drop(connection, "exposures", before)
+    await connection.execute(_DELETE_EXPOSURES, lowest_uuid7(before), ROWS_MAX)
 
 
 async def drop_events(connection: Any, before: datetime) -> None:

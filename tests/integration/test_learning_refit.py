@@ -26,9 +26,11 @@ from service.learning import refit as refitting
 from service.learning.books import NewerProgramError
 from service.learning.composer import Composer
 from service.learning.refit import Refitter
+from service.planning.ticks import _drop_old_days
 from service.store import epochs, exposure_rows, merged_state, partitions, snapshots
 from service.store import merge as merging
 from service.store import pool as pools
+from service.store.epochs import EXPOSURES_KEPT_FOR
 from service.telemetry import FAILURES, REFITS_REFUSED
 from tests.counting import Tally
 from tests.integration import learning_world as world
@@ -117,7 +119,10 @@ def test_a_change_that_leads_far_from_the_mode_is_seen_at_the_next_look() -> Non
     answered = (rng.random((2_000, 2)) < 0.5).astype(float)
     ages, at_s = np.full((2_000, 2), 3600.0), np.full(2_000, START.timestamp())
     rows = sums.Rows(phi, at_s, np.zeros(2_000, np.float32), np.ones(2_000), answered, ages)
-    stored, key = epochs.StoredEpoch(begin(PRIORS, LINK), FEATURE_SET, Extent(2_000.0, 0.0, 2_000.0)), (3, CLOSED)
+    stored, key = (
+        epochs.StoredEpoch(begin(PRIORS, LINK), FEATURE_SET, Extent(2_000.0, 0.0, 2_000.0), START),
+        (3, CLOSED),
+    )
     _, extent, reach = refitting._look(stored, {key: sums.count(rows, stored.epoch).pack()}, NOW.timestamp())
     assert extent.exposures == 2_000
     assert reach > WHOLE_UP_TO
@@ -386,10 +391,9 @@ async def test_only_rows_of_the_features_of_this_program_are_learned_from(pool: 
     assert await pool.fetchval("select array_agg(distinct feature_set) from exposures") == [FEATURE_SET]
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("update exposures set feature_set = $1 where user_id > 12", FEATURE_SET - 1)
-        snapshot = await connection.fetchval("select pg_current_snapshot()::text")
-        async with exposure_rows.spool(connection) as spool:
+        async with exposure_rows.spool(connection, START) as spool:
             assert len(spool) == 12
-        assert len(await exposure_rows.changed_since(connection, snapshot)) == 0
+            assert len(await exposure_rows.changed_since(connection, spool)) == 0
     assert await Refitter(pool).refit_if_due(NOW)
     assert (await counted(pool)).totals[1] == 12
 
@@ -409,6 +413,30 @@ async def test_while_an_epoch_waits_for_its_sums_the_last_snapshot_stays(pool: a
     assert await composer.publish_if_changed(later)
 
 
+async def test_what_is_too_old_leaves_the_sums_with_a_refit_and_only_then_goes(pool: asyncpg.Pool) -> None:
+    told, kept, learner = Told(), Told(), world.learner(pool)
+    await told.show(pool, START)
+    await learner.catch_up(NOW)
+    assert await Refitter(pool).refit_if_due(NOW)
+    later = START + EXPOSURES_KEPT_FOR + timedelta(days=10)
+    before = len(told.tally.rows)
+    await told.show(pool, later - timedelta(days=5))
+    kept.tally.rows = told.tally.rows[before:]
+    async with pool.acquire() as connection:
+        await learner.catch_up(later)
+        await _drop_old_days(connection, later)
+        assert await connection.fetchval("select count(*) from exposures") == 40
+        assert_same(await counted(pool), told.tally.sums(await in_force(pool)))
+        assert await Refitter(pool).refit_if_due(later)
+        assert_same(await counted(pool), kept.tally.sums(await in_force(pool)))
+        await _drop_old_days(connection, later)
+        assert await connection.fetchval("select count(*) from exposures") == 20
+        # The same from what is left.
+        await connection.execute("update epochs set exposures = -1, answers = -1, matured = -1")
+        assert await Refitter(pool).refit_if_due(later)
+        assert_same(await counted(pool), kept.tally.sums(await in_force(pool)))
+
+
 async def test_exposures_are_read_as_they_were_written(pool: asyncpg.Pool) -> None:
     told, learner = Told(), world.learner(pool)
     await told.show(pool, START + timedelta(microseconds=123_457))
@@ -417,7 +445,7 @@ async def test_exposures_are_read_as_they_were_written(pool: asyncpg.Pool) -> No
     async with (
         pool.acquire() as connection,
         connection.transaction(**reading),
-        exposure_rows.spool(connection) as spool,
+        exposure_rows.spool(connection, START) as spool,
     ):
         (rows,) = spool.blocks()
         assert len(spool) == 20
@@ -431,10 +459,10 @@ async def test_an_empty_log_is_an_empty_copy(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         await books.load(connection, NOW)
         reading: Any = {"isolation": "repeatable_read", "readonly": True}
-        async with connection.transaction(**reading), exposure_rows.spool(connection) as spool:
+        async with connection.transaction(**reading), exposure_rows.spool(connection, START) as spool:
             assert len(spool) == 0
             assert list(spool.blocks()) == []
-        changed = await exposure_rows.changed_since(connection, spool.snapshot)
+        changed = await exposure_rows.changed_since(connection, spool)
         assert len(changed) == len(spool.of(changed)) == 0
     assert not await Refitter(pool).refit_if_due(NOW)
     assert posterior.extent({}, NOW.timestamp()) == Extent(0.0, 0.0, 0.0)

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from bandits import delay, event_time, laplace, posterior, refit, sums
 from bandits.delay import AGE_EDGES_S, BLOCK_S, CLOSED, WINDOW_S
-from bandits.epoch import Epoch, begin, is_due
+from bandits.epoch import AGE_MAX_S, Epoch, begin, is_due
 from bandits.event_time import EPOCH_S
 from bandits.laplace import NotAPosteriorError
 from bandits.prior import Prior
@@ -182,9 +182,11 @@ def test_a_sudden_change_is_followed_most_of_the_way_and_is_a_reason_to_refit() 
         assert overshot > at_mode
         assert at_mode - published > 0.8 * (at_mode - at_best)
     now, fitted = posterior.extent(counted, NOW_S), posterior.extent({CLOSED: sums.count(known, epoch)}, NOW_S)
-    assert not is_due(now, fitted, WHOLE_UP_TO)
-    assert is_due(now, fitted, posterior.reach(found))
-    assert not is_due(now, now, posterior.reach(found))  # fitted, and nothing new
+    assert not is_due(now, fitted, WHOLE_UP_TO, 0.0)
+    assert is_due(now, fitted, posterior.reach(found), 0.0)
+    assert is_due(now, fitted, 0.0, AGE_MAX_S)
+    assert not is_due(now, now, 0.0, AGE_MAX_S)
+    assert not is_due(now, now, posterior.reach(found), 0.0)  # fitted, and nothing new
 
 
 def one_row(sums_of: Epoch) -> Sums:

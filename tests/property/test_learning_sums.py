@@ -145,4 +145,4 @@ def test_cohorts_of_many_rows_are_those_of_each() -> None:
     ],
 )
 def test_when_a_refit_is_due(now: Extent, fitted: Extent, due: bool) -> None:
-    assert is_due(now, fitted, 0.0) is due
+    assert is_due(now, fitted, 0.0, 0.0) is due

@@ -1,9 +1,15 @@
 """Which rows of a copy of all exposures another one knows too."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 
 from service.store.exposure_rows import _RECORD as RECORD
-from service.store.exposure_rows import BLOCK_ROWS, Spool
+from service.store.exposure_rows import BLOCK_ROWS, Records, Spool
+
+
+def copy(records: Records) -> Spool:
+    return Spool(records, "", datetime(2026, 3, 2, tzinfo=UTC))
 
 
 def test_the_rows_of_another_copy_are_found_by_decision_and_slot() -> None:
@@ -17,6 +23,6 @@ def test_the_rows_of_another_copy_are_found_by_decision_and_slot() -> None:
     known["exposed_us"] = 7
     strangers["slot"][0] = 5
     strangers["decision_high"][1:] += 1_000_000  # the same random bits, at another instant
-    found = Spool(records, "").of(Spool(np.concatenate([known, strangers]), ""))
+    found = copy(records).of(copy(np.concatenate([known, strangers])))
     np.testing.assert_array_equal(found._records, records[chosen])
-    assert len(Spool(records, "").of(Spool(records[:0], ""))) == 0
+    assert len(copy(records).of(copy(records[:0]))) == 0
