@@ -88,7 +88,7 @@ class Read(NamedTuple):
 
 async def count(connection: Any, now: datetime) -> Count:
     """All windows that began before `now`."""
-    return Count(*await connection.fetchrow(_COUNT, *_bounds(now)))
+    return Count(*await connection.fetchrow(_COUNT, *_bounds(now), timeout=_TIMEOUT_S))
 
 
 async def read(connection: Any, now: datetime, share: float) -> Read:
