@@ -28,18 +28,19 @@ F64 = npt.NDArray[np.float64]
 
 
 class _Posterior(NamedTuple):
-    """A random posterior of d weights: mean (d,), covariance (d, d), and both packed."""
+    """A random posterior of d weights: mean (d,), covariance (d, d), and both in tiles and packed."""
 
     mean: F64
     covariance: F64
+    tiles: F64
     packed: F32
 
 
 def kernels(offers: int, dims: int) -> dict[str, float]:
     """Medians over batches of calls, in microseconds, and users a second.
 
-    decide_us: scores at full covariance, the exact pmf relative to the best offer, the draw: one call. update_us: one row into the
-    posterior (Sherman-Morrison), which is then ready for the next decision. scores_us, pmf_us: means and deviations alone, and the pmf
+    decide_us: scores at full covariance, the exact pmf relative to the best offer, the draw: one call. update_us: one row of the
+    logistic head, linearised at its mode, into the posterior (Sherman-Morrison), which is then ready for the next decision. scores_us, pmf_us: means and deviations alone, and the pmf
     of independent scores alone. batch_users_per_s: one thread; the other figures of the batch: all cores.
 
     gemm_gflops is what float32 GEMM reaches on all cores, and batch_percent_of_gemm the time which a GEMM of that rate would take for the
@@ -54,9 +55,9 @@ def kernels(offers: int, dims: int) -> dict[str, float]:
 def _random_posterior(rng: np.random.Generator, dims: int) -> _Posterior:
     root = rng.normal(size=(dims, dims)) / dims
     mean, covariance = rng.normal(0.0, 0.1, dims), root @ root.T + 0.01 * np.eye(dims)
-    ready = np.empty(packed.packed_size(dims), np.float32)
-    packed.pack_posterior(mean, covariance, ready)
-    return _Posterior(mean, covariance, ready)
+    tiles, ready = np.empty(packed.packed_size(dims)), np.empty(packed.packed_size(dims), np.float32)
+    packed.pack_posterior(mean, covariance, tiles, ready)
+    return _Posterior(mean, covariance, tiles, ready)
 
 
 def _one_by_one(rng: np.random.Generator, posterior: _Posterior, offers: int, dims: int) -> dict[str, float]:
@@ -64,10 +65,10 @@ def _one_by_one(rng: np.random.Generator, posterior: _Posterior, offers: int, di
     mask, pmf, row = np.ones(offers, np.bool_), np.empty(offers), phi[0]
     mean, sd = np.empty(offers, np.float32), np.empty(offers, np.float32)
     means, deviations = rng.normal(0.1, 0.03, offers), rng.uniform(0.01, 0.05, offers)
-    learned = _Posterior(posterior.mean.copy(), posterior.covariance.copy(), posterior.packed.copy())
+    learned, mode = (posterior.tiles.copy(), posterior.packed.copy()), posterior.mean
     return {
         "decide_us": _median_us(lambda: decide.decide(phi, mask, posterior.packed, SCALE, FLOOR, 1, pmf)),
-        "update_us": _median_us(lambda: rank_one.learn_row(*learned, row, 1e-6, 1e-6)),
+        "update_us": _median_us(lambda: rank_one.learn_row(True, mode, row, 0.0, *learned)),
         "pmf_us": _median_us(lambda: argmax_pmf(means, deviations, mask, FLOOR, pmf)),
         "scores_us": _median_us(lambda: decide.scores(phi, posterior.packed, mean, sd)),
     }

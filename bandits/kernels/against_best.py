@@ -16,7 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandits.kernels.compile import kernel
-from bandits.kernels.lanes import WIDTH, Lanes, add, div, fma, load, low, mul, product, splat, store, sub, total
+from bandits.kernels.lanes import (
+    WIDTH,
+    Lanes,
+    add,
+    div,
+    fma,
+    high,
+    load,
+    low,
+    mul,
+    product,
+    repeat,
+    splat,
+    store,
+    sub,
+    totals,
+)
 from bandits.kernels.packed import padded
 
 f32 = np.float32
@@ -62,29 +78,32 @@ def gather(
 ) -> tuple[int, float, float]:
     """The arms that can be better than the best: their precision 1 / sd and offset gap / sd, padded to whole blocks.
 
-    Returns their number, the smallest sd and how far the integral must reach.
+    All arrays but `mask` are padded to eights. Returns their number, the smallest sd and how far the integral must reach.
     """
     widest = f32(0.0)
     eligible = 0
     for k in range(mask.shape[0]):
-        if mask[k]:
-            eligible += 1
-            widest = max(widest, sd[k])
+        eligible += mask[k]
+        widest = max(widest, sd[k] if mask[k] else f32(0.0))
     lowest = max(f32(LOWEST_SD) * widest, f32(1e-30))
     cut = f32(CUT + CUT_GROWTH * math.log(eligible))
+    top = splat(mean[best])
+    for k in range(0, mask.shape[0], WIDTH):
+        inverse = div(splat(f32(1.0)), high(load(sd, k), splat(lowest)))
+        store(precision, k, inverse)
+        store(offset, k, mul(sub(top, load(mean, k)), inverse))
     n = 0
     sharpest = f32(np.inf)
     reach = f32(0.0)
-    for k in range(mask.shape[0]):
+    for k in range(mask.shape[0]):  # without branches: who is in is as good as random
         s = max(sd[k], lowest)
-        gap = mean[best] - mean[k]
-        if mask[k] and k != best and gap < cut * s:
-            arm[n] = k
-            precision[n] = f32(1.0) / s
-            offset[n] = gap / s
-            sharpest = min(sharpest, s)
-            reach = max(reach, cut * s - gap)
-            n += 1
+        is_in = mask[k] & (k != best) & (offset[k] < cut)
+        sharpest = min(sharpest, s if is_in else f32(np.inf))
+        reach = max(reach, (cut - offset[k]) * s if is_in else f32(0.0))
+        arm[n] = k
+        precision[n] = precision[k]
+        offset[n] = offset[k]
+        n += is_in
     for k in range(n, n + (-n) % WIDTH):
         precision[k] = f32(0.0)
         offset[k] = f32(FARTHEST)
@@ -133,7 +152,7 @@ def _at_best(offset: F32, n: int) -> float:
 @kernel()
 def _hazard(t: Lanes, precision: F32, offset: F32, k: int, hazard: F32) -> tuple[Lanes, Lanes]:
     """Store pdf / cdf of arm k at eight nodes, and give the cdf as numerator and denominator."""
-    x = low(fma(t, splat(precision[k]), splat(offset[k])), splat(f32(FARTHEST)))
+    x = low(fma(t, repeat(precision, k), repeat(offset, k)), splat(f32(FARTHEST)))
     p = _root(x)
     power = _power(p)
     above = sub(power, splat(f32(0.5)))
@@ -155,6 +174,14 @@ def _best_until(t: Lanes, precision: F32, offset: F32, n: int, hazard: F32) -> L
     return g
 
 
+@kernel(lanes=True)
+def _sum(p: F32, n: int) -> float:
+    whole = f32(0.0)
+    for k in range(n):
+        whole += p[k]
+    return float(whole)
+
+
 @kernel()
 def _integrate(precision: F32, offset: F32, n: int, a: float, panels: int, level: int, hazard: F32, p: F32) -> float:
     """Write p (n,) and give their sum; the tail of `hazard` keeps the sums of the panels."""
@@ -173,16 +200,16 @@ def _integrate(precision: F32, offset: F32, n: int, a: float, panels: int, level
             store(hazard, sums + k * WIDTH, part)
         growth *= _GROWTH[level]
         shrink /= _GROWTH[level]
-    whole = 0.0
-    for k in range(n):
-        p[k] = precision[k] * total(load(hazard, sums + k * WIDTH))
-        whole += p[k]
-    return whole
+    for k in range(0, n, WIDTH):
+        store(p, k, mul(load(precision, k), totals(hazard, sums + k * WIDTH)))
+    return _sum(p, n)
 
 
 @kernel()
-def quadrature(precision: F32, offset: F32, n: int, sharpest: float, reach: float, hazard: F32, p: F32) -> float:
-    """Write p (n,) of the arms that `gather` found and give that of the best; they sum to 1 but for the error.
+def quadrature(
+    precision: F32, offset: F32, n: int, sharpest: float, reach: float, hazard: F32, p: F32
+) -> tuple[float, float]:
+    """Write p (n,) of the arms that `gather` found, give that of the best and the sum of all, which is 1 but for the error.
 
     The sum is the check: where it is off, the panels are halved.
 
@@ -193,16 +220,18 @@ def quadrature(precision: F32, offset: F32, n: int, sharpest: float, reach: floa
         sharpest: the smallest sd.
         reach: where the last of them has no chance left.
         hazard: scratch of 2 * 8 * n numbers, n padded to eights.
-        p: (n,) out.
+        p: (n,) padded to eights, out.
     """
     if n == 0:
-        return 1.0
+        return 1.0, 1.0
+    whole = 0.0
     best = _at_best(offset, n)
     for level in range(1 if best < CROWDED else 0, LEVELS):
         panels = 1
         while panels < PANELS_MAX and reach > SHARPNESS * sharpest * _SINH[level, panels]:
             panels += 1
         a = reach / _SINH[level, panels]
-        if abs(best + _integrate(precision, offset, n, a, panels, level, hazard, p) - 1.0) < ENOUGH:
+        whole = best + _integrate(precision, offset, n, a, panels, level, hazard, p)
+        if abs(whole - 1.0) < ENOUGH:
             break
-    return best
+    return best, whole

@@ -20,10 +20,10 @@ from bandits.kernels.compile import (
     u64_in,
     void,
 )
-from bandits.kernels.decide import SCRATCH, best_of, relative_pmf
+from bandits.kernels.decide import ROOM, best_of, relative_pmf, room_of
 from bandits.kernels.draw import draw
-from bandits.kernels.lanes import WIDTH, Lanes, fma, high, load, mul, root, splat, store, sub
-from bandits.kernels.packed import ARMS, padded
+from bandits.kernels.lanes import WIDTH, fma, high, load, mul, repeat, root, splat, store, sub
+from bandits.kernels.packed import ARMS
 from bandits.kernels.random import uniform
 
 f32 = np.float32
@@ -73,7 +73,7 @@ def _contract_user(user: F32, weights: F32, table: F32, line: F32, form: F32) ->
     for at in range(0, line.shape[0], WIDTH):
         total = splat(f32(0.0))
         for i in range(user.shape[0]):
-            total = fma(splat(user[i]), load(weights, i * line.shape[0] + at), total)
+            total = fma(repeat(user, i), load(weights, i * line.shape[0] + at), total)
         store(line, at, total)
     for at in range(0, form.shape[0], ARMS):
         a = splat(f32(0.0))
@@ -94,28 +94,31 @@ def _means(line: F32, offers: F32, do: int, mean: F32) -> None:
     for k in range(0, mean.shape[0], WIDTH):
         total = splat(f32(0.0))
         for m in range(do):
-            total = fma(splat(line[m]), load(offers, m * mean.shape[0] + k), total)
+            total = fma(repeat(line, m), load(offers, m * mean.shape[0] + k), total)
         store(mean, k, total)
 
 
 @kernel()
-def _away(offers: F32, row: int, k: int, best: int) -> Lanes:
-    return sub(load(offers, row + k), splat(offers[row + best]))
+def _shift_to(best: int, offers: F32, width: int, away: F32) -> None:
+    for row in range(0, away.shape[0], width):
+        origin = repeat(offers, row + best)
+        for k in range(row, row + width, WIDTH):
+            store(away, k, sub(load(offers, k), origin))
 
 
 @kernel()
-def _sds(form: F32, offers: F32, do: int, best: int, scale: np.float32, sd: F32) -> None:
+def _sds(form: F32, away: F32, do: int, scale: np.float32, sd: F32) -> None:
     """Deviations of the differences to the best offer: the quadratic form of o_k - o_best."""
     width = sd.shape[0]
-    for k in range(0, sd.shape[0], WIDTH):
+    for k in range(0, width, WIDTH):
         total = splat(f32(0.0))
         at = 0
         for m in range(do):
             inner = splat(f32(0.0))
             for n in range(m, do):
-                inner = fma(splat(form[at]), _away(offers, n * width, k, best), inner)
+                inner = fma(repeat(form, at), load(away, n * width + k), inner)
                 at += 1
-            total = fma(_away(offers, m * width, k, best), inner, total)
+            total = fma(load(away, m * width + k), inner, total)
         store(sd, k, mul(splat(scale), root(high(total, splat(f32(0.0))))))
 
 
@@ -154,15 +157,17 @@ def decide_crowd(
     flat_weights, flat_table, flat_offers = weights.ravel(), table.ravel(), offers.ravel()
     line, form = np.empty(weights.shape[1], np.float32), np.empty(table.shape[1], np.float32)
     mean, sd = np.empty(width, np.float32), np.empty(width, np.float32)
-    scratch, p = np.empty(SCRATCH * padded(arms, WIDTH), np.float32), np.empty(arms)
+    away, p = np.empty(do * width, np.float32), np.empty(arms)
+    room = room_of(width, np.empty(ROOM * width, np.float32))
     for user in range(users.shape[0]):
         _contract_user(users[user], flat_weights, flat_table, line, form)
         _means(line, flat_offers, do, mean)
         best = best_of(mean, mask[user])
         p[:] = 0.0
         if best >= 0:
-            _sds(form, flat_offers, do, best, f32(scale), sd)
-            relative_pmf(mean, sd, mask[user], best, floor, scratch, p)
+            _shift_to(best, flat_offers, width, away)
+            _sds(form, away, do, f32(scale), sd)
+            relative_pmf(mean, sd, mask[user], best, floor, room, p)
         arm = draw(p, uniform(keys[user], 0))
         chosen[user] = arm
         propensity[user] = p[arm] if arm >= 0 else 0.0

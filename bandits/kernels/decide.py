@@ -1,6 +1,6 @@
 """One decision in one call: scores from a packed posterior, the exact pmf relative to the best arm, and the draw."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,16 +8,38 @@ from numpy.typing import NDArray
 from bandits.kernels.against_best import gather, quadrature
 from bandits.kernels.compile import bool_in, f32_in, f32_in_2d, f32_out, f64, f64_out, i64, kernel, u64, void
 from bandits.kernels.draw import draw
-from bandits.kernels.lanes import WIDTH
-from bandits.kernels.packed import ARMS, means, padded, sds, shift_to, transpose
+from bandits.kernels.packed import ARMS, held, means, padded, sds, shift_to, transpose
 from bandits.kernels.random import uniform
 
 f32 = np.float32
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-SCRATCH: Final = 21  # numbers for each arm beside its features
+ROOM: Final = 19  # numbers for each arm that the quadrature needs
+
+
+class Room(NamedTuple):
+    """Where a pmf is made; arms padded to eights."""
+
+    arm: I64
+    precision: F32
+    offset: F32
+    p: F32
+    hazard: F32
+
+
+@kernel()
+def room_of(width: int, numbers: F32) -> Room:
+    """Room for so many arms in ROOM numbers for each."""
+    return Room(
+        np.empty(width, np.int64),
+        numbers[:width],
+        numbers[width : 2 * width],
+        numbers[2 * width : 3 * width],
+        numbers[3 * width :],
+    )
 
 
 @kernel()
@@ -31,29 +53,19 @@ def best_of(mean: F32, mask: Mask) -> int:
 
 
 @kernel()
-def relative_pmf(mean: F32, sd: F32, mask: Mask, best: int, floor: float, scratch: F32, out: F64) -> None:
-    """Write the floored pmf (arms,); sd is that of each arm's difference to the best, its own is not read.
-
-    Scratch: 19 numbers for each arm, arms padded to eights.
-    """
-    arms = mask.shape[0]
-    width = padded(arms, WIDTH)
-    arm = np.empty(arms, np.int64)
-    precision, offset, p = scratch[:width], scratch[width : 2 * width], scratch[2 * width : 3 * width]
-    n, sharpest, reach = gather(mean, sd, mask, best, arm, precision, offset)
-    of_best = quadrature(precision, offset, n, sharpest, reach, scratch[3 * width :], p)
-    whole = of_best
+def relative_pmf(mean: F32, sd: F32, mask: Mask, best: int, floor: float, room: Room, out: F64) -> None:
+    """Write the floored pmf (arms,); sd is that of each arm's difference to the best, its own is not read."""
+    n, sharpest, reach = gather(mean, sd, mask, best, room.arm, room.precision, room.offset)
+    of_best, whole = quadrature(room.precision, room.offset, n, sharpest, reach, room.hazard, room.p)
     eligible = 0
-    for i in range(n):
-        whole += p[i]
-    for k in range(arms):
+    for k in range(mask.shape[0]):
         eligible += mask[k]
     even = floor / eligible
     share = (1.0 - floor) / whole
-    for k in range(arms):
+    for k in range(mask.shape[0]):
         out[k] = even if mask[k] else 0.0
     for i in range(n):
-        out[arm[i]] += share * p[i]
+        out[room.arm[i]] += share * room.p[i]
     out[best] += share * of_best
 
 
@@ -68,7 +80,7 @@ def scores(phi: F32, posterior: F32, mean: F32, sd: F32) -> None:
         sd: (arms,) out.
     """
     arms, dims = phi.shape
-    whole, width = padded(dims, WIDTH), padded(arms, ARMS)
+    whole, width = held(posterior.shape[0]), padded(arms, ARMS)
     scratch = np.empty((whole + 2) * width, np.float32)
     x, means_, sds_ = scratch[: whole * width], scratch[whole * width :], scratch[(whole + 1) * width :]
     x[dims * width :] = 0.0
@@ -92,8 +104,8 @@ def thompson_pmf(phi: F32, mask: Mask, posterior: F32, scale: float, floor: floa
         pmf: (arms,) out, exactly 0 where masked; zeros when none is eligible, and then -1 is returned.
     """
     arms, dims = phi.shape
-    whole, width = padded(dims, WIDTH), padded(arms, ARMS)
-    scratch = np.empty((whole + SCRATCH) * width, np.float32)
+    whole, width = held(posterior.shape[0]), padded(arms, ARMS)
+    scratch = np.empty((whole + 2 + ROOM) * width, np.float32)
     x, mean, sd = scratch[: whole * width], scratch[whole * width :], scratch[(whole + 1) * width :]
     x[dims * width :] = 0.0
     transpose(phi, x, width)
@@ -104,7 +116,7 @@ def thompson_pmf(phi: F32, mask: Mask, posterior: F32, scale: float, floor: floa
     else:
         shift_to(best, x, dims, width)
         sds(posterior, x, whole, width, f32(scale), sd)
-        relative_pmf(mean, sd, mask, best, floor, scratch[(whole + 2) * width :], pmf)
+        relative_pmf(mean, sd, mask, best, floor, room_of(width, scratch[(whole + 2) * width :]), pmf)
     return best
 
 

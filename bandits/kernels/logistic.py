@@ -18,3 +18,12 @@ def sigmoid(x: float) -> float:
 def softplus(x: float) -> float:
     """log(1 + exp(x)), whose derivative is the logistic function; without overflow."""
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@kernel()
+def mean_and_slope(is_logit: bool, eta: float) -> tuple[float, float]:
+    """The link's mean function at eta, the logistic one or the identity, and its derivative."""
+    if is_logit:
+        p = sigmoid(eta)
+        return p, p * (1.0 - p)
+    return eta, 1.0

@@ -1,20 +1,23 @@
 """Scores of the shared model from a posterior packed for it: float32, half the covariance, arms side by side in lanes.
 
-A packed posterior is the mean, padded with zeros to a multiple of eight, and then for every four rows i of the covariance
-the columns j from i on, four numbers a column; what lies off the diagonal tile is stored doubled, so that
+A packed posterior is the mean, padded with zeros to a multiple of eight, and then for every four rows i, i + 1, ... of the
+covariance the columns from i on, row after row; what lies off the diagonal tile is stored doubled, so that
 
     x' S x = sum over i of x_i * (sum over j >= i of S'_ij x_j)
 
-costs half the products. Candidates are transposed first: one register holds a feature of eight arms.
+costs half the products. Its *tiles* are the same numbers in the same places in float64, nothing doubled: rows are learned
+in them (`rank_one`). A posterior of more weights than an arm has features is scored as if the features were 0.
+Candidates are transposed first: one register holds a feature of eight arms.
 """
 
+import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels.compile import f32_out, f64_in, f64_in_2d, i64, kernel, void
-from bandits.kernels.lanes import WIDTH, fma, high, load, mul, root, splat, store, sub, turn
+from bandits.kernels.compile import f32_out, f64_in, f64_in_2d, f64_out, f64_out_2d, i64, kernel, void
+from bandits.kernels.lanes import WIDTH, fma, high, load, mul, repeat, root, splat, store, sub, turn
 
 f32 = np.float32
 F32 = NDArray[np.float32]
@@ -36,46 +39,62 @@ def packed_size(dims: int) -> int:
     return whole + sum(ROWS * (whole - i) for i in range(0, whole, ROWS))
 
 
+@kernel(i64(i64))
+def held(size: int) -> int:
+    """How many weights, with the padding, a packed posterior of so many numbers has; `packed_size` is the way back."""
+    return int(math.sqrt(9.0 + 2.0 * size) - 2.5)
+
+
 @kernel()
-def _pack_rows(covariance: F64, i: int, dims: int, packed: F32, at: int) -> int:
-    """Four whole rows; returns the place behind them."""
-    a, b, c, e = covariance[i], covariance[i + 1], covariance[i + 2], covariance[i + 3]
-    for j in range(i, dims):
-        weight = 1.0 if j < i + ROWS else 2.0
-        packed[at] = weight * a[j]
-        packed[at + 1] = weight * b[j]
-        packed[at + 2] = weight * c[j]
-        packed[at + 3] = weight * e[j]
-        at += ROWS
-    return at
+def _narrow(tiles: F64, packed: F32) -> None:
+    """Write what is scored with from the tiles."""
+    whole = held(tiles.shape[0])
+    for k in range(whole):
+        packed[k] = tiles[k]
+    for k in range(whole, tiles.shape[0]):
+        packed[k] = 2.0 * tiles[k]
+    at = whole
+    for i in range(whole):
+        for j in range(ROWS):
+            packed[at + j] = tiles[at + j]
+        at += whole - (i - i % ROWS)
 
 
-@kernel(void(f64_in, f64_in_2d, f32_out))
-def pack_posterior(mean: F64, covariance: F64, packed: F32) -> None:
-    """Write the packed posterior.
+@kernel(void(f64_in, f64_in_2d, f64_out, f32_out))
+def pack_posterior(mean: F64, covariance: F64, tiles: F64, packed: F32) -> None:
+    """Write the tiles and the packed posterior.
 
     Args:
-        mean: (d,) or longer: only the features that `covariance` and the size of `packed` tell of are read.
+        mean: (d,).
         covariance: (d, d) symmetric.
+        tiles: (packed_size(d),) out.
         packed: (packed_size(d),) out.
     """
     dims = mean.shape[0]
-    whole = -(-dims // WIDTH) * WIDTH
-    for i in range(whole):
-        packed[i] = mean[i] if i < dims else 0.0
+    whole = held(tiles.shape[0])
+    tiles[:] = 0.0
+    tiles[:dims] = mean
     at = whole
-    for i in range(0, whole, ROWS):
-        if i + ROWS <= dims:
-            at = _pack_rows(covariance, i, dims, packed, at)
-            packed[at : at + ROWS * (whole - dims)] = 0.0
-            at += ROWS * (whole - dims)
-            continue
-        for j in range(i, whole):
-            for row in range(i, i + ROWS):
-                packed[at] = covariance[row, j] if row < dims and j < dims else 0.0
-                if j >= i + ROWS:
-                    packed[at] *= f32(2.0)
-                at += 1
+    for i in range(whole):
+        first = i - i % ROWS
+        if i < dims:
+            tiles[at : at + dims - first] = covariance[i, first:]
+        at += whole - first
+    _narrow(tiles, packed)
+
+
+@kernel(void(f64_in, f64_out_2d))
+def unpack_covariance(tiles: F64, covariance: F64) -> None:
+    """Write both triangles of the covariance (d, d) from the tiles."""
+    dims = covariance.shape[0]
+    whole = held(tiles.shape[0])
+    at = whole
+    for i in range(dims):
+        first = i - i % ROWS
+        for j in range(i, dims):
+            covariance[i, j] = tiles[at + j - first]
+            covariance[j, i] = tiles[at + j - first]
+        at += whole - first
 
 
 @kernel()
@@ -106,7 +125,7 @@ def means(packed: F32, x: F32, dims: int, width: int, out: F32) -> None:
         a = splat(f32(0.0))
         b = splat(f32(0.0))
         for j in range(dims):
-            m = splat(packed[j])
+            m = repeat(packed, j)
             a = fma(m, load(x, j * width + k), a)
             b = fma(m, load(x, j * width + k + WIDTH), b)
         store(out, k, a)
@@ -117,7 +136,7 @@ def means(packed: F32, x: F32, dims: int, width: int, out: F32) -> None:
 def shift_to(arm: int, x: F32, dims: int, width: int) -> None:
     """Subtract the features of one arm from those of all."""
     for j in range(dims):
-        origin = splat(x[j * width + arm])
+        origin = repeat(x, j * width + arm)
         for k in range(0, width, WIDTH):
             store(x, j * width + k, sub(load(x, j * width + k), origin))
 
@@ -138,22 +157,23 @@ def sds(packed: F32, x: F32, whole: int, width: int, scale: np.float32, out: F32
             b2 = a0
             a3 = a0
             b3 = a0
-            for j in range(i, whole):
-                left = load(x, j * width + k)
-                right = load(x, j * width + k + WIDTH)
-                s = splat(packed[at])
+            columns = whole - i
+            for j in range(columns):
+                left = load(x, (i + j) * width + k)
+                right = load(x, (i + j) * width + k + WIDTH)
+                s = repeat(packed, at + j)
                 a0 = fma(s, left, a0)
                 b0 = fma(s, right, b0)
-                s = splat(packed[at + 1])
+                s = repeat(packed, at + columns + j)
                 a1 = fma(s, left, a1)
                 b1 = fma(s, right, b1)
-                s = splat(packed[at + 2])
+                s = repeat(packed, at + 2 * columns + j)
                 a2 = fma(s, left, a2)
                 b2 = fma(s, right, b2)
-                s = splat(packed[at + 3])
+                s = repeat(packed, at + 3 * columns + j)
                 a3 = fma(s, left, a3)
                 b3 = fma(s, right, b3)
-                at += ROWS
+            at += ROWS * columns
             row = i * width + k
             a = fma(load(x, row), a0, a)
             b = fma(load(x, row + WIDTH), b0, b)

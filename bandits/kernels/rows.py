@@ -19,7 +19,7 @@ from bandits.kernels.compile import (
     kernel,
     void,
 )
-from bandits.kernels.logistic import sigmoid, softplus
+from bandits.kernels.logistic import mean_and_slope, softplus
 from bandits.kernels.symmetric import add_outer
 
 F32 = NDArray[np.float32]
@@ -33,14 +33,6 @@ def _along(x: F32, w: F64) -> float:
     for j in range(x.shape[0]):
         total += x[j] * w[j]
     return total
-
-
-@kernel()
-def _mean_and_slope(is_logit: bool, eta: float) -> tuple[float, float]:
-    if is_logit:
-        p = sigmoid(eta)
-        return p, p * (1.0 - p)
-    return eta, 1.0
 
 
 @kernel()
@@ -69,7 +61,7 @@ def linearise_rows(
         if weight[i] == 0.0:
             continue
         along = _along(phi[i], mode)
-        mean, slope = _mean_and_slope(is_logit, along + offset[i])
+        mean, slope = mean_and_slope(is_logit, along + offset[i])
         add_outer(outer[group[i]], phi[i], weight[i] * slope)
         _add_scaled(expected[group[i]], phi[i], weight[i] * (mean - slope * along))
 
@@ -94,7 +86,7 @@ def newton_rows(
     objective = 0.0
     for i in range(phi.shape[0]):
         eta = _along(phi[i], w) + offset[i]
-        mean, slope = _mean_and_slope(is_logit, eta)
+        mean, slope = mean_and_slope(is_logit, eta)
         integral = softplus(eta) if is_logit else 0.5 * eta * eta
         objective += weight[i] * (maturity[i] * integral - reward[i] * eta)
         _add_scaled(gradient, phi[i], weight[i] * (maturity[i] * mean - reward[i]))

@@ -74,10 +74,7 @@ def _against(
                 out[k] = 1.0
                 ties += 1
     n, sharpest, reach = gather(mean, sd, uncertain, best, arm, precision, offset)
-    of_best = quadrature(precision, offset, n, sharpest, reach, scratch[5 * width :], p)
-    whole = of_best
-    for i in range(n):
-        whole += p[i]
+    of_best, whole = quadrature(precision, offset, n, sharpest, reach, scratch[5 * width :], p)
     for k in range(offers):
         out[k] *= of_best / (ties * whole)
     for i in range(n):

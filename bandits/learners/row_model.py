@@ -18,8 +18,8 @@ from bandits import dispersion, laplace
 from bandits import link as links
 from bandits.epoch import GROWTH
 from bandits.kernels import symmetric
-from bandits.kernels.packed import pack_posterior, packed_size
-from bandits.kernels.rank_one import absorb
+from bandits.kernels.packed import pack_posterior, packed_size, unpack_covariance
+from bandits.kernels.rank_one import learn_row
 from bandits.kernels.rows import linearise_rows
 from bandits.learners.exploration import Belief
 from bandits.learners.learner import F32, F64, DamagedStateError
@@ -56,31 +56,37 @@ class RowModel:
         self._response: F64 = np.zeros(dims)  # of the rows in `_outer`
         self._total: F64 = np.zeros(dims)  # of the rows in the posterior
         self._squares = 0.0
-        self._packed: F32 = np.empty(packed_size(self.dims), np.float32)
-        self._is_packed = False
-        self.mean: F64 = prior.mean.copy()
+        self._tiles: F64 = np.empty(packed_size(dims))  # the posterior to learn in ...
+        self._packed: F32 = np.empty(packed_size(dims), np.float32)  # ... and to score with
         self._precision = prior.precision * (prior.dispersion if link == "identity" else 1.0)
-        self.covariance: F64 = np.diag(1.0 / self._precision)
+        pack_posterior(prior.mean, np.diag(1.0 / self._precision), self._tiles, self._packed)
+
+    @property
+    def mean(self) -> F64:
+        """(d,) of the posterior in force."""
+        return self._tiles[: len(self.mode)]
+
+    def covariance(self) -> F64:
+        """(d, d) of the posterior in force, in units of the dispersion; made anew."""
+        found = np.empty((len(self.mode), len(self.mode)))
+        unpack_covariance(self._tiles, found)
+        return found
 
     def belief(self) -> Belief:
-        """The posterior in force, packed when it has changed."""
-        if not self._is_packed:
-            d = self.dims
-            pack_posterior(self.mean[:d], np.ascontiguousarray(self.covariance[:d, :d]), self._packed)
-            self._is_packed = True
+        """The posterior in force."""
         return Belief(self._packed, math.sqrt(self.dispersion))
 
     def learn(self, phi_row: F32, reward: float) -> None:
         """A finished row, in the posterior at once."""
         row = self._with_intercept(phi_row)
         self.rows.append(row, reward, -np.inf, is_closed=True)
-        weight, response = self._linearised(row[None], np.array([reward]), np.ones(1))
-        symmetric.add_outer(self._outer[0], row, weight[0])
-        self._response += response[0] * row
-        self._total = self._total + response[0] * row
+        eta = np.array(learn_row(self.link == "logit", self.mode, row, reward, self._tiles, self._packed))
+        weight = float(links.slope(self.link, eta))
+        response = (reward - float(links.mean(self.link, eta)) + weight * eta) * row.astype(np.float64)
+        symmetric.add_outer(self._outer[0], row, weight)
+        self._response += response
+        self._total = self._total + response
         self._squares += reward**2
-        absorb(self.mean, self.covariance, row, weight[0], response[0])
-        self._is_packed = False
         if self.link == "identity":
             self.dispersion = self._noise(float(self.rows.count))
         elif self._is_epoch_over():
@@ -115,7 +121,7 @@ class RowModel:
     def state(self) -> Arrays:
         numbers = np.array([self.dispersion, self._squares, self.epoch, self.rows_at_epoch])
         totals = {"response": self._response, "total": self._total}
-        posterior = {"mode": self.mode, "mean": self.mean, "covariance": self.covariance}
+        posterior = {"mode": self.mode, "mean": self.mean.copy(), "covariance": self.covariance()}
         return {**self.rows.state(), **posterior, "outer": self._outer, "numbers": numbers} | totals
 
     def resume(self, state: Arrays) -> None:
@@ -126,7 +132,7 @@ class RowModel:
             KeyError: an array is missing.
             ValueError: the rows are none.
         """
-        dims = len(self.mean)
+        dims = len(self.mode)
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("mode", "mean", "response", "total"), (dims,))
         shapes |= {"covariance": (dims, dims), "outer": self._outer.shape}
         for name, shape in shapes.items():
@@ -139,16 +145,14 @@ class RowModel:
         self.rows.resume(state)
         self.dispersion, self._squares = dispersed, squares
         self.epoch, self.rows_at_epoch = int(epoch), int(rows_at_epoch)
-        self.mode, self.mean, self.covariance = (
-            state[name].astype(np.float64) for name in ("mode", "mean", "covariance")
-        )
+        self.mode = state["mode"].astype(np.float64)
+        self._believe(state["mean"].astype(np.float64), state["covariance"].astype(np.float64))
         self._outer, self._response, self._total = (
             state[name].astype(np.float64) for name in ("outer", "response", "total")
         )
-        self._is_packed = False
 
     def _with_intercept(self, phi_row: F32) -> F32:
-        return phi_row if len(self.mean) == self.dims else np.append(phi_row, np.float32(1.0))
+        return phi_row if len(self.mode) == self.dims else np.append(phi_row, np.float32(1.0))
 
     def _is_epoch_over(self) -> bool:
         count = self.rows.count
@@ -159,7 +163,7 @@ class RowModel:
     def _begin_epoch(self, share: F64) -> None:
         """A new mode over all rows, and all sums made anew at it."""
         blocks = self._blocks(share)
-        self.mode = laplace.fit(blocks, self.prior, self.link, self.mean).mode.w
+        self.mode = laplace.fit(blocks, self.prior, self.link, self.mean.copy()).mode.w
         self._outer[:], self._response[:] = 0.0, 0.0
         self._add(np.flatnonzero(self.rows.is_closed))
         self.dispersion = dispersion.estimate(blocks, self.prior, self.link, self.mode)
@@ -188,28 +192,25 @@ class RowModel:
 
     def _sum(self, which: npt.NDArray[np.int64], share: F64, outer: F64) -> F64:
         """Adds the curvature of rows to outer and gives their response, both linearised at the mode."""
-        phi, expected = self.rows.phi[which], np.zeros((1, len(self.mean)))
+        phi, expected = self.rows.phi[which], np.zeros((1, len(self.mode)))
         none, first = np.zeros(len(which), np.float32), np.zeros(len(which), np.int64)
         linearise_rows(self.link == "logit", phi, none, share, self.mode, first, outer, expected)
         response: F64 = self.rows.reward[which] @ phi - expected[0]
         return response
 
-    def _linearised(self, phi: F32 | F64, reward: F64, share: F64) -> tuple[F64, F64]:
-        eta = phi @ self.mode
-        weight = share * links.slope(self.link, eta)
-        return weight, reward - share * links.mean(self.link, eta) + weight * eta
+    def _believe(self, mean: F64, covariance: F64) -> None:
+        pack_posterior(mean, np.ascontiguousarray(covariance), self._tiles, self._packed)
 
     def _compose(self, share: F64) -> None:
         """The posterior of the sums and the open rows; one that is none is refused and the last stays."""
         opened = np.flatnonzero(~self.rows.is_closed & ((share > 0.0) | (self.rows.reward != 0.0)))
         outer = self._outer.copy()
         self._total = self._response + self._sum(opened, share[opened], outer)
-        precision = np.empty_like(self.covariance)
+        precision = np.empty((len(self.mode), len(self.mode)))
         symmetric.unpack(outer[0], precision)
         precision += np.diag(self._precision)
-        self.covariance, self.mean = _inverse_of(precision, self._total + self._precision * self.prior.mean)
+        self._believe(*_inverse_of(precision, self._total + self._precision * self.prior.mean))
         self._squares = float(self.rows.reward @ self.rows.reward)
-        self._is_packed = False
 
 
 def _inverse_of(precision: F64, total: F64) -> tuple[F64, F64]:
@@ -221,7 +222,7 @@ def _inverse_of(precision: F64, total: F64) -> tuple[F64, F64]:
     mean = covariance @ total
     if not np.isfinite(mean).all():
         raise DamagedStateError("the posterior is not finite")
-    return covariance, mean
+    return mean, covariance
 
 
 def _check_positive(covariance: F64) -> None:

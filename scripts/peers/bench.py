@@ -6,13 +6,18 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
-from scripts.peers import batch, library, quality, speed, tables
+from bandits.learners import build
+from scripts.peers import batch, digits, library, personal, quality, speed, tables
 from scripts.peers.interleaved import Time
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 RANKS: Final = (41, 90)
+HOUSEHOLDS: Final = 600
+DIGIT_SEEDS: Final = 5
+DIGIT_PLAYERS: Final = (build.GENERIC_DEFAULT, "linear_thompson", "uniform")
 CORE: Final = max(os.sched_getaffinity(0))
 
 
@@ -22,7 +27,7 @@ def main() -> None:
     for name in library.NAMES:
         print(f"{name} {library.version_of(name) or 'is not installed: left out'}", file=sys.stderr)
     found: dict[str, Any] = {}
-    for part in asked.part or PARTS:
+    for part in asked.part or USUAL:
         found[part], text = PARTS[part](asked)
         if asked.write:
             tables.write(PAGE, part, text)
@@ -36,8 +41,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few minutes: two seeds of 2,000 rounds")
     parser.add_argument("--part", action="append", choices=list(PARTS), help="only this; may be repeated")
-    parser.add_argument("--seeds", type=int, default=20, help="of the part quality (20)")
+    parser.add_argument("--seeds", type=int, default=20, help="of the parts quality and personal (20)")
     parser.add_argument("--first-seed", type=int, default=100)
+    parser.add_argument(
+        "--library", action="append", choices=library.NAMES, help="of quality and settings; may be repeated"
+    )
+    parser.add_argument("--keep", type=Path, help="a file of what was played already, taken up and added to")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -68,8 +78,7 @@ def _batch(asked: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _quality(asked: argparse.Namespace) -> tuple[Any, str]:
-    seeds = range(asked.first_seed, asked.first_seed + (2 if asked.quick else asked.seeds))
-    found = quality.compare(RANKS, 2_000 if asked.quick else 10_000, seeds, len(os.sched_getaffinity(0)))
+    found = quality.compare(_rounds(asked, range(asked.first_seed, asked.first_seed + asked.seeds)))
     rows = [
         (name, f"{one.mean:.4f}", f"{one.first:.4f}", f"{one.gain:+.4f}", f"{one.low:+.4f} … {one.high:+.4f}")
         for name, one in found.items()
@@ -78,11 +87,54 @@ def _quality(asked: argparse.Namespace) -> tuple[Any, str]:
     return {name: one._asdict() for name, one in found.items()}, tables.table(head, rows)
 
 
+def _settings(asked: argparse.Namespace) -> tuple[Any, str]:
+    found = quality.search(_rounds(asked, quality.SEARCHED))
+    means = {name: (fmean(one.mean for one in each), fmean(one.first for one in each)) for name, each in found.items()}
+    order = sorted(found, key=lambda name: (-len(found[name]), -means[name][0]))
+    rows = [(name, str(len(found[name])), *(f"{one:.4f}" for one in means[name])) for name in order]
+    head = ("", "seeds", "mean reward", "first 1,000")
+    return {name: [one._asdict() for one in each] for name, each in found.items()}, tables.table(head, rows)
+
+
+def _digits(asked: argparse.Namespace) -> tuple[Any, str]:
+    seeds = range(1 if asked.quick else DIGIT_SEEDS)
+    found = {name: digits.earned(name, seeds) for name in DIGIT_PLAYERS}
+    rows = [(name, f"{fmean(each):.4f}", f"{min(each):.4f} … {max(each):.4f}") for name, each in found.items()]
+    return found, tables.table((f"{len(seeds)} orders of the pictures", "mean reward", "from … to"), rows)
+
+
+def _personal(asked: argparse.Namespace) -> tuple[Any, str]:
+    seeds = range(asked.first_seed, asked.first_seed + (2 if asked.quick else asked.seeds))
+    found = personal.measure(100 if asked.quick else HOUSEHOLDS, seeds, asked.processes)
+    rows = [
+        (
+            name,
+            f"{one.without:.4f}",
+            f"{one.with_layer:.4f}",
+            f"{one.gain.value:+.4f}",
+            f"{one.gain.low:+.4f} … {one.gain.high:+.4f}",
+        )
+        for name, one in found.items()
+    ]
+    head = (f"{len(seeds)} seeds", "without", "with", "gain", "95 %")
+    return {name: one._asdict() for name, one in found.items()}, tables.table(head, rows)
+
+
+def _rounds(asked: argparse.Namespace, seeds: range) -> quality.Asked:
+    count = 2_000 if asked.quick else 10_000
+    shown = seeds[:2] if asked.quick else seeds
+    return quality.Asked(RANKS, count, shown, asked.library or library.NAMES, asked.keep, asked.processes)
+
+
 PARTS: Final[dict[str, Callable[[argparse.Namespace], tuple[Any, str]]]] = {
     "speed": _speed,
     "batch": _batch,
     "quality": _quality,
+    "digits": _digits,
+    "personal": _personal,
+    "settings": _settings,
 }
+USUAL: Final = ("speed", "batch", "quality", "digits", "personal")
 
 if __name__ == "__main__":
     main()

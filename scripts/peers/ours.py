@@ -19,25 +19,24 @@ _SEED: Final = 20_261_122
 
 
 class OneByOne:
-    """The shared model at full covariance: a decision with its exact pmf and the draw, and one more row, ready for the next decision."""
+    """The shared model at full covariance: a decision with its exact pmf and the draw, and one more row of the logistic head, ready for the next decision."""
 
     def __init__(self, contexts: F32) -> None:
         dims = contexts.shape[2]
         self._contexts = contexts
-        self._mean, self._covariance = np.zeros(dims), np.eye(dims)
-        self._posterior = np.empty(packed_size(dims), np.float32)
-        pack_posterior(self._mean, self._covariance, self._posterior)
-        for phi in contexts:
-            learn_row(self._mean, self._covariance, self._posterior, phi[0], 0.1, 0.02)
+        self._mode = np.zeros(dims)
+        self._tiles, self._posterior = np.empty(packed_size(dims)), np.empty(packed_size(dims), np.float32)
+        pack_posterior(self._mode, np.eye(dims), self._tiles, self._posterior)
+        for number, phi in enumerate(contexts):
+            learn_row(True, self._mode, phi[0], float(number % 10 == 0), self._tiles, self._posterior)
 
     def calls(self) -> Iterator[tuple[str, str, Callable[[], object], int]]:
         """Name, "decide" or "update", what is called, how often in a row."""
         phi, posterior = self._contexts[0], self._posterior
         mask, pmf = np.ones(len(phi), np.bool_), np.empty(len(phi))
         yield NAME, "decide", lambda: decide(phi, mask, posterior, SCALE, FLOOR, 7, pmf), 300
-        learned = self._mean.copy(), self._covariance.copy(), posterior.copy()
-        row = phi[1]
-        yield NAME, "update", lambda: learn_row(*learned, row, 1e-9, 1e-9), 600
+        learned, mode, row = (self._tiles.copy(), posterior.copy()), self._mode, phi[1]
+        yield NAME, "update", lambda: learn_row(True, mode, row, 0.0, *learned), 600
 
 
 class Audience:

@@ -43,17 +43,17 @@ COSTS = "--cb_min_cost -1 --cb_max_cost 0"
 """A reward of 1 is a cost of -1; without the range regcb takes all costs for alike and its choices are uniform."""
 
 
-BEST = "regcbopt mellowness 0.01, rate 2.0"
+BEST = "regcbopt mellowness 0.01, rate 1.0"
 
 
 def settings() -> Iterator[tuple[str, Maker]]:
     """What was tried."""
     for mellowness in (0.1, 0.01, 0.001):
-        for rate in (0.5, 2.0):
+        for rate in (0.5, 1.0, 2.0):
             arguments = f"--regcbopt --mellowness {mellowness} -l {rate} {COSTS}"
             yield f"regcbopt mellowness {mellowness}, rate {rate}", _maker(arguments)
-    for gamma in (100, 1000, 5000):
-        for rate in (0.5, 2.0, 8.0):
+    for gamma in (10, 100, 1000, 5000):
+        for rate in (0.1, 0.5, 2.0, 8.0):
             yield f"squarecb gamma {gamma}, rate {rate}", _maker(f"--squarecb --gamma_scale {gamma} -l {rate}")
     for kind in ("mtr", "dr", "ips"):
         yield f"epsilon 0.01, {kind}", _maker(f"--epsilon 0.01 --cb_type {kind}")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bandits.kernels.decide import decide, scores, thompson_pmf
-from bandits.kernels.packed import pack_posterior, packed_size
-from bandits.kernels.rank_one import learn_row
+from bandits.kernels.packed import held, pack_posterior, packed_size, unpack_covariance
+from bandits.kernels.rank_one import absorb, learn_row
 from bandits.learners import crowd
 from bandits.learners.learner import NotARoundError
 from tests.reference import decide as reference
@@ -24,9 +24,14 @@ def posterior_of(rng: np.random.Generator, dims: int) -> tuple[F64, F64, F32]:
 
 
 def packed_of(mean: F64, covariance: F64) -> F32:
-    packed = np.full(packed_size(len(mean)), np.nan, np.float32)
-    pack_posterior(mean, covariance, packed)
-    return packed
+    return tiled(mean, covariance)[1]
+
+
+def tiled(mean: F64, covariance: F64) -> tuple[F64, F32]:
+    size = packed_size(len(mean))
+    tiles, packed = np.full(size, np.nan), np.full(size, np.nan, np.float32)
+    pack_posterior(mean, covariance, tiles, packed)
+    return tiles, packed
 
 
 def pmf_of_gaps(gap: F64, sd: F64) -> F64:
@@ -108,18 +113,49 @@ def test_draws_are_as_frequent_as_their_propensities() -> None:
     assert counts[~mask].sum() == 0
 
 
-def test_a_row_learned_is_the_exact_posterior_and_in_the_next_decision() -> None:
+@pytest.mark.parametrize("dims", [1, 3, 8, 19, 32, 33])
+def test_a_row_absorbed_is_the_exact_posterior_and_in_the_next_decision(dims: int) -> None:
     rng = np.random.default_rng(6)
-    mean, covariance, packed = posterior_of(rng, 19)
+    mean, covariance, _ = posterior_of(rng, dims)
+    tiles, packed = tiled(mean, covariance)
     precision, total = np.linalg.inv(covariance), np.linalg.inv(covariance) @ mean
     for _ in range(50):
-        row, weight, response = rng.normal(size=19).astype(np.float32), rng.random(), rng.normal()
-        learn_row(mean, covariance, packed, row, weight, response)
+        row, weight, response = rng.normal(size=dims).astype(np.float32), rng.random(), rng.normal()
+        absorb(tiles, packed, row, weight, response)
         precision += weight * np.outer(row, row).astype(np.float64)
         total += response * row
-    assert np.allclose(covariance, np.linalg.inv(precision), atol=1e-9)
-    assert np.allclose(mean, np.linalg.solve(precision, total), atol=1e-8)
-    assert np.array_equal(packed, packed_of(mean, covariance))
+    found = np.empty((dims, dims))
+    unpack_covariance(tiles, found)
+    assert np.allclose(found, np.linalg.inv(precision), atol=1e-9)
+    assert np.allclose(tiles[:dims], np.linalg.solve(precision, total), atol=1e-8)
+    for kept, made in zip((tiles, packed), tiled(tiles[:dims].copy(), found), strict=True):
+        assert np.allclose(kept, made, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("is_logit", [True, False])
+def test_a_row_learned_is_linearised_at_the_mode(is_logit: bool) -> None:
+    rng = np.random.default_rng(7)
+    mean, covariance, _ = posterior_of(rng, 11)
+    mode, row = rng.normal(size=11), rng.normal(size=11).astype(np.float32)
+    learned, absorbed = tiled(mean, covariance), tiled(mean, covariance)
+    eta = learn_row(is_logit, mode, row, 1.0, *learned)
+    assert eta == pytest.approx(row @ mode)
+    expected = 1.0 / (1.0 + np.exp(-eta)) if is_logit else eta
+    slope = expected * (1.0 - expected) if is_logit else 1.0
+    absorb(*absorbed, row, slope, 1.0 - expected + slope * eta)
+    for one, other in zip(learned, absorbed, strict=True):
+        assert np.allclose(one, other, rtol=1e-12)
+
+
+def test_the_size_tells_how_many_weights_there_are_and_those_beyond_the_features_are_not_scored() -> None:
+    assert [held(packed_size(dims)) for dims in (1, 8, 9, 40, 513)] == [8, 8, 16, 40, 520]
+    rng = np.random.default_rng(8)
+    mean, covariance, packed = posterior_of(rng, 17)
+    phi = rng.normal(size=(5, 16)).astype(np.float32)
+    found, twin = np.empty((2, 5), np.float32), np.empty((2, 5), np.float32)
+    scores(phi, packed, *found)
+    scores(phi, packed_of(mean[:16], covariance[:16, :16].copy()), *twin)
+    assert np.allclose(found, twin, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("of_user", "of_offer", "arms"), [(8, 4, 50), (3, 5, 17), (1, 7, 2), (6, 1, 9)])

@@ -35,13 +35,6 @@ def run(place: Path, *options: str) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)  # PostgreSQL must pass through when this is root
-    return tmp_path
-
-
 def check_arithmetic(found: dict[str, Any]) -> None:
     household_weeks = HOUSEHOLDS * WEEKS
     assert (found["households"], found["weeks"]) == (HOUSEHOLDS, WEEKS)
@@ -69,29 +62,29 @@ def check_arithmetic(found: dict[str, Any]) -> None:
                 assert ratio["low"] <= ratio["value"]
 
 
-def test_a_run_adds_up_and_the_same_salt_gives_the_same(place: Path) -> None:
-    one, again = run(place, "--salt", "x"), run(place, "--salt", "x")
+def test_a_run_adds_up_and_the_same_salt_gives_the_same(reachable_folder: Path) -> None:
+    one, again = run(reachable_folder, "--salt", "x"), run(reachable_folder, "--salt", "x")
     check_arithmetic(one)
     for found in (one, again):
         del found["seconds"], found["events_per_s"]
     assert one == again
-    assert list(place.glob(f"{data_dir.PREFIX}*")) == []
+    assert list(reachable_folder.glob(f"{data_dir.PREFIX}*")) == []
 
 
-def test_a_run_killed_in_the_middle_starts_again_cleanly(place: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(place)}
+def test_a_run_killed_in_the_middle_starts_again_cleanly(reachable_folder: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(reachable_folder)}
     with subprocess.Popen(command(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
-        log = _appears(place, "server/postgres")
+        log = _appears(reachable_folder, "server/postgres")
         time.sleep(4)  # somewhere in the middle of the replay
         killed.send_signal(signal.SIGKILL)
     left = log.parent.parent
     # Its server ends by itself when nobody holds its standard input, and only then is the directory free.
     deadline = time.monotonic() + 60
     while left.exists() and time.monotonic() < deadline:
-        data_dir.remove_leftovers(place)
+        data_dir.remove_leftovers(reachable_folder)
         time.sleep(0.2)
     assert not left.exists()
-    check_arithmetic(run(place))
+    check_arithmetic(run(reachable_folder))
 
 
 def _appears(place: Path, name: str) -> Path:

@@ -4,7 +4,12 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from scripts.peers import interval, personal, quality
+from scripts.peers.kept import Kept, Means, fingerprint
+from service.replay.rounds import Rounds
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +42,7 @@ def test_a_table_goes_between_its_markers(tmp_path: Path) -> None:
 
 def test_the_page_has_the_markers_of_every_part() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
-    for part in ("speed", "batch", "quality"):
+    for part in ("speed", "batch", "quality", "digits", "personal"):
         assert page.count(f"<!-- bench:{part} -->\n") == page.count(f"<!-- end:{part} -->") == 1
 
 
@@ -48,3 +53,42 @@ def test_all_take_turns_and_who_begins_changes() -> None:
     assert "".join(calls) == "aaabbbccc" * 2 + "bbbcccaaa" + "cccaaabbb"
     assert times["a"].ratio == 1.0
     assert all(one.seconds > 0.0 for one in times.values())
+
+
+@pytest.mark.parametrize(("count", "quantile"), [(2, 12.7062), (7, 2.4469), (11, 2.2281), (20, 2.0930), (200, 1.9720)])
+def test_an_interval_is_that_of_student_for_any_number_of_seeds(count: int, quantile: float) -> None:
+    numbers = np.random.default_rng(count).normal(size=count).tolist()
+    found = interval.of_mean(numbers)
+    around = quantile * np.std(numbers, ddof=1) / np.sqrt(count)
+    assert found == pytest.approx((np.mean(numbers), np.mean(numbers) - around, np.mean(numbers) + around), abs=1e-4)
+
+
+def test_of_one_seed_nothing_is_known() -> None:
+    assert interval.of_mean([0.5]) == (0.5, -np.inf, np.inf)
+
+
+def test_a_gain_is_taken_seed_by_seed() -> None:
+    found = [
+        {quality.OURS: Means(0.2, 0.3), "other": Means(0.1, 0.2)},
+        {quality.OURS: Means(0.4, 0.5), "other": Means(0.3, 0.2)},
+    ]
+    assert quality.row(found, "other") == pytest.approx((0.2, 0.2, 0.1, 0.1, 0.1))
+    told = [{"worlds": {"w": {"without": [{"mean": 0.1}], "with": [{"mean": gained}]}}} for gained in (0.1, 0.3)]
+    one = personal.row(told, "w", "mean")
+    assert (one.without, one.with_layer, one.gain.value) == pytest.approx((0.1, 0.2, 0.1))
+    assert one.gain.low < 0.0 < one.gain.high
+
+
+def test_what_was_played_is_not_played_again_and_other_rounds_are_others(tmp_path: Path) -> None:
+    rounds = Rounds(np.zeros((3, 2, 1), np.float32), np.zeros((3, 2)), np.ones((3, 2), np.bool_))
+    other = rounds._replace(reward=np.ones((3, 2)))
+    assert fingerprint(rounds) != fingerprint(other)
+    file = tmp_path / "kept"
+    Kept(file).add("vw", 1, fingerprint(rounds), Means(0.25, 0.5))
+    Kept(file).add("vw", 2, fingerprint(rounds), Means(0.5, 0.5))
+    again = Kept(file)
+    assert again.get("vw", 1, fingerprint(rounds)) == Means(0.25, 0.5)
+    assert again.get("vw", 1, fingerprint(other)) is None
+    nothing = Kept(None)
+    nothing.add("vw", 1, "", Means(0.0, 0.0))
+    assert nothing.get("vw", 1, "") is None

@@ -30,8 +30,10 @@ TASKS_IN: Final = {
 NUMBA_IN: Final = {
     "bandits/kernels/compile.py": {"numba", "types", "njit"},
     "bandits/kernels/featurize.py": {"types"},
-    "bandits/kernels/lanes.py": {"numba", "config", "types", "intrinsic", "models", "register_model"},
+    "bandits/kernels/lanes.py": {"types"},
+    "bandits/kernels/quads.py": {"types"},
     "bandits/kernels/tastes.py": {"numba", "types", "from_dtype"},
+    "bandits/kernels/vector.py": {"numba", "config", "types", "intrinsic", "models", "register_model"},
 }
 
 

@@ -73,7 +73,7 @@ def test_the_linear_posterior_is_ridge_regression() -> None:
     model = model_of(taught("linear_thompson", 150))
     rows = np.c_[phi, np.ones(150)].astype(np.float64)
     precision = rows.T @ rows + np.diag([1, 1, 1, 1, 1 / 9])
-    assert np.allclose(model.covariance, np.linalg.inv(precision), atol=1e-10)
+    assert np.allclose(model.covariance(), np.linalg.inv(precision), atol=1e-10)
     assert np.allclose(model.mean, np.linalg.solve(precision, rows.T @ reward), atol=1e-8)
 
 
@@ -82,7 +82,7 @@ def test_the_noise_is_what_rows_were_missed_by_before_they_were_learned() -> Non
     policy, missed = learner("linear_thompson"), 50.0
     for row, one in zip(phi, reward, strict=True):
         model, full = model_of(policy), np.append(row, 1.0)
-        missed += (one - model.mean @ full) ** 2 / (1 + full @ model.covariance @ full)
+        missed += (one - model.mean @ full) ** 2 / (1 + full @ model.covariance() @ full)
         policy.learn(row, one, 1.0)
     assert model_of(policy).dispersion == pytest.approx(missed / 200, rel=1e-9)
 
