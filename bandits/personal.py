@@ -4,11 +4,13 @@ The predictor of an offer is eta = phi . w + z . tau with w shared by all and ta
 others they follow their habits (slopes), and which directions of taste they answer to (axes, bandits.taste_map). V has one variance for
 each of the two blocks, learned from everybody's sums (bandits.personal_variance).
 
-A row is linearised at the predictor it was decided by, which was logged. With p = sigmoid(eta) and o = z . tau as logged
+A row enters by the quadratic bound of its log-likelihood that touches it at the predictor it was decided by, which was logged (Jaakkola and
+Jordan 2000, Bayesian parameter estimation via variational methods). With p = sigmoid(eta), c = (p - 1/2) / eta and o = z . tau as logged
 
-    A += d p (1 - p) z z',    b += d [(y - p) z + p (1 - p) o z],    tau ~ N(S b, S),    S^-1 = V^-1 + A,
+    A += d c z z',    b += d [(y - p) z + c o z],    tau ~ N(S b, S),    S^-1 = V^-1 + A,
 
-so that the sums are a function of the log, whatever its order, and a row can be taken back. What is redeemed counts at once. A showing
+so that the sums are a function of the log, whatever its order, and a row can be taken back. Newton's curvature p (1 - p) would take one
+redemption at a chance of one in fifty for a wish of fifty logits, and V for as wide (docs/decisions/0006). What is redeemed counts at once. A showing
 counts as unanswered only when its attribution window is over: who opens the app every day always has some days of showings of the best
 offer under way, and so many false "no" would make it look bad (docs/decisions/0006). The caller tells when.
 
@@ -16,7 +18,7 @@ d fades with the age of the row, by half in 56 days: an old liking must not outv
 changed. Sums are relative to the half-life that the latest row lies in, and moved to a later one by a power of two, which is exact.
 
 A word of the person (a thumb, a dismissal) is not one more showing: how seldom deals are redeemed says nothing of whether somebody likes
-one. It is a choice between yes and no whose log-odds are z . tau alone, and is linearised there.
+one. It is a choice between yes and no whose log-odds are z . tau alone, and is bounded there.
 """
 
 import math
@@ -33,7 +35,7 @@ from bandits.kernels import personal as kernels
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever the meaning of a column of z changes, or of the sums: those of another version count as none."""
 
 HALF_LIFE_S: Final = 56 * 86400.0
@@ -52,6 +54,7 @@ VARIANCES: Final = (0.03, 0.01)
 
 _HEAD: Final = struct.Struct("<BBH")  # version, dimensions, `Personal.period`, before the sums as float32
 BYTES: Final = _HEAD.size + 4 * kernels.SIZE
+_TINY: Final = 1e-6
 _NOTHING: Final = np.zeros(kernels.SIZE, np.float32)
 
 
@@ -98,7 +101,7 @@ class Personal:
 
     def _observe(self, row: LoggedRow, eta: float, outcome: float, weight: float) -> None:
         chance = _sigmoid(eta)
-        curvature = chance * (1.0 - chance)
+        curvature = _bound(eta, chance)
         kernels.add_row(self.sums, row.z, weight * curvature, weight * (outcome - chance + curvature * row.offset))
 
     def _weight(self, at_s: float) -> float:
@@ -198,6 +201,11 @@ def _precisions(variances: tuple[float, ...]) -> F64:
     precisions = np.repeat(1.0 / np.array(variances), BLOCKS)
     precisions.flags.writeable = False
     return precisions
+
+
+def _bound(eta: float, chance: float) -> float:
+    """Curvature of the quadratic that touches ln sigmoid(+-eta) at eta and -eta, and lies below it everywhere."""
+    return (chance - 0.5) / eta if abs(eta) > _TINY else 0.25
 
 
 def _sigmoid(eta: float) -> float:

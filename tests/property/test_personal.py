@@ -175,8 +175,8 @@ def _damaged() -> list[bytes]:
     whole = Personal().pack()
     infinite = Personal()
     infinite.sums[3] = np.inf
-    version_1 = b"\x01\x00\x08\x00" + whole[4:]
-    return [whole[:-1], whole + b"\x00", b"\x07" + whole[1:], version_1, infinite.pack()]
+    version_2 = b"\x02" + whole[1:]
+    return [whole[:-1], whole + b"\x00", b"\x07" + whole[1:], version_2, infinite.pack()]
 
 
 @pytest.mark.parametrize("damaged", _damaged())
@@ -234,3 +234,36 @@ def test_each_block_learns_how_much_people_differ_in_it(
 
 def test_without_people_the_variances_stay() -> None:
     assert personal_variance.learn(np.zeros((0, kernels.SIZE))) == personal.VARIANCES
+
+
+@quick
+@given(
+    st.lists(st.tuples(st.tuples(*[numbers] * DIMS), st.floats(-4.0, 4.0), st.booleans()), min_size=1, max_size=12),
+    st.tuples(*[numbers] * DIMS),
+    st.tuples(*[numbers] * DIMS),
+)
+def test_the_sums_never_promise_more_than_the_rows_hold(
+    rows: list[tuple[tuple[float, ...], float, bool]], logged: tuple[float, ...], other: tuple[float, ...]
+) -> None:
+    """From where the rows were decided to anywhere else the sums say no greater gain of likelihood than there is."""
+    at_s, state = int(START_S // HALF_LIFE_S + 1) * HALF_LIFE_S, Personal()
+    z = np.array([row[0] for row in rows], np.float32)
+    shared, is_redeemed = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
+    offset = z.astype(np.float64) @ np.array(logged)
+    for index, redeemed in enumerate(is_redeemed.tolist()):
+        row = LoggedRow(z[index], float(shared[index] + offset[index]), float(offset[index]))
+        state.shown(row, at_s)
+        if redeemed:
+            state.redeemed(row, at_s)
+
+    def likelihood(tau: tuple[float, ...]) -> float:
+        eta = shared + z.astype(np.float64) @ np.array(tau)
+        return float(-np.logaddexp(0.0, np.where(is_redeemed, -eta, eta)).sum())
+
+    def promised(tau: tuple[float, ...]) -> float:
+        A = np.zeros((DIMS, DIMS))
+        A[np.triu_indices(DIMS)] = state.sums[: kernels.OUTER]
+        whole, point = A + np.triu(A, 1).T, np.array(tau)
+        return float(state.sums[kernels.OUTER :] @ point - 0.5 * point @ whole @ point)
+
+    assert promised(other) - promised(logged) <= likelihood(other) - likelihood(logged) + 1e-6

@@ -23,14 +23,14 @@ class PersonalFact(NamedTuple):
 
 
 def posterior(facts: Sequence[PersonalFact], variances: F64, now_s: float) -> tuple[F64, F64]:
-    """Mean and covariance of tau: one Newton step of each row from where it was logged, rows fading from their instant."""
+    """Mean and covariance of tau: each row by its quadratic bound from where it was logged, rows fading from their instant."""
     precision, information = np.diag(1.0 / variances), np.zeros(len(variances))
     for fact in facts:
         z = np.array(fact.z)
         shown = (fact.eta, fact.at_s, float(fact.is_redeemed), 1.0)
         for eta, at_s, outcome, weight in [shown, *((fact.offset, *word) for word in fact.said)]:
             chance = 1.0 / (1.0 + np.exp(-eta))
-            curvature = chance * (1.0 - chance)
+            curvature = np.tanh(eta / 2.0) / (2.0 * eta) if abs(eta) > 1e-9 else 0.25
             faded = weight * 0.5 ** ((now_s - at_s) / HALF_LIFE_S)
             precision += faded * curvature * np.outer(z, z)
             information += faded * ((outcome - chance) * z + curvature * fact.offset * z)
