@@ -10,12 +10,14 @@ from statistics import fmean
 from typing import Any, Final
 
 from bandits.learners import build
-from scripts.peers import batch, digits, library, personal, quality, speed, tables
+from bandits.simulation.worlds.all_worlds import WORLDS
+from scripts.peers import batch, commands, digits, library, personal, quality, speed, tables
 from scripts.peers.interleaved import Time
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 RANKS: Final = (41, 90)
 HOUSEHOLDS: Final = 600
+SALTS: Final = ("0", "1", "2", "3", "4")
 DIGIT_SEEDS: Final = 5
 DIGIT_PLAYERS: Final = (build.GENERIC_DEFAULT, "linear_thompson", "uniform")
 CORE: Final = max(os.sched_getaffinity(0))
@@ -29,7 +31,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for part in asked.part or USUAL:
         found[part], text = PARTS[part](asked)
-        if asked.write:
+        if asked.write and part not in UNWRITTEN:
             tables.write(PAGE, part, text)
         if not asked.json:
             print(f"\n{text}", flush=True)
@@ -48,6 +50,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--keep", type=Path, help="a file of what was played already, taken up and added to")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--salt", action="append", help="of the part demo; may be repeated (0 to 4)")
+    parser.add_argument("--world", action="append", help="of the part simulate; may be repeated (all)")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -80,10 +84,17 @@ def _batch(asked: argparse.Namespace) -> tuple[Any, str]:
 def _quality(asked: argparse.Namespace) -> tuple[Any, str]:
     found = quality.compare(_rounds(asked, range(asked.first_seed, asked.first_seed + asked.seeds)))
     rows = [
-        (name, f"{one.mean:.4f}", f"{one.first:.4f}", f"{one.gain:+.4f}", f"{one.low:+.4f} … {one.high:+.4f}")
+        (
+            name,
+            f"{one.mean:.4f}",
+            f"{one.first:.4f}",
+            f"{one.gain:+.4f}",
+            f"{one.low:+.4f} … {one.high:+.4f}",
+            str(one.ahead),
+        )
         for name, one in found.items()
     ]
-    head = ("", "mean reward", "first 1,000", "ours less this", "95 %")
+    head = ("", "mean reward", "first 1,000", "ours less this", "95 %", "seeds where ours is ahead")
     return {name: one._asdict() for name, one in found.items()}, tables.table(head, rows)
 
 
@@ -120,6 +131,19 @@ def _personal(asked: argparse.Namespace) -> tuple[Any, str]:
     return {name: one._asdict() for name, one in found.items()}, tables.table(head, rows)
 
 
+def _demo(asked: argparse.Namespace) -> tuple[Any, str]:
+    size = ("--households", "60", "--weeks", "4") if asked.quick else ()
+    salts = asked.salt or (SALTS[:1] if asked.quick else SALTS)
+    found = {salt: commands.welltimed("demo", "--headless", "--salt", salt, *size) for salt in salts}
+    return found, tables.table(commands.DEMO_HEAD, commands.demo_rows(found))
+
+
+def _simulate(asked: argparse.Namespace) -> tuple[Any, str]:
+    size = ("--scale", "0.2") if asked.quick else ()
+    found = {world: commands.welltimed("simulate", world, *size) for world in asked.world or WORLDS}
+    return found, tables.table(commands.CLAIMS_HEAD, commands.claim_rows(found))
+
+
 def _rounds(asked: argparse.Namespace, seeds: range) -> quality.Asked:
     count = 2_000 if asked.quick else 10_000
     shown = seeds[:2] if asked.quick else seeds
@@ -132,9 +156,12 @@ PARTS: Final[dict[str, Callable[[argparse.Namespace], tuple[Any, str]]]] = {
     "quality": _quality,
     "digits": _digits,
     "personal": _personal,
+    "demo": _demo,
+    "simulate": _simulate,
     "settings": _settings,
 }
-USUAL: Final = ("speed", "batch", "quality", "digits", "personal")
+USUAL: Final = ("speed", "batch", "quality", "digits", "personal", "demo", "simulate")
+UNWRITTEN: Final = ("settings", "simulate")
 
 if __name__ == "__main__":
     main()

@@ -45,13 +45,14 @@ class Asked(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table; `gain` is ours minus this one, seed by seed, with its 95 % interval (Student's t)."""
+    """One line of the table; `gain` is ours minus this one, seed by seed, with its 95 % interval (Student's t); `ahead` the seeds where it is above 0."""
 
     mean: float
     first: float
     gain: float
     low: float
     high: float
+    ahead: int
 
 
 def compare(asked: Asked) -> dict[str, Row]:
@@ -81,8 +82,9 @@ def search(asked: Asked) -> dict[str, list[Means]]:
 
 def row(found: Sequence[Mapping[str, Means]], name: str) -> Row:
     """The line of one of those that were played, of what each earned seed by seed."""
-    gain = interval.of_mean([one[OURS].mean - one[name].mean for one in found])
-    return Row(fmean(one[name].mean for one in found), fmean(one[name].first for one in found), *gain)
+    gains = [one[OURS].mean - one[name].mean for one in found]
+    mean, first = fmean(one[name].mean for one in found), fmean(one[name].first for one in found)
+    return Row(mean, first, *interval.of_mean(gains), sum(gain > 0.0 for gain in gains))
 
 
 def _seed_by_seed(play_one: partial[dict[str, Means]], asked: Asked) -> list[dict[str, Means]]:

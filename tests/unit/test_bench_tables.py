@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.peers import interval, personal, quality
+from scripts.peers import commands, interval, personal, quality
 from scripts.peers.kept import Kept, Means, fingerprint
 from service.replay.rounds import Rounds
 
@@ -42,7 +42,7 @@ def test_a_table_goes_between_its_markers(tmp_path: Path) -> None:
 
 def test_the_page_has_the_markers_of_every_part() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
-    for part in ("speed", "batch", "quality", "digits", "personal"):
+    for part in ("speed", "batch", "quality", "digits", "personal", "demo"):
         assert page.count(f"<!-- bench:{part} -->\n") == page.count(f"<!-- end:{part} -->") == 1
 
 
@@ -72,7 +72,7 @@ def test_a_gain_is_taken_seed_by_seed() -> None:
         {quality.OURS: Means(0.2, 0.3), "other": Means(0.1, 0.2)},
         {quality.OURS: Means(0.4, 0.5), "other": Means(0.3, 0.2)},
     ]
-    assert quality.row(found, "other") == pytest.approx((0.2, 0.2, 0.1, 0.1, 0.1))
+    assert quality.row(found, "other") == pytest.approx((0.2, 0.2, 0.1, 0.1, 0.1, 2))
     told = [{"worlds": {"w": {"without": [{"mean": 0.1}], "with": [{"mean": gained}]}}} for gained in (0.1, 0.3)]
     one = personal.row(told, "w", "mean")
     assert (one.without, one.with_layer, one.gain.value) == pytest.approx((0.1, 0.2, 0.1))
@@ -92,3 +92,28 @@ def test_what_was_played_is_not_played_again_and_other_rounds_are_others(tmp_pat
     nothing = Kept(None)
     nothing.add("vw", 1, "", Means(0.0, 0.0))
     assert nothing.get("vw", 1, "") is None
+
+
+def test_the_demo_is_told_salt_by_salt_and_in_the_mean() -> None:
+    def told(value: float | None) -> dict[str, Any]:
+        ratio = {"value": value, "low": None if value is None else value - 0.1, "high": None}
+        versus = {
+            f"vs_{name}": {"redeemed": ratio, "opened": ratio} for name in ("random", "popular", "usual", "supervised")
+        }
+        return {"second_half": versus, "whole": versus}
+
+    rows = commands.demo_rows({"0": told(1.0), "1": told(2.0), "2": told(None)})
+    assert [row[0] for row in rows] == ["0", "1", "2", "mean"]
+    assert rows[0][1] == "1.00"
+    assert rows[1][3] == "2.000 [1.900]"
+    assert set(rows[2][1:]) == {"none"}
+    assert set(rows[3][1:]) == {"1.500"}
+    assert len(commands.DEMO_HEAD) == len(rows[0])
+
+
+def test_a_claim_that_fails_is_seen() -> None:
+    claims = {"sent_awake": {"value": 0.81, "target": 0.8, "is": "at least", "holds": True}}
+    claims["pushes"] = {"value": None, "target": 0.01, "is": "at most", "holds": False}
+    rows = commands.claim_rows({"night_shift": {"claims": claims}})
+    assert rows[0] == ("night_shift", "sent awake", "0.81", "at least 0.8", "yes")
+    assert rows[1] == ("night_shift", "pushes", "none", "at most 0.01", "**no**")
