@@ -1,15 +1,15 @@
 """`welltimed simulate`: the product's engine lives in worlds whose truth is known, and is asked for what it claims."""
 
-from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from bandits.simulation import claims, regret, trial
+from bandits.simulation import claims, engine_at_once, regret, trial
 from bandits.simulation.claims import Claim, Played
 from bandits.simulation.engine import Engine, Settings
 from bandits.simulation.incremental_engine import IncrementalEngine
+from bandits.simulation.life import Life
 from bandits.simulation.references import Oracle, PopulationPolicy
 from bandits.simulation.regret import Decile
 from bandits.simulation.world import World
@@ -33,6 +33,7 @@ class _Run(NamedTuple):
     claims: dict[str, Claim]
     worst: Claim
     deciles: list[Decile]
+    figures: dict[str, list[float]]
     people: int
     decisions: int
 
@@ -50,6 +51,7 @@ def simulate(name: str, options: Options) -> dict[str, Any]:
         "decisions": sum(run.decisions for run in runs),
         "terms": list(named.terms),
         "claims": {claim: _told(_nearest([run.claims[claim] for run in runs])) for claim in runs[0].claims},
+        "figures": {name: _over_seeds([run.figures[name] for run in runs]) for name in runs[0].figures},
         "not_asked": _not_asked(named, [run.worst for run in runs]),
         "holds": all(claim.holds for run in runs for claim in run.claims.values()),
         "regret_by_decile": _mean([run.deciles for run in runs]),
@@ -62,17 +64,19 @@ def _run(name: str, seed: int, options: Options) -> _Run:
     world = WORLDS[name].build(seed, options.scale)
     rules = policy.push_rules(0.0, 1.0, world.goal.attention_price)
     settings = Settings(rules.floor, rules.gate_floor, rules.exploration, options.has_personal_layer)
-    join = partial(_engine_for(world), settings=settings)
+    life = Life(world)
+    engine = _engine_for(world)(world, life, settings)
     played = Played(
-        trial.play(world, join),
+        trial.live(world, life, engine),
         trial.play(world, PopulationPolicy),
         trial.play(world, Oracle),
-        trial.play(world._replace(is_foretold=True), join) if world.told_every_s > 0.0 else None,
+        engine_at_once.predicted(engine.log, world) if world.told_every_s > 0.0 else None,
     )
     asked, worst = WORLDS[name].judge(played), claims.worst_decile(played)
     if not WORLDS[name].worst_not_asked:
         asked[WORST] = worst
-    return _Run(asked, worst, regret.by_decile(played), world.size, len(played.engine.person))
+    figures = WORLDS[name].figures(played)
+    return _Run(asked, worst, regret.by_decile(played), figures, world.size, len(played.engine.person))
 
 
 def _not_asked(named: Named, worst: list[Claim]) -> dict[str, Any]:
@@ -81,6 +85,10 @@ def _not_asked(named: Named, worst: list[Claim]) -> dict[str, Any]:
         return {}
     told = _told(_nearest(worst))
     return {WORST: {"value": told["value"], "target": told["target"], "why": named.worst_not_asked}}
+
+
+def _over_seeds(of_seeds: list[list[float]]) -> dict[str, list[Any]]:
+    return {"mean": np.round(np.mean(of_seeds, axis=0), 6).tolist(), "per_seed": np.round(of_seeds, 6).tolist()}
 
 
 def _engine_for(world: World) -> type[Engine]:
@@ -120,6 +128,8 @@ def table(told: dict[str, Any]) -> str:
         lines.append(f"{verdict}  {name} = {_figure(one['value'])} ({one['is']} {_figure(one['target'])})")
     for name, one in told["not_asked"].items():
         lines.append(f"not asked here  {name} = {_figure(one['value'])} ({_figure(one['target'])}): {one['why']}")
+    for name, one in told["figures"].items():
+        lines.append(f"{name}, mean over seeds: {', '.join(f'{value:+.3f}' for value in one['mean'])}")
     lines += [f"on these terms: {term}" for term in told["terms"]]
     return "\n".join(lines)
 

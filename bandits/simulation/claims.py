@@ -32,13 +32,13 @@ class Claim(NamedTuple):
 class Played(NamedTuple):
     """The same world under three policies: the engine, the one that knows everything but the person, and the one that knows all.
 
-    Where answers are late, `foretold` is the engine once more in a world in which none is.
+    Where answers are late, `at_once` is what the engine would have predicted of each offer it showed, had every answer been known at once.
     """
 
     engine: Trial
     population: Trial
     oracle: Trial
-    foretold: Trial | None = None
+    at_once: F64 | None = None
 
     @property
     def three(self) -> tuple[Trial, Trial, Trial]:

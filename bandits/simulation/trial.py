@@ -159,8 +159,6 @@ class _Course:
         every_s, told_s = self.world.told_every_s, happened_s
         if every_s > 0.0 and happened_s < NEVER:
             told_s = BEGIN_S + NOON_S + every_s * math.ceil((happened_s - BEGIN_S - NOON_S) / every_s)
-        if self.world.is_foretold and happened_s < NEVER:
-            happened_s = told_s = float(self.rows[decision][1])
         self._later(told_s, self._told, Told(decision, head, happened_s, told_s))
 
     def _write(self, person: int, at_s: float, choice: Choice, *, is_sent: bool) -> None:
@@ -179,7 +177,12 @@ class _Course:
 def play(world: World, join: Callable[[World, Life], Player]) -> Trial:
     """Lets a policy live through the world; the last window's decisions are left out, for they have no full answer."""
     life = Life(world)
-    course = _Course(world, life, join(world, life))
+    return live(world, life, join(world, life))
+
+
+def live(world: World, life: Life, player: Player) -> Trial:
+    """The same of a player that was made for this life."""
+    course = _Course(world, life, player)
     course.run()
     columns = zip(*course.rows, strict=True)
     trial = Trial(world, *(np.array(column) for column in columns))

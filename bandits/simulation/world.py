@@ -40,8 +40,7 @@ class World(NamedTuple):
 
     Nothing is decided before decides_from_s. With is_push each person gets one push a week at most; else the offer is decided whenever
     the app is opened. What the till saw is told at once, or at noon every told_every_s;
-    with has_given_moments every policy's push comes at an hour of the person's own, for then the moment is not what is judged;
-    foretold, it is known the moment the offer is shown, which no till can do: that is what delay is measured against.
+    with has_given_moments every policy's push comes at an hour of the person's own, for then the moment is not what is judged.
     """
 
     name: str
@@ -53,7 +52,6 @@ class World(NamedTuple):
     is_push: bool
     goal: Goal
     told_every_s: float = 0.0
-    is_foretold: bool = False
     holdout_share: float = 0.0
     has_given_moments: bool = False
 

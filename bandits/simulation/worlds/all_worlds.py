@@ -21,13 +21,14 @@ from bandits.simulation.worlds import (
 class Named(NamedTuple):
     """How a world is made, from a seed and a scale (1 is its full size), and what it claims once it was played.
 
-    `terms` are what its claims hold under; `worst_not_asked` says why nothing is claimed there of the worst-off tenth, where that is so.
+    `figures` tells more of it, without a claim; `terms` are what its claims hold under; `worst_not_asked` says why nothing is claimed there of the worst-off tenth, where that is so.
     """
 
     build: Callable[[int, float], World]
     judge: Callable[[Played], dict[str, Claim]]
     terms: tuple[str, ...] = ()
     worst_not_asked: str = ""
+    figures: Callable[[Played], dict[str, list[float]]] = lambda _: {}
 
 
 WORLDS: Final = {
@@ -38,6 +39,6 @@ WORLDS: Final = {
     "unlike_any_segment": Named(unlike_any_segment.build, unlike_any_segment.judge),
     "no_value": Named(no_value.build, no_value.judge, no_value.TERMS),
     "persuadables": Named(persuadables.build, persuadables.judge, persuadables.TERMS, persuadables.WORST_NOT_ASKED),
-    "delay": Named(delay.build, delay.judge),
+    "delay": Named(delay.build, delay.judge, figures=delay.figures),
     "mixed_town": Named(mixed_town.build, mixed_town.judge),
 }
