@@ -20,7 +20,7 @@ from service.cli import main
 SCALES = {
     "diet_switch": 0.1,
     "night_shift": 0.15,
-    "life_stage": 0.1,
+    "life_stage": 0.2,
     "newcomer": 0.2,
     "unlike_any_segment": 0.2,
     "no_value": 0.4,
