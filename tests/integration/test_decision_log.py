@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import numpy as np
+import pytest
 import pytest_asyncio
 from scipy import stats
 
@@ -103,6 +104,7 @@ def fits(observed: list[int], probabilities: list[float]) -> bool:
     return len(counts) < 2 or stats.chisquare(counts, expected * counts.sum() / expected.sum()).pvalue > 1e-4
 
 
+@pytest.mark.timeout(180)
 async def test_propensities_are_frequencies_and_every_decision_is_drawn_again(world: World) -> None:
     ids = [row[0] for row in await world.connection.fetch("select user_id from users")]
     people = list((await decision_people.by_id(world.connection, ids)).people.values())

@@ -64,6 +64,7 @@ def test_clusters_of_equal_rows_are_fewer_rows() -> None:
     assert together[0] == pytest.approx(alone[0])
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     truth = logged_world.value()

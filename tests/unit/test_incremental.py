@@ -158,6 +158,7 @@ def test_a_sure_thing_is_not_worth_its_discount() -> None:
     assert only_sure.send_probability == pytest.approx(TERMS.gate_floor)
 
 
+@pytest.mark.timeout(180)
 def test_propensities_are_honest() -> None:
     effect, phi, mask = incremental_fit.unknown(1), rows(4, seed=11), np.array([True, True, False, True])
     drawn = [draw_gain(belief(effect), own_of(effect, 0), phi, WORTH, mask, TERMS, key) for key in range(20_000)]
