@@ -107,9 +107,8 @@ async def test_a_watch_that_fails_goes_on(pool: asyncpg.Pool, database: str) -> 
             while not looks:
                 await asyncio.sleep(0.01)
             await publish(pool, 1)
-            while cache.current is None:
+            while cache.current is None or looks < 2:
                 await asyncio.sleep(0.01)
-        assert looks > 1
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
