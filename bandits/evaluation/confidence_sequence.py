@@ -39,6 +39,11 @@ class ConfidenceSequence:
     __slots__ = ("_tail", "count", "high", "low", "total", "variation")
 
     def __init__(self, low: float, high: float, confidence: float = 0.95, streams: tuple[int, ...] = ()) -> None:
+        """Nothing has come yet; `streams` is the shape of the array of streams.
+
+        Raises:
+            ValueError: low and high are no range, or the confidence is not between 0 and 1.
+        """
         if not (np.isfinite(low) and np.isfinite(high) and low < high and 0.0 < confidence < 1.0):
             raise ValueError(f"no range or no confidence: {low:g} to {high:g} at {confidence:g}")
         self.low, self.high = low, high

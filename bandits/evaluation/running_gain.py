@@ -20,6 +20,14 @@ class RunningGain:
     def __init__(
         self, bounds: Bounds, baseline: float = 0.0, confidence: float = 0.95, streams: tuple[int, ...] = ()
     ) -> None:
+        """Nothing has come yet.
+
+        Args:
+            bounds: of weights and rewards, known beforehand.
+            baseline: c, what is taken off each reward; fixed beforehand.
+            confidence: of both bounds together.
+            streams: shape of an array of streams that get equally many decisions.
+        """
         corners = [
             (weight - 1.0) * (reward - baseline)
             for weight in (0.0, max(bounds.weight_max, 1.0))

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bandits.kernels import cholesky
 from bandits.kernels.compile import (
     bool_in,
     boolean,
@@ -50,22 +51,16 @@ def add_row(sums: F64, z: F32, curvature: float, response: float) -> None:
 
 
 @kernel()
-def _factor(sums: F64 | F32, scale: float, precision: F64, factor: F64) -> bool:
+def _factor(sums: F64 | F32, scale: float, precision: F64, lower: F64) -> bool:
     """Lower Cholesky factor of diag(precision) + scale * A; False when that is not positive definite."""
+    matrix = np.empty((DIMS, DIMS))
+    c = 0
     for j in range(DIMS):
         for i in range(j, DIMS):
-            total = scale * sums[j * DIMS - j * (j - 1) // 2 + i - j]
-            if i == j:
-                total += precision[i]
-            for k in range(j):
-                total -= factor[i, k] * factor[j, k]
-            if i > j:
-                factor[i, j] = total / factor[j, j]
-            elif total > 0.0:
-                factor[j, j] = np.sqrt(total)
-            else:  # NaN too
-                return False
-    return True
+            matrix[i, j] = scale * sums[c]
+            c += 1
+        matrix[j, j] += precision[j]
+    return cholesky.factor(matrix, lower)
 
 
 @kernel(boolean(f32_in, f64, f64_in, f32_out, f32_out_2d))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from bandits.kernels import cholesky
 from bandits.kernels.compile import (
     boolean,
     f32_in,
@@ -23,26 +24,6 @@ from bandits.kernels.worth import is_finite, linear, sigmoids, whiten
 f32 = np.float32
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-
-
-@kernel()
-def _cholesky(covariance: F32, factor: F32) -> bool:
-    """Write the lower factor (p, p), computed in float64; False when there is none."""
-    size = covariance.shape[0]
-    lower = np.zeros((size, size))
-    for j in range(size):
-        for i in range(j, size):
-            left = float(covariance[i, j])
-            for k in range(j):
-                left -= lower[i, k] * lower[j, k]
-            if i > j:
-                lower[i, j] = left / lower[j, j]
-            elif left > 0.0:
-                lower[j, j] = np.sqrt(left)
-            else:  # NaN too
-                return False
-    factor[:] = lower
-    return True
 
 
 @kernel()
@@ -114,9 +95,10 @@ def score_offers(
     """
     dims, width = phi.shape[1], own.shape[0]
     x = _columns(phi, z, width)
-    own_factor = np.empty(own_covariance.shape, np.float32)
-    if not _cholesky(own_covariance, own_factor):
+    lower = np.zeros(own_covariance.shape)
+    if not cholesky.factor(own_covariance, lower):
         return False
+    own_factor = lower.astype(np.float32)
     linear(own_mean, x, width, dims * width, own)
     is_known = True
     for h in range(means.shape[0]):

@@ -29,11 +29,4 @@ def predicted(log: EngineLog, world: World) -> F64:
 
 
 def _first(rows: Rows, count: int) -> Rows:
-    return Rows(
-        rows.phi[:count],
-        rows.exposed_at_s[:count],
-        rows.offset[:count],
-        rows.shown[:count],
-        rows.answered[:count],
-        rows.age_s[:count],
-    )
+    return Rows._make(column[:count] for column in rows)

@@ -28,10 +28,12 @@ DEMO: Final = (
     Column("redeemed ÷ random", "second_half", "vs_random", "redeemed", False),
     Column("÷ popular", "second_half", "vs_popular", "redeemed", False),
     Column("÷ usual", "second_half", "vs_usual", "redeemed", True),
+    Column("÷ usual, six hours", "second_half", "vs_usual_six_hours", "redeemed", True),
     Column("÷ supervised", "second_half", "vs_supervised", "redeemed", True),
     Column("the same, all weeks", "whole", "vs_supervised", "redeemed", True),
     Column("opened ÷ popular", "second_half", "vs_popular", "opened", False),
     Column("÷ usual", "second_half", "vs_usual", "opened", True),
+    Column("÷ usual, six hours", "second_half", "vs_usual_six_hours", "opened", True),
 )
 DEMO_HEAD: Final = ("salt", *(column.head for column in DEMO))
 CLAIMS_HEAD: Final = ("world", "claim", "value", "asked", "holds")

@@ -22,7 +22,6 @@ from service.replay.rounds import F64, Rounds
 
 OURS: Final = "welltimed"
 HABIT_ALONE: Final = "habit alone (`lp`), greedy"
-SUPERVISED: Final = "supervised"
 FIRST: Final = 1_000
 SEARCHED: Final = range(200, 204)
 """The seeds settings were chosen on: all on the first two, the best eight of a library on the others."""

@@ -1,9 +1,9 @@
 """*supervised*: the deals of a logistic model that was told every outcome of other households.
 
-Trained on the engine's own features (`habits`), at the moments of *usual*, with the outcomes of the ten likeliest deals of each household
+Trained on the engine's own features (`habits`), at the moments of *usual_six_hours*, with the outcomes of the ten likeliest deals of each household
 and week: the engine learns from the one deal it sent. All hundred outcomes make a model that cares for the many hopeless deals and chooses
 worse (docs/decisions/0004). It is asked at the engine's own moments, so that what is compared is the choice of the deal; where the engine sent
-nothing it sends at the moment of *usual*.
+nothing it sends at the moment of *usual_six_hours*.
 """
 
 from typing import Final
@@ -31,7 +31,7 @@ class Supervised:
 
     def __init__(self, world: World, year: Baskets) -> None:
         self._world = world
-        self._usual_s = references.usual(world).at_s
+        self._usual_s = references.usual_six_hours(world).at_s
         begins_s = world.instants_s[:-1, 0]
         self._crowd = habits.crowd(year, world.deals, begins_s)
         others = year.of_households(np.flatnonzero(~np.isin(year.household_ids, world.baskets.household_ids)))
@@ -39,7 +39,7 @@ class Supervised:
         self._weights = _of_others(World(others, world.deals, world.weeks), self._crowd) if has_others else None
 
     def pushes(self, engine: Pushes) -> Pushes:
-        """The deal of every household and week at the engine's moment, or at that of *usual* where the engine sent nothing."""
+        """The deal of every household and week at the engine's moment, or at that of *usual_six_hours* where the engine sent nothing."""
         moments_s = np.where(engine.sent(), engine.at_s, self._usual_s)
         found = habits.contenders(self._world, moments_s, self._crowd)
         scores = out_of_fold(found) if self._weights is None else _scores(found.phi, self._weights)
@@ -48,7 +48,7 @@ class Supervised:
 
 
 def _of_others(world: World, crowd: Crowd) -> F64:
-    found = habits.contenders(world, references.usual(world).at_s, crowd)
+    found = habits.contenders(world, references.usual_six_hours(world).at_s, crowd)
     return fit(found)
 
 

@@ -23,9 +23,6 @@ FEW: Final = 10_000
 WINDOWS_MAX: Final = 200_000
 """About so many are in memory at most, some 200 MB while they are learned from: of more people's, those of a fixed sample of the people."""
 
-_IS_ASKED_FOR: Final = """
-    select exists (select 1 from campaigns where status <> 'ended' and body ->> 'goal' = 'incremental_value')
-"""
 _LOG: Final = telemetry.logger("effect")
 
 
@@ -39,7 +36,7 @@ class EffectLearner:
     async def learn_if_due(self, now: datetime) -> bool:
         """Whether a new effect has been put in force."""
         async with self._pool.acquire() as connection:
-            if not await connection.fetchval(_IS_ASKED_FOR):
+            if not await effects.is_asked_for(connection):
                 return False
             before = await effects.newest(connection)
             count = await self._due(connection, before, now)

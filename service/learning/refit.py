@@ -7,7 +7,6 @@ finds every partition changed, and loads them again.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -25,10 +24,9 @@ from bandits.sums import Ledger, Rows, Sums
 from schema.snapshot import HEADS
 from service.learning import books
 from service.learning.books import Key
-from service.store import epochs, exposure_rows, partitions, snapshots
+from service.store import epochs, exposure_rows, partitions, session_lock, snapshots
 from service.store.epochs import EXPOSURES_KEPT_FOR, StoredEpoch
 from service.store.exposure_rows import Spool
-from service.store.pool import LOST
 from service.store.snapshots import SnapshotDamagedError
 from service.telemetry import EPOCH, REFITS_REFUSED, logger
 
@@ -37,9 +35,6 @@ F64 = npt.NDArray[np.float64]
 LOCK: Final = 0x7265666974  # any bigint, the same in every process
 PARTITION: Final = 0
 """Where the sums of a refit lie. Only the total over all partitions is used, and what is counted or taken back later lies where it is told."""
-
-_TRY_LOCK: Final = "select pg_try_advisory_lock($1::bigint)"
-_UNLOCK: Final = "select pg_advisory_unlock($1::bigint)"
 
 PAUSE_S: Final = 5.0
 PAUSE_MAX_S: Final = 600.0
@@ -73,7 +68,7 @@ class Refitter:
         """Fits when enough has been counted since the last time; False when not, when refused, or when another is at it."""
         if self._not_before is not None and now < self._not_before:
             return False
-        async with self._pool.acquire() as connection, _alone(connection) as is_alone:
+        async with self._pool.acquire() as connection, session_lock.alone(connection, LOCK) as is_alone:
             try:
                 return is_alone and await self._refit(connection, now)
             except _Overtaken:
@@ -117,25 +112,6 @@ class Refitter:
             dispersions=fitted.epoch.dispersions.round(3).tolist(),
         )
         return True
-
-
-@contextlib.asynccontextmanager
-async def _alone(connection: Any) -> AsyncIterator[bool]:
-    """Whether nobody else refits until the end of the context.
-
-    The lock is the session's. Where it is not certain that it is free again the session is ended: in the pool it would hold it for ever.
-    """
-    is_settled = False
-    try:
-        is_alone = await connection.fetchval(_TRY_LOCK, LOCK)
-        try:
-            yield is_alone
-        finally:
-            with contextlib.suppress(*LOST):
-                is_settled = not is_alone or await connection.fetchval(_UNLOCK, LOCK)
-    finally:
-        if not is_settled:
-            connection.terminate()
 
 
 async def _fit(connection: Any, task: _Task, spool: Spool, now: datetime) -> Refitted:

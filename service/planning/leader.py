@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 
 from push.schedule import Schedule, Tick
+from service.store import session_lock
 from service.store.pool import LOST
 from service.telemetry import logger
 
@@ -17,7 +18,6 @@ ANSWER_S: Final = 2.0
 
 _LOG: Final = logger("leader")
 
-_TRY: Final = "select pg_try_advisory_lock($1)"
 _EPOCH: Final = "select nextval('leader_epoch')"
 _BEAT: Final = "select 1"
 # The server lets go of the lock of a leader that has silently vanished from the network.
@@ -50,7 +50,7 @@ class Leader:
         connection.add_termination_listener(lambda _: self._schedule.pause())
         try:
             while not stop.is_set():
-                if await connection.fetchval(_TRY, LOCK):
+                if await session_lock.try_lock(connection, LOCK):
                     await self._lead(connection, stop)
                 await _wait(stop, BEAT_S)
         finally:

@@ -12,6 +12,9 @@ from bandits import incremental
 from bandits.features import FEATURE_SET
 from bandits.incremental import EFFECT_SET, WIDTH, Effect, Known, NotAnEffectError, Own
 
+_IS_ASKED_FOR: Final = """
+    select exists (select 1 from campaigns where status <> 'ended' and body ->> 'goal' = 'incremental_value')
+"""
 _ADD: Final = """
     insert into effects (version, learned_at, feature_set, effect_set, windows, pushes, crc32, body)
     select $1, $2, $3, $4, $5, $6, $7, $8 where $1 = (select coalesce(max(version), 0) + 1 from effects)
@@ -70,6 +73,12 @@ class OwnPart(NamedTuple):
 
     mean: float
     variance: float
+
+
+async def is_asked_for(connection: Any) -> bool:
+    """Whether a campaign that has not ended decides by effects."""
+    is_asked: bool = await connection.fetchval(_IS_ASKED_FOR)
+    return is_asked
 
 
 async def newest(connection: Any) -> Published | None:

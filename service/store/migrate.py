@@ -14,6 +14,8 @@ from typing import Final
 
 import asyncpg
 
+from service.store import session_lock
+
 LOCK: Final = 0x77656C6C74  # any bigint, the same in every process
 LOCK_WAIT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
@@ -22,8 +24,6 @@ NAME: Final = re.compile(r"\d{4}_[a-z0-9_]+")
 HEADER: Final = re.compile(r"^-- migrate:up(?P<options>[^\n]*)$", re.MULTILINE)
 NO_TRANSACTION: Final = "transaction:false"
 
-TRY_LOCK: Final = "select pg_try_advisory_lock($1::bigint)"
-UNLOCK: Final = "select pg_advisory_unlock($1::bigint)"
 MAKE_TABLE: Final = """
 create table if not exists schema_migrations (
     version text primary key,
@@ -131,7 +131,7 @@ async def _exclusive(conn: asyncpg.Connection, lock_wait_s: float) -> AsyncItera
     # Polled: a blocked pg_advisory_lock() holds a snapshot, which a CREATE INDEX CONCURRENTLY of the process that owns
     # the lock waits for: a deadlock, and an invalid index.
     deadline = time.monotonic() + lock_wait_s
-    while not await conn.fetchval(TRY_LOCK, LOCK):
+    while not await session_lock.try_lock(conn, LOCK):
         if time.monotonic() > deadline:
             raise MigrationError(f"Another process has been migrating this database for {lock_wait_s:.0f} s.")
         await asyncio.sleep(LOCK_POLL_S)
@@ -139,7 +139,7 @@ async def _exclusive(conn: asyncpg.Connection, lock_wait_s: float) -> AsyncItera
         yield
     finally:
         if not conn.is_closed():
-            await conn.fetchval(UNLOCK, LOCK)
+            await session_lock.unlock(conn, LOCK)
 
 
 async def _missing(conn: asyncpg.Connection, migrations: Sequence[Migration]) -> list[Migration]:

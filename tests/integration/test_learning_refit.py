@@ -27,7 +27,7 @@ from service.learning.books import NewerProgramError
 from service.learning.composer import Composer
 from service.learning.refit import Refitter
 from service.planning.ticks import _drop_old_days
-from service.store import epochs, exposure_rows, merged_state, partitions, snapshots
+from service.store import epochs, exposure_rows, merged_state, partitions, session_lock, snapshots
 from service.store import merge as merging
 from service.store import pool as pools
 from service.store.epochs import EXPOSURES_KEPT_FOR
@@ -283,7 +283,7 @@ async def test_the_lock_of_a_refit_never_stays_with_the_pool(
     told, refitter = Told(), Refitter(pool)
     await told.show(pool, START)
     await world.learner(pool).catch_up(NOW)
-    monkeypatch.setattr(refitting, "_UNLOCK", "select pg_sleep(0), 1 / (0 * $1::bigint)")
+    monkeypatch.setattr(session_lock, "_UNLOCK", "select pg_sleep(0), 1 / (0 * $1::bigint)")
     assert await refitter.refit_if_due(NOW)
     assert await pool.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
     monkeypatch.undo()

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from service.store import migrate as runner
+from service.store import session_lock
 from service.store.migrate import MigrationError, default_folder, migrate, pending
 
 UP = "-- why\n-- migrate:up\n"
@@ -121,7 +122,7 @@ async def test_two_at_once_with_an_index_made_concurrently(empty_database: str, 
 
 
 async def test_waiting_for_the_lock_ends_in_words(empty_database: str, conn: asyncpg.Connection, folder: Path) -> None:
-    await conn.fetchval(runner.TRY_LOCK, runner.LOCK)
+    await session_lock.try_lock(conn, runner.LOCK)
     with pytest.raises(MigrationError, match="Another process"):
         await migrate(empty_database, folder, lock_wait_s=0.2)
 

@@ -14,7 +14,7 @@ import pytest
 from service.demo import data_dir
 
 HOUSEHOLDS, WEEKS = 40, 2
-VERSUS = ("vs_random", "vs_popular", "vs_usual", "vs_supervised")
+VERSUS = ("vs_random", "vs_popular", "vs_usual", "vs_usual_six_hours", "vs_supervised")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -51,7 +51,7 @@ def check_arithmetic(found: dict[str, Any]) -> None:
     # A floor of 0.01 holds back one push in a hundred; everything else must have arrived, once.
     assert household_weeks - 8 <= found["pushes"] == found["accepted"] <= household_weeks
     assert found["pushes"] <= found["decisions"] <= household_weeks
-    assert set(found["policies"]) == {"engine", "random", "popular", "usual", "supervised"}
+    assert set(found["policies"]) == {"engine", "random", "popular", "usual", "usual_six_hours", "supervised"}
     assert found["events_per_s"] == pytest.approx(found["events"] / found["seconds"])
     assert set(found["second_half"]) == {*VERSUS, "share_of_oracle"}
     for versus in VERSUS:

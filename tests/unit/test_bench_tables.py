@@ -98,7 +98,8 @@ def test_the_demo_is_told_salt_by_salt_and_in_the_mean() -> None:
     def told(value: float | None) -> dict[str, Any]:
         ratio = {"value": value, "low": None if value is None else value - 0.1, "high": None}
         versus = {
-            f"vs_{name}": {"redeemed": ratio, "opened": ratio} for name in ("random", "popular", "usual", "supervised")
+            f"vs_{name}": {"redeemed": ratio, "opened": ratio}
+            for name in ("random", "popular", "usual", "usual_six_hours", "supervised")
         }
         return {"second_half": versus, "whole": versus}
 

@@ -27,8 +27,17 @@ def local_hour(small: World, at_s: np.ndarray) -> list[tuple[int, int]]:
     return [divmod(int(hour), 24) for hour in hours]
 
 
-def test_usual_sends_the_households_own_deal_in_its_own_six_hours() -> None:
-    chosen = references.usual(world(3, 2, HISTORY + LATER))
+def test_usual_sends_the_households_own_deal_at_its_own_most_frequent_hour() -> None:
+    evening = (1, "2017-02-25T17:20:00", "milk")
+    chosen = references.usual(world(3, 2, [*HISTORY, evening, (1, "2017-03-11T17:50:00", "milk")]))
+    # Once each: 09:10 and 13:50 on Tuesdays, of which nobody else decides. Twice: Saturdays at 17.
+    assert local_hour(world(3, 2, []), chosen.at_s[0])[0] == (1, 9)
+    assert local_hour(world(3, 2, []), chosen.at_s[1])[0] == (5, 17)
+    assert chosen.deals[:2, 0].tolist() == [SOAP, MILK]
+
+
+def test_usual_six_hours_sends_in_the_six_hours_that_hold_most() -> None:
+    chosen = references.usual_six_hours(world(3, 2, HISTORY + LATER))
     # From 08:00 on [h, h + 6) holds both Tuesday baskets, of 09:10 and 13:50; the first such hour wins among equals.
     assert local_hour(world(3, 2, []), chosen.at_s[0])[0] == (1, 8)
     assert chosen.deals[0].tolist() == [SOAP, TEA]  # by the second week there are three baskets with tea
@@ -39,9 +48,9 @@ def test_usual_sends_the_households_own_deal_in_its_own_six_hours() -> None:
 
 def test_a_newcomer_gets_what_is_popular() -> None:
     small = world(3, 2, HISTORY + LATER)
-    usual, popular = references.usual(small), references.popular(small)
+    usual, popular = references.usual_six_hours(small), references.popular(small)
     assert usual.at_s[2, 0] == popular.at_s[2, 0]
-    assert usual.deals[2, 0] == MILK  # the best-seller when the week began
+    assert usual.deals[2, 0] == references.usual(small).deals[2, 0] == MILK  # the best-seller when the week began
 
 
 def test_popular_is_the_same_for_everyone_and_counts_up_to_its_own_moment() -> None:
@@ -68,7 +77,7 @@ def test_the_future_changes_nothing() -> None:
         for _ in range(3)
     ]
     whole = world(4, 3, shopping)
-    for choose in (references.usual, references.popular):
+    for choose in (references.usual, references.usual_six_hours, references.popular):
         chosen = choose(whole)
         for week in range(3):
             for household in range(4):

@@ -92,7 +92,7 @@ def test_everybody_gets_their_own_thing_at_the_engines_moment_or_else_at_the_usu
     engine.at_s[4, 1] = 0
     chosen = Supervised(small, year).pushes(engine)
     assert np.array_equal(chosen.deals, np.broadcast_to(np.arange(9)[:, None] % 3, (9, WEEKS)))
-    assert chosen.at_s[4, 1] == references.usual(small).at_s[4, 1]
+    assert chosen.at_s[4, 1] == references.usual_six_hours(small).at_s[4, 1]
     chosen.at_s[4, 1] = 0
     assert np.array_equal(chosen.at_s, engine.at_s)
 
