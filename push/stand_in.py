@@ -1,20 +1,25 @@
-"""A local stand-in for FCM v1: an ASGI app with a token endpoint, messages:send, and an inbox that phones can poll.
+"""A local stand-in for FCM v1: an ASGI app with a token endpoint and messages:send; what else it tells is in stand_in_pages.
 
 The prefix of an address chooses how its device behaves: gone-, bad-, sender-, apns-, quota-, int-, down- are refused as
-FCM refuses them; slow- receives and answers late; hang- receives and never answers; any other receives.
+FCM refuses them; slow- receives and answers late; hang- receives and never answers; reset- receives and has its stream reset;
+goaway- ends the connection; any other receives. Faults of a token or of the project are set at /faults (stand_in_faults).
+
+A reset stream and a GOAWAY lie below ASGI. A server that can do them says so by the extension `stand_in.fault` and is sent
+`{"type": "stand_in.fault", "mode": "reset" | "GOAWAY"}`; under any other the connection breaks off in the middle of an answer.
 """
 
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import datetime
-from typing import Any, Final
-from urllib.parse import parse_qs
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from push.stand_in_account import TOKEN_LIFE_S, Issuer
+from push.stand_in_faults import Fault, Faults
 from push.stand_in_inbox import Inbox
+from push.stand_in_pages import Answer, Pages, ok, refuse
 from push.stand_in_verdict import UNAUTHENTICATED, WRONG_PROJECT, Refusal, SentMessage, judge, read_request
 
 Scope = MutableMapping[str, Any]
@@ -25,21 +30,32 @@ FEED_MAX: Final = 1_000_000  # about 1.5 kB each, if every device has one
 DEVICE_MAX: Final = 100  # as many as FCM keeps for a phone that is off
 
 _BODY_BYTES_MAX = 65536
-_FEED_LIMIT = 1000
-_FEED_LIMIT_MAX = 10_000
+FAULT_EXTENSION: Final = "stand_in.fault"
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What to answer; the body is JSON."""
+class _Road(NamedTuple):
+    """How a request came."""
 
-    status: int
-    body: bytes
-    retry_after_s: int | None = None
+    scope: Scope
+    receive: Receive
+    send: Send
+
+    async def break_off(self, mode: str) -> None:
+        """Ends the stream or the connection; a server that cannot be told finds an answer that never comes to its end."""
+        if FAULT_EXTENSION in self.scope.get("extensions", {}):
+            await self.send({"type": FAULT_EXTENSION, "mode": mode})
+        else:
+            await self.send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+
+    async def hang(self) -> None:
+        """Until the client gives up."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
 
 
-_NOT_FOUND: Final = Answer(404, Refusal(404, "NOT_FOUND", "Requested entity was not found.").body())
+_NOT_FOUND: Final = refuse(Refusal(404, "NOT_FOUND", "Requested entity was not found."))
 
 
 class StandIn:
@@ -59,52 +75,60 @@ class StandIn:
         self._project: str = service_account["project_id"]
         self.issuer = Issuer(service_account)
         self.inbox = Inbox(feed_max, DEVICE_MAX)
+        self.faults = Faults()
         self.posts = 0
+        self._pages = Pages(self.inbox, self.issuer, self.faults, lambda: self.posts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
         body = await _read(receive)
-        answer = Answer(413, b"{}") if body is None else await self._answer(scope, body, receive)
+        answer = Answer(413, b"{}") if body is None else await self._answer(scope, body, receive, send)
         if answer is not None:
             await _write(send, answer)
 
-    async def _answer(self, scope: Scope, body: bytes, receive: Receive) -> Answer | None:
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> Answer | None:
         method, path = scope["method"], scope["path"]
         if method == "POST" and path.endswith("/messages:send"):
-            return await self._send(scope, body, receive)
+            return await self._send(scope, body, receive, send)
         if method == "POST" and path == "/token":
             return self._grant(body)
-        if method == "GET" and path == "/inbox":
-            return self._feed(scope["query_string"])
-        if method == "GET" and path.startswith("/inbox/"):
-            return Answer(200, _encode({"messages": self.inbox.device(path.removeprefix("/inbox/"))}))
-        if method == "GET" and path == "/counters":
-            counters = {"posts": self.posts, "received": self.inbox.count, "tokens": self.issuer.granted}
-            return Answer(200, _encode(counters))
-        return _NOT_FOUND
+        return self._pages.answer(method, path, scope["query_string"], body) or _NOT_FOUND
 
-    async def _send(self, scope: Scope, body: bytes, receive: Receive) -> Answer | None:
+    async def _send(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> Answer | None:
         self.posts += 1
         refusal = self._refuse_caller(scope)
         request = read_request(body) if refusal is None else refusal
         if isinstance(request, Refusal):
-            return _refuse(request)
+            return refuse(request)
         envelope, message = request
         refusal = judge(message)
         if refusal is not None:
-            return _refuse(refusal)
-        name = f"projects/{self._project}/messages/0:{secrets.token_hex(16)}"
+            return refuse(refusal)
+        fault = self.faults.meet(message.address)
+        if fault is not None and fault.refusal is not None:
+            return refuse(fault.refusal)
         if envelope.validate_only:
-            return Answer(200, _encode({"name": f"projects/{self._project}/messages/fake_message_id"}))
-        await self._receive(message, name, bytes(envelope.message))
-        if message.address.startswith("hang-"):
-            await _hang(receive)
+            return ok({"name": f"projects/{self._project}/messages/fake_message_id"})
+        return await self._deliver(message, bytes(envelope.message), fault, _Road(scope, receive, send))
+
+    async def _deliver(self, message: SentMessage, raw: bytes, fault: Fault | None, road: _Road) -> Answer | None:
+        mode = fault.mode if fault else None
+        if mode == "GOAWAY":
+            await road.break_off("GOAWAY")
             return None
-        if message.address.startswith("slow-"):
-            await asyncio.sleep(self._slow_s)
-        return Answer(200, _encode({"name": name}))
+        name = f"projects/{self._project}/messages/0:{secrets.token_hex(16)}"
+        await self._receive(message, name, raw)
+        if mode == "reset":
+            await road.break_off("reset")
+            return None
+        if mode == "hang":
+            await road.hang()
+            return None
+        if fault is not None and mode == "slow":
+            await asyncio.sleep(self._slow_s if fault.delay_s is None else fault.delay_s)
+        return ok({"name": name})
 
     def _refuse_caller(self, scope: Scope) -> Refusal | None:
         authorization = next((value for key, value in scope["headers"] if key == b"authorization"), b"")
@@ -122,24 +146,12 @@ class StandIn:
         if token is None:
             return Answer(400, _encode({"error": "invalid_grant", "error_description": "Invalid JWT."}))
         grant = {"access_token": token, "expires_in": TOKEN_LIFE_S, "token_type": "Bearer"}
-        return Answer(200, _encode(grant))
-
-    def _feed(self, query_string: bytes) -> Answer:
-        fields = {key: values[0] for key, values in parse_qs(query_string.decode("latin-1")).items()}
-        try:
-            after, limit = int(fields.get("after", "0")), int(fields.get("limit", str(_FEED_LIMIT)))
-        except ValueError:
-            return _refuse(Refusal(400, "INVALID_ARGUMENT", "after and limit are numbers", field="after"))
-        return Answer(200, _encode(self.inbox.feed(max(0, after), min(max(1, limit), _FEED_LIMIT_MAX))))
+        return ok(grant)
 
 
 def create_stand_in(*, now: Callable[[], Awaitable[datetime]], service_account: Mapping[str, Any]) -> StandIn:
     """An ASGI app that knows one service account (see `make_service_account`); `now` dates what phones receive."""
     return StandIn(now=now, service_account=service_account)
-
-
-def _refuse(refusal: Refusal) -> Answer:
-    return Answer(refusal.http_status, refusal.body(), refusal.retry_after_s)
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -159,12 +171,6 @@ async def _read(receive: Receive) -> bytes | None:
         if not event.get("more_body"):
             return bytes(body)
     return None
-
-
-async def _hang(receive: Receive) -> None:
-    """Until the client gives up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _write(send: Send, answer: Answer) -> None:

@@ -1,5 +1,6 @@
 """What the phones behind the stand-in received: one feed for all, and the last messages of each device."""
 
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -22,6 +23,20 @@ class DeviceEntry(msgspec.Struct, frozen=True):
 
     entry: Entry
     is_replaced: bool
+
+
+class Banner(msgspec.Struct, frozen=True):
+    """What a phone shows: the last message of its tag, and how many have come with that tag."""
+
+    entry: Entry
+    copies: int
+
+
+class Banners(msgspec.Struct, frozen=True):
+    """A stretch of all banners that stand, by the sequence of their messages. Ask on with `after=next`, until nothing new comes."""
+
+    banners: list[Banner]
+    next: int
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -77,6 +92,20 @@ class Inbox:
             if is_banner:
                 seen.add(entry.tag)
         return entries[::-1]
+
+    def banners(self, address: str) -> list[Banner]:
+        """What one phone shows, oldest first. One without a tag stands for itself; a message that is not visible shows nothing."""
+        entries = [entry for entry in self._devices.get(address, ()) if entry.is_visible]
+        copies = Counter(entry.tag for entry in entries)
+        last = {entry.tag: entry for entry in entries}
+        shown = [entry for entry in entries if entry.tag == "" or last[entry.tag] is entry]
+        return [Banner(entry, copies[entry.tag] if entry.tag else 1) for entry in shown]
+
+    def all_banners(self, after: int, limit: int) -> Banners:
+        """What all phones show, of at most `limit` messages of the feed after the given one."""
+        feed = self.feed(after, limit)
+        banners = [banner for entry in feed.messages for banner in self.banners(entry.address) if banner.entry is entry]
+        return Banners(banners, feed.next)
 
     def _forget(self, entry: Entry) -> None:
         device = self._devices.get(entry.address)

@@ -1,4 +1,4 @@
-"""How the stand-in judges a send request: FCM's shape and limits, then the behaviour that the address asks for."""
+"""How the stand-in judges the shape of a send request, by FCM's rules and limits."""
 
 import re
 from typing import Any, Final
@@ -101,21 +101,6 @@ UNAUTHENTICATED: Final = Refusal(
 )
 WRONG_PROJECT: Final = Refusal(403, "PERMISSION_DENIED", "The caller does not have permission")
 
-_BY_PREFIX: Final = {
-    "gone": Refusal(404, "NOT_FOUND", "Requested entity was not found.", "UNREGISTERED"),
-    "bad": Refusal(
-        400,
-        "INVALID_ARGUMENT",
-        "The registration token is not a valid FCM registration token",
-        "INVALID_ARGUMENT",
-    ),
-    "sender": Refusal(403, "PERMISSION_DENIED", "SenderId mismatch", "SENDER_ID_MISMATCH"),
-    "apns": Refusal(401, "UNAUTHENTICATED", "Auth error from APNS or Web Push Service", "THIRD_PARTY_AUTH_ERROR"),
-    "quota": Refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded.", "QUOTA_EXCEEDED", retry_after_s=2),
-    "int": Refusal(500, "INTERNAL", "Internal error encountered.", "INTERNAL"),
-    "down": Refusal(503, "UNAVAILABLE", "The service is currently unavailable.", "UNAVAILABLE"),
-}
-
 _decode_request = msgspec.json.Decoder(SendRequest).decode
 _decode_message = msgspec.json.Decoder(SentMessage).decode
 
@@ -134,7 +119,7 @@ def read_request(body: bytes) -> tuple[SendRequest, SentMessage] | Refusal:
 
 
 def judge(message: SentMessage) -> Refusal | None:
-    """Refuse what FCM refuses, then what the prefix of the address asks for; none to accept."""
+    """Refuse what FCM refuses whoever the device is; none to accept."""
     if sum(bool(target) for target in (message.token, message.fid, message.topic)) != 1:
         return _invalid("message", "Exactly one of token, fid or topic must be given.")
     reserved = [key for key in message.data if _RESERVED_KEY.match(key)]
@@ -147,7 +132,7 @@ def judge(message: SentMessage) -> Refusal | None:
         return _invalid("message.fcm_options.analytics_label", "Invalid analytics label")
     if _payload_bytes(message) > PAYLOAD_BYTES_MAX:
         return Refusal(400, "INVALID_ARGUMENT", "Message is too big", "INVALID_ARGUMENT")
-    return _BY_PREFIX.get(message.address.partition("-")[0])
+    return None
 
 
 def _payload_bytes(message: SentMessage) -> int:

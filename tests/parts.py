@@ -9,4 +9,7 @@ ABSENT = "absent: "
 CHROMIUM = Path("/usr/bin/chromium")
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{ABSENT}Debian's chromium")
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+
+needs_nginx = pytest.mark.skipif(NGINX is None, reason=f"{ABSENT}Debian's nginx")
 needs_setpriv = pytest.mark.skipif(shutil.which("setpriv") is None, reason=f"{ABSENT}setpriv")
