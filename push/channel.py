@@ -55,11 +55,15 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
 
 
 class RetryAfter(msgspec.Struct, frozen=True, tag="retry_after"):
-    """Not accepted, worth another try in `seconds`: this message alone, or nothing of the whole project before then."""
+    """Not accepted, worth another try in `seconds`: this message alone, or nothing of the whole project before then.
+
+    `is_over_quota` says that we send faster than we may.
+    """
 
     seconds: float
     scope: Literal["project", "message"]
     reason: str = ""
+    is_over_quota: bool = False
 
 
 class NotProcessed(msgspec.Struct, frozen=True, tag="not_processed"):
@@ -78,10 +82,13 @@ Outcome = Accepted | Unregistered | Rejected | RetryAfter | NotProcessed | Unkno
 
 
 class Channel(Protocol):
-    """A way to reach phones."""
+    """A way to reach phones. Who shares the account shares its quota."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def account(self) -> str: ...
 
     async def open(self) -> None: ...
 

@@ -1,6 +1,8 @@
-"""Claim, send, settle: bounded on every side, and at most once, since a claim is committed before the first byte leaves."""
+"""Lease, claim, send, settle: bounded on every side, and at most once, since a claim is committed before the first byte leaves."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,6 +15,8 @@ from push.channel import Channel, Message
 from push.claim import Claimed, ReadyRow, claim
 from push.clock import Now, goes_on
 from push.decider import Journal, Sent
+from push.governor import Governor, Lease, Ungoverned
+from push.pacing import send_spread
 from push.settlement import Settlement, settlement
 
 BATCH_ROWS: Final = 500
@@ -25,13 +29,18 @@ _LOG: Final = structlog.get_logger(area="dispatcher")
 class Dispatcher:
     """Sends what is ready. Any number may run side by side.
 
-    `paused_until` is set when the whole project must wait, and is on the clock that `dispatch` is given.
+    `paused_until` is set when the whole project must wait, and is on the clock that `dispatch` is given. Of `lanes` batches under way at
+    once, each goes its own way from claim to settling; with one the order of everything is fixed, as a virtual world needs it.
     """
 
-    def __init__(self, pool: Any, channel: Channel, journal: Journal) -> None:
+    def __init__(
+        self, pool: Any, channel: Channel, journal: Journal, governor: Governor | None = None, lanes: int = 1
+    ) -> None:
         self._pool = pool
         self._channel = channel
         self._journal = journal
+        self._governor = governor or Ungoverned()
+        self._lanes = lanes
         self.paused_until: datetime | None = None
 
     async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
@@ -39,14 +48,32 @@ class Dispatcher:
 
         What has to wait is tried at its next time. Once `stop` is set no further batch is begun.
         """
+        lanes = [self._lane(now, stop) for _ in range(self._lanes)]
+        # One that fails must not leave the others behind, with rows that nobody settles.
+        totals = await asyncio.gather(*lanes, return_exceptions=True)
+        for total in totals:
+            if isinstance(total, BaseException):
+                raise total
+        return sum(total for total in totals if isinstance(total, int))
+
+    async def _lane(self, now: Now, stop: asyncio.Event | None) -> int:
         total = 0
         while goes_on(stop):
             at = await now()
             if self.paused_until is not None and at < self.paused_until:
                 break
-            claimed = await self._claim(at)
+            lease = await self._governor.lease(BATCH_ROWS)
+            if not lease.messages:
+                break
+            if lease.wait_s > 0:
+                await _wait(lease.wait_s, stop)
+                if not goes_on(stop):
+                    break
+                at = await now()
+            claimed = await self._claim(at, lease.messages)
+            await self._governor.give_back(lease, lease.messages - len(claimed.rows))
             if claimed.rows:
-                await self._send(claimed.rows, at, now)
+                await self._send(claimed.rows, at, now, lease)
             total += claimed.taken
             if not claimed.taken:
                 break
@@ -57,18 +84,22 @@ class Dispatcher:
         async with self._pool.acquire() as connection:
             await outbox.sweep(connection, now, datetime.now(UTC))
 
-    async def _claim(self, now: datetime) -> Claimed:
+    async def _claim(self, now: datetime, rows_max: int) -> Claimed:
         async with self._pool.acquire() as connection:
-            return await claim(connection, now, BATCH_ROWS, datetime.now(UTC))
+            return await claim(connection, now, rows_max, datetime.now(UTC))
 
-    async def _send(self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now) -> None:
-        outcomes = await self._channel.send([_message(row) for row in rows], sent_at)
+    async def _send(self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now, lease: Lease) -> None:
+        began = time.monotonic()
+        outcomes = await send_spread(self._channel, [_message(row) for row in rows], sent_at, lease.rate_per_s)
         # Waits run from the answer, which may come a deadline later than the sending.
         after = settlement(list(zip(rows, outcomes, strict=True)), await now())
-        self.paused_until = after.paused_until
         if after.paused_until is not None:
             _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
+            self.paused_until = max(after.paused_until, self.paused_until or after.paused_until)
         await self._settle_surely(after, sent_at)
+        if after.asked_to_wait_s:
+            age_s = time.monotonic() - began
+            await self._governor.hold_back(after.asked_to_wait_s, age_s, is_over_quota=after.is_over_quota)
 
     async def _settle_surely(self, after: Settlement, sent_at: datetime) -> None:
         """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
@@ -96,6 +127,12 @@ class Dispatcher:
         ]
         # Last, since it holds the heads of the event log until the commit.
         await self._journal.accepted(connection, sent, sent_at)
+
+
+async def _wait(seconds: float, stop: asyncio.Event | None) -> None:
+    """Until the time has passed, or there is no use in waiting."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait() if stop else asyncio.Event().wait(), seconds)
 
 
 def _message(row: ReadyRow) -> Message:

@@ -183,7 +183,7 @@ def _pause(error: exceptions.FirebaseError, retry_after_s: int) -> RetryAfter | 
     reason = f"{error.code}: {error}"
     match error:
         case exceptions.ResourceExhaustedError():
-            return RetryAfter(retry_after_s or _PROJECT_PAUSE_S, "project", reason)
+            return RetryAfter(retry_after_s or _PROJECT_PAUSE_S, "project", reason, is_over_quota=True)
         case exceptions.UnauthenticatedError() | exceptions.PermissionDeniedError() | exceptions.NotFoundError():
             # Our credentials, their rights or the project's name: no message can do better until someone mends it.
             return RetryAfter(_PROJECT_PAUSE_S, "project", reason)
@@ -225,6 +225,7 @@ class FcmChannel:
         account that is none.
         """
         certificate = credentials.Certificate(dict(service_account))
+        self.account = f"fcm:{certificate.project_id}"
         self._credential = certificate.get_credential().with_scopes([_SCOPE])
         self._is_token_cleartext = str(service_account.get("token_uri", "")).startswith("http:")
         self._channel_id = channel_id

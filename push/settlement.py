@@ -26,7 +26,10 @@ class Place(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """Everything to be written after one batch; `paused_until` says that nothing of the project may be sent before."""
+    """Everything to be written after one batch.
+
+    `paused_until` says that nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node.
+    """
 
     settled: list[Settled]
     accepted: list[ReadyRow]
@@ -34,11 +37,14 @@ class Settlement(NamedTuple):
     foreign: list[Place]
     faulty: dict[UUID, str]
     paused_until: datetime | None
+    asked_to_wait_s: float
+    is_over_quota: bool
 
 
 def settlement(results: Sequence[Result], now: datetime) -> Settlement:
     """Judges a batch as a whole; a function of its arguments alone."""
     accepted = [row for row, outcome in results if isinstance(outcome, Accepted)]
+    waits = [outcome for _, outcome in results if isinstance(outcome, RetryAfter) and outcome.scope == "project"]
     sound = {row.key.campaign_id for row in accepted}
     return Settlement(
         settled=[_settled(row, outcome, now) for row, outcome in results],
@@ -46,7 +52,9 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
         dead=_places(results, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
         foreign=_places(results, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),
         faulty=_faulty(results),
-        paused_until=_paused_until(results, now),
+        paused_until=_paused_until(results, waits, now),
+        asked_to_wait_s=max((wait.seconds for wait in waits), default=0.0),
+        is_over_quota=any(wait.is_over_quota for wait in waits),
     )
 
 
@@ -113,12 +121,10 @@ def _faulty(results: Sequence[Result]) -> dict[UUID, str]:
     return faults
 
 
-def _paused_until(results: Sequence[Result], now: datetime) -> datetime | None:
-    outcomes = [outcome for _, outcome in results]
-    waits = [outcome.seconds for outcome in outcomes if isinstance(outcome, RetryAfter) and outcome.scope == "project"]
+def _paused_until(results: Sequence[Result], waits: Sequence[RetryAfter], now: datetime) -> datetime | None:
     if waits:
-        return now + timedelta(seconds=max(waits))
-    if all(isinstance(outcome, NotProcessed) and outcome.reason != EXPIRED for outcome in outcomes):
+        return now + timedelta(seconds=max(wait.seconds for wait in waits))
+    if all(isinstance(outcome, NotProcessed) and outcome.reason != EXPIRED for _, outcome in results):
         # Nobody answers: there is no use in trying the whole outbox at once.
         return now + retry.UNSENT
     return None

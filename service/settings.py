@@ -17,6 +17,7 @@ _RANGES: Final[Mapping[str, tuple[int, int, str]]] = {
     "stand_in_port": (0, 65_535, ""),
     "workers": (1, 64, ""),
     "pool_max": (2, 1_000, ": the learner listens on one connection and works on another"),
+    "fcm_messages_per_minute": (60, 100_000_000, ""),
     "ingest_queue_max": (500, 10_000_000, ": one request may bring 500 events"),
 }
 
@@ -74,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A service account's JSON file; without one the local stand-in of FCM takes the messages."""
     fcm_base_url: str | None = None
     """Where FCM answers; else Google's address, or the stand-in's."""
+    fcm_messages_per_minute: int = 540_000
+    """The most that all dispatchers together send, climbing to it within a minute; nine tenths of a Firebase project's usual quota."""
     stand_in_port: int = 0
     """Where the stand-in listens; 0 takes any free port, which `serve` tells when it is ready."""
     ingest_queue_max: int = 20_000

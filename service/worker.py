@@ -14,6 +14,7 @@ from push.channel import Channel
 from push.clock import Now, standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
+from push.governor import Governor, SharedGovernor, Ungoverned
 from push.planner import Planner
 from service import telemetry
 from service.clock import Clock, SystemClock
@@ -36,6 +37,7 @@ from service.store.current_snapshot import SnapshotCache
 from service.store.pool import LOST, open_pool
 
 DISPATCH_EVERY_S: Final = 0.5
+DISPATCH_LANES: Final = 4
 PUBLISH_EVERY_S: Final = 0.25
 REFIT_EVERY_S: Final = 5.0
 """How often it is looked whether a refit is due."""
@@ -96,7 +98,14 @@ class Worker:
         self.effect_learner = EffectLearner(self.quick_pool)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
-        self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal())
+        self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed())
+
+    def _governed(self) -> tuple[Governor, int]:
+        """Who limits the rate, and how many batches may be under way at once: in a virtual world nobody, and one after the other."""
+        if self._settings.is_virtual_clock:
+            return Ungoverned(), 1
+        rate_max_per_s = self._settings.fcm_messages_per_minute / 60
+        return SharedGovernor(self.quick_pool, self._channel.account, rate_max_per_s), DISPATCH_LANES
 
     async def settle(self, now: datetime) -> None:
         """Does all that is due by the virtual instant `now`, in a fixed order, so that a run can be repeated."""

@@ -85,7 +85,7 @@ async def send_one(channel: FcmChannel, server: StandInServer, address: str, **c
         ("bad", Rejected("INVALID_ARGUMENT", "The registration token is not a valid FCM registration token", False)),
         ("sender", Rejected("SENDER_ID_MISMATCH", "SenderId mismatch", False)),
         ("apns", Rejected("THIRD_PARTY_AUTH_ERROR", "Auth error from APNS or Web Push Service", False)),
-        ("quota", RetryAfter(2, "project", "RESOURCE_EXHAUSTED: Quota exceeded.")),
+        ("quota", RetryAfter(2, "project", "RESOURCE_EXHAUSTED: Quota exceeded.", is_over_quota=True)),
         ("int", RetryAfter(10, "message", "INTERNAL: Internal error encountered.")),
         ("down", Unknown("UNAVAILABLE: The service is currently unavailable.")),
     ],
@@ -142,7 +142,7 @@ async def test_every_fault_of_a_token_or_of_the_project_has_its_outcome_after_on
 async def test_retry_after_is_what_the_server_says(server: StandInServer, channel: FcmChannel) -> None:
     server.put_faults({"mode": "429", "retry_after_s": 37})
     outcome = await send_one(channel, server, "ok-1")
-    assert outcome == RetryAfter(37, "project", "RESOURCE_EXHAUSTED: Quota exceeded.")
+    assert outcome == RetryAfter(37, "project", "RESOURCE_EXHAUSTED: Quota exceeded.", is_over_quota=True)
 
 
 async def test_what_came_before_a_goaway_is_answered_and_what_came_after_was_never_processed(

@@ -24,7 +24,7 @@ from tests.integration import learning_world as world
 class Silent:
     """A channel with nothing to send."""
 
-    name = "silent"
+    name = account = "silent"
 
     async def open(self) -> None: ...
 

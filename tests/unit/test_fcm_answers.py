@@ -51,9 +51,9 @@ CASES = [
     (reply(401, "UNAUTHENTICATED"), RetryAfter(60, "project", "UNAUTHENTICATED: in words")),
     (
         reply(429, "RESOURCE_EXHAUSTED", fcm("QUOTA_EXCEEDED"), retry_after_s=7),
-        RetryAfter(7, "project", "RESOURCE_EXHAUSTED: in words"),
+        RetryAfter(7, "project", "RESOURCE_EXHAUSTED: in words", is_over_quota=True),
     ),
-    (reply(429, "RESOURCE_EXHAUSTED"), RetryAfter(60, "project", "RESOURCE_EXHAUSTED: in words")),
+    (reply(429, "RESOURCE_EXHAUSTED"), RetryAfter(60, "project", "RESOURCE_EXHAUSTED: in words", is_over_quota=True)),
     (reply(500, "INTERNAL", fcm("INTERNAL")), RetryAfter(10, "message", "INTERNAL: in words")),
     (reply(500, "INTERNAL", retry_after_s=3), RetryAfter(3, "message", "INTERNAL: in words")),
     (reply(503, "UNAVAILABLE", fcm("UNAVAILABLE")), Unknown("UNAVAILABLE: in words")),
@@ -83,7 +83,7 @@ def test_errors_have_the_class_that_the_sdk_gives_them(answer: Reply) -> None:
         (Reply(502, b"<html>Bad Gateway</html>", 0), Unknown("UNKNOWN: HTTP 502")),
         (Reply(503, b"", 0), Unknown("UNAVAILABLE: HTTP 503")),
         (Reply(413, b"<html>", 0), Rejected("HTTP_413", "HTTP 413", True)),
-        (Reply(429, b"null", 0), RetryAfter(60, "project", "RESOURCE_EXHAUSTED: HTTP 429")),
+        (Reply(429, b"null", 0), RetryAfter(60, "project", "RESOURCE_EXHAUSTED: HTTP 429", is_over_quota=True)),
         (Reply(400, b'{"error":"invalid"}', 0), Rejected("INVALID_ARGUMENT", "HTTP 400", True)),
     ],
 )

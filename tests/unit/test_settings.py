@@ -12,6 +12,7 @@ GOOD = {
     "WORKERS": ("1", "64"),
     "POOL_MAX": ("2", "1000"),
     "INGEST_QUEUE_MAX": ("500", "10000000"),
+    "FCM_MESSAGES_PER_MINUTE": ("60", "100000000"),
     "LOG_LEVEL": (*LOG_LEVELS, "INFO"),
 }
 BAD = {
@@ -20,6 +21,7 @@ BAD = {
     "WORKERS": ("0", "65", "1.5"),
     "POOL_MAX": ("0", "1", "1001"),
     "INGEST_QUEUE_MAX": ("-5", "499", "10000001"),
+    "FCM_MESSAGES_PER_MINUTE": ("59", "many"),
     "LOG_LEVEL": ("loud", "", "10"),
     "BOOTSTRAP_KEY": ("pk_" + "x" * 30, "sk_short"),
     "LOGLEVEL": ("info",),
