@@ -57,11 +57,12 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
 class RetryAfter(msgspec.Struct, frozen=True, tag="retry_after"):
     """Not accepted, worth another try in `seconds`: this message alone, or nothing of the whole project before then.
 
+    The scope `platform` is between them: no phone of this kind can be reached before someone mends the project (its APNs key).
     `is_over_quota` says that we send faster than we may.
     """
 
     seconds: float
-    scope: Literal["project", "message"]
+    scope: Literal["project", "platform", "message"]
     reason: str = ""
     is_over_quota: bool = False
 

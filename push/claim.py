@@ -11,7 +11,7 @@ LEASE: Final = timedelta(seconds=60)
 
 
 class ReadyRow(NamedTuple):
-    """A drawn row on its way out."""
+    """A drawn row on its way out. Its life ends with the push's own or with the offer's, whichever is sooner."""
 
     key: Key
     outbox_id: UUID
@@ -23,6 +23,7 @@ class ReadyRow(NamedTuple):
     address_kind: str
     fence: int
     attempts: int
+    platform: str = ""
 
 
 class Claimed(NamedTuple):
@@ -52,7 +53,7 @@ _CLAIM: Final = """
                for update skip locked) share
          limit $2
     ), judged as (
-        select due.*, d.address, d.address_kind, case
+        select due.*, d.address, d.address_kind, d.platform, (v.body ->> 'ends_at')::timestamptz as offer_ends_at, case
                    when has_ended then 'campaign_ended'
                    when is_late then 'expired'
                    when u.user_id is null then 'person_gone'
@@ -72,7 +73,7 @@ _CLAIM: Final = """
               from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
           left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
           left join lateral (
-            select address, address_kind from devices where devices.user_id = due.user_id and is_push_enabled
+            select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled
              order by last_seen_at desc, device_id limit 1) d on true
     )
     update outbox o
@@ -82,8 +83,8 @@ _CLAIM: Final = """
            attempts = o.attempts + 1
       from judged j
      where o.ctid = j.place
-    returning o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.expires_at, o.decision_id, o.offer_id, o.message,
-              o.address, j.address_kind, o.fence, o.attempts, j.stopped is null as is_going
+    returning o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, least(o.expires_at, j.offer_ends_at), o.decision_id, o.offer_id, o.message,
+              o.address, j.address_kind, o.fence, o.attempts, j.platform, j.stopped is null as is_going
 """
 
 
@@ -93,5 +94,5 @@ async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetim
     Fewer than `rows_max` may be taken although more are ready: each campaign gets its share. None are when none are left.
     """
     found = await connection.fetch(_CLAIM, now, rows_max, real_now + LEASE)
-    going = [ReadyRow(Key(row[0], row[1], row[2]), *row[3:12]) for row in found if row["is_going"]]
+    going = [ReadyRow(Key(row[0], row[1], row[2]), *row[3:13]) for row in found if row["is_going"]]
     return Claimed(sorted(going, key=lambda row: row.outbox_id), len(found))

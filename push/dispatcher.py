@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,13 +12,14 @@ import asyncpg
 import structlog
 
 from push import addresses, campaigns, outbox
-from push.channel import Channel, Message
+from push.channel import Channel, Message, RetryAfter
 from push.claim import Claimed, ReadyRow, claim
 from push.clock import Now, goes_on
 from push.decider import Journal, Sent
 from push.governor import Governor, Lease, Ungoverned
+from push.meter import Meter, NoMeter, is_mostly_ours, tally
 from push.pacing import send_spread
-from push.settlement import Settlement, settlement
+from push.settlement import Result, Settlement, settlement
 
 BATCH_ROWS: Final = 500
 SETTLE_AGAIN_AFTER_S: Final = (0.2, 1.0, 5.0)
@@ -34,13 +36,20 @@ class Dispatcher:
     """
 
     def __init__(
-        self, pool: Any, channel: Channel, journal: Journal, governor: Governor | None = None, lanes: int = 1
+        self,
+        pool: Any,
+        channel: Channel,
+        journal: Journal,
+        governor: Governor | None = None,
+        lanes: int = 1,
+        meter: Meter | None = None,
     ) -> None:
         self._pool = pool
         self._channel = channel
         self._journal = journal
         self._governor = governor or Ungoverned()
         self._lanes = lanes
+        self._meter = meter or NoMeter()
         self.paused_until: datetime | None = None
 
     async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
@@ -90,16 +99,41 @@ class Dispatcher:
 
     async def _send(self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now, lease: Lease) -> None:
         began = time.monotonic()
-        outcomes = await send_spread(self._channel, [_message(row) for row in rows], sent_at, lease.rate_per_s)
+        going = [row for row in rows if row.platform not in lease.stopped]
+        messages = [_message(row) for row in going]
+        outcomes = await send_spread(self._channel, messages, sent_at, lease.rate_per_s)
+        self._meter.rate(lease.rate_per_s)
+        results: list[Result] = list(zip(going, outcomes, strict=True))
+        results += [(row, _held(lease.stopped[row.platform])) for row in rows if row.platform in lease.stopped]
         # Waits run from the answer, which may come a deadline later than the sending.
-        after = settlement(list(zip(rows, outcomes, strict=True)), await now())
+        after = settlement(results, await now())
         if after.paused_until is not None:
             _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
             self.paused_until = max(after.paused_until, self.paused_until or after.paused_until)
         await self._settle_surely(after, sent_at)
+        self._tell(after, tally(outcomes))
+        await self._heed(after, time.monotonic() - began)
+
+    async def _heed(self, after: Settlement, age_s: float) -> None:
+        """What the service said of more than these messages holds for all dispatchers."""
         if after.asked_to_wait_s:
-            age_s = time.monotonic() - began
             await self._governor.hold_back(after.asked_to_wait_s, age_s, is_over_quota=after.is_over_quota)
+        for platform, seconds in after.stopped.items():
+            await self._governor.stop(platform, seconds)
+
+    def _tell(self, after: Settlement, counts: Counter[str]) -> None:
+        self._meter.count(counts)
+        if counts["third_party_auth_error"]:
+            _LOG.error(
+                "no phone of this kind can be reached: mend the project's APNs key", platforms=list(after.stopped)
+            )
+            self._meter.alarm("third_party_auth_error")
+        if counts["not_let_in"]:
+            self._meter.alarm("credentials")
+        if not is_mostly_ours(counts):
+            self._meter.alarm("sender_id_mismatch")
+        if after.faulty:
+            self._meter.alarm("campaign_paused")
 
     async def _settle_surely(self, after: Settlement, sent_at: datetime) -> None:
         """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
@@ -133,6 +167,10 @@ async def _wait(seconds: float, stop: asyncio.Event | None) -> None:
     """Until the time has passed, or there is no use in waiting."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait() if stop else asyncio.Event().wait(), seconds)
+
+
+def _held(seconds: float) -> RetryAfter:
+    return RetryAfter(seconds, "platform", "its platform is stopped: THIRD_PARTY_AUTH_ERROR")
 
 
 def _message(row: ReadyRow) -> Message:

@@ -41,6 +41,7 @@ _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 _TOKEN_TIMEOUT_S = 10.0
 _PROJECT_PAUSE_S = 60
 _MESSAGE_PAUSE_S = 10
+_PLATFORM_PAUSE_S = 900
 
 _ADDRESS, _TITLE, _BODY, _IMAGE, _COLLAPSE, _TTL, _TTL_S, _EXPIRATION, _DATA = range(9)
 _TTL_MARK = timedelta(seconds=1_234_567)  # the SDK takes no string here
@@ -172,7 +173,7 @@ def _refusal(error: exceptions.FirebaseError, details: Error) -> Unregistered | 
     match error:
         case messaging.UnregisteredError():
             return Unregistered()
-        case messaging.SenderIdMismatchError() | messaging.ThirdPartyAuthError():
+        case messaging.SenderIdMismatchError():
             return Rejected(details.fcm_code, str(error), is_payload_fault=False)
         case exceptions.InvalidArgumentError():
             return Rejected(error.code, str(error), is_payload_fault=not details.is_about_address)
@@ -182,6 +183,8 @@ def _refusal(error: exceptions.FirebaseError, details: Error) -> Unregistered | 
 def _pause(error: exceptions.FirebaseError, retry_after_s: int) -> RetryAfter | None:
     reason = f"{error.code}: {error}"
     match error:
+        case messaging.ThirdPartyAuthError():  # an UnauthenticatedError too, and so before it
+            return RetryAfter(_PLATFORM_PAUSE_S, "platform", f"THIRD_PARTY_AUTH_ERROR: {error}")
         case exceptions.ResourceExhaustedError():
             return RetryAfter(retry_after_s or _PROJECT_PAUSE_S, "project", reason, is_over_quota=True)
         case exceptions.UnauthenticatedError() | exceptions.PermissionDeniedError() | exceptions.NotFoundError():

@@ -6,7 +6,9 @@ is PostgreSQL's, so that nodes whose clocks differ agree. Rules of FCM: docs of 
 """
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 RAMP_S: Final = 60.0
@@ -38,7 +40,9 @@ _LEASE: Final = """
     update send_rates s
        set rate_per_s = g.rate, leased_at = g.at, free_at = g.starts_at + make_interval(secs => g.messages / g.rate)
       from given g where s.account = g.account
-    returning g.messages, g.rate, extract(epoch from g.starts_at - g.at)::float8, s.free_at
+    returning g.messages, g.rate, extract(epoch from g.starts_at - g.at)::float8, s.free_at,
+              array(select p.platform || ' ' || ceil(extract(epoch from p.until - g.at))
+                      from platform_stops p where p.account = g.account and p.until > g.at)
 """
 _EXISTS: Final = "select exists (select 1 from send_rates where account = $1)"
 _GIVE_BACK: Final = """
@@ -54,15 +58,23 @@ _HOLD_BACK: Final = """
               from send_rates where account = $1) judged
      where account = $1
 """
+_STOP: Final = """
+    insert into platform_stops as p (account, platform, until) values ($1, $2, clock_timestamp() + make_interval(secs => $3))
+    on conflict (account, platform) do update set until = greatest(p.until, excluded.until)
+"""
 
 
 class Lease(NamedTuple):
-    """Leave to send `messages`, the first in `wait_s`, then so many a second. None at all: ask again later."""
+    """Leave to send `messages`, the first in `wait_s`, then so many a second; none at all: ask again later.
+
+    But to no phone of the platforms in `stopped`, for so many seconds.
+    """
 
     messages: int
     rate_per_s: float
     wait_s: float
     ends_at: datetime | None
+    stopped: Mapping[str, float] = MappingProxyType({})
 
 
 class Governor(Protocol):
@@ -76,6 +88,10 @@ class Governor(Protocol):
         """Nothing leaves for so long, on any node. `age_s` ago the messages were sent that were refused."""
         ...
 
+    async def stop(self, platform: str, seconds: float) -> None:
+        """Nothing leaves for phones of this platform for so long, on any node."""
+        ...
+
 
 class Ungoverned:
     """No limit, as in a virtual world."""
@@ -87,6 +103,8 @@ class Ungoverned:
     async def give_back(self, lease: Lease, unused: int) -> None: ...
 
     async def hold_back(self, seconds: float, age_s: float, *, is_over_quota: bool) -> None: ...
+
+    async def stop(self, platform: str, seconds: float) -> None: ...
 
 
 class SharedGovernor:
@@ -105,7 +123,11 @@ class SharedGovernor:
             if row is None and not await connection.fetchval(_EXISTS, self._account):
                 await connection.execute(_MAKE, self._account, self._rate_max / RAMP_S)
                 row = await connection.fetchrow(_LEASE, *arguments)
-        return Lease(*row) if row else Lease(0, self._rate_max, 0.0, None)
+        if row is None:
+            return Lease(0, self._rate_max, 0.0, None)
+        messages, rate_per_s, wait_s, ends_at, stopped = row
+        seconds_of = dict(text.split() for text in stopped)
+        return Lease(messages, rate_per_s, wait_s, ends_at, {name: float(seconds_of[name]) for name in seconds_of})
 
     async def give_back(self, lease: Lease, unused: int) -> None:
         """What was leased last and not used is free again; what others leased after it stays where it is."""
@@ -117,3 +139,8 @@ class SharedGovernor:
         """Pauses the account for all nodes, and halves its rate if it was too much."""
         async with self._pool.acquire() as connection:
             await connection.execute(_HOLD_BACK, self._account, seconds, age_s, is_over_quota)
+
+    async def stop(self, platform: str, seconds: float) -> None:
+        """Pauses one kind of phones for all nodes."""
+        async with self._pool.acquire() as connection:
+            await connection.execute(_STOP, self._account, platform, seconds)

@@ -8,10 +8,8 @@ from uuid import UUID
 from push import retry
 from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.claim import ReadyRow
+from push.meter import EXPIRED
 from push.outbox import Settled, State
-
-EXPIRED: Final = "expired"
-"""The reason with which a channel leaves a message unsent whose life is over."""
 
 _REASON_CHARACTERS_MAX: Final = 200
 
@@ -28,7 +26,8 @@ class Place(NamedTuple):
 class Settlement(NamedTuple):
     """Everything to be written after one batch.
 
-    `paused_until` says that nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node.
+    `paused_until` says that nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node;
+    `stopped` are platforms that cannot be reached, for so many seconds.
     """
 
     settled: list[Settled]
@@ -39,6 +38,7 @@ class Settlement(NamedTuple):
     paused_until: datetime | None
     asked_to_wait_s: float
     is_over_quota: bool
+    stopped: dict[str, float]
 
 
 def settlement(results: Sequence[Result], now: datetime) -> Settlement:
@@ -55,6 +55,11 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
         paused_until=_paused_until(results, waits, now),
         asked_to_wait_s=max((wait.seconds for wait in waits), default=0.0),
         is_over_quota=any(wait.is_over_quota for wait in waits),
+        stopped={
+            row.platform: outcome.seconds
+            for row, outcome in results
+            if isinstance(outcome, RetryAfter) and outcome.scope == "platform"
+        },
     )
 
 
@@ -81,7 +86,7 @@ def _settled(row: ReadyRow, outcome: Outcome, now: datetime) -> Settled:
 
 def _refused_for_now(row: ReadyRow, outcome: RetryAfter, now: datetime) -> Settled:
     wait = timedelta(seconds=outcome.seconds)
-    if outcome.scope == "project":
+    if outcome.scope != "message":
         return _again(row, outcome.reason, now, wait)
     if row.attempts >= retry.ATTEMPTS_MAX:
         return _final(row, State.FAILED, outcome.reason)

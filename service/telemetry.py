@@ -50,6 +50,22 @@ FAILURES: Final = Counter(
 )
 TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["name"], registry=REGISTRY)
 
+PUSHES: Final = Counter(
+    "welltimed_pushes", "Push messages by what came of sending them.", ["outcome"], registry=REGISTRY
+)
+PUSH_ALARMS: Final = Counter(
+    "welltimed_push_alarms",
+    "What somebody must mend before pushes arrive, by batches that met it.",
+    ["what"],
+    registry=REGISTRY,
+)
+PUSH_RATE: Final = Gauge(
+    "welltimed_push_rate_per_s",
+    "Messages a second that all dispatchers together were allowed last.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+
 
 def configure(level: str) -> None:
     """One JSON line an event on standard error; bodies, tokens and headers never are fields of it."""

@@ -28,6 +28,7 @@ from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
 from service.planning.push_decider import PipelineDecider
+from service.planning.push_meter import PushMeter
 from service.planning.ticks import Learners, ticks
 from service.settings import Settings
 from service.store import partitions_by_day, virtual_clock
@@ -98,7 +99,7 @@ class Worker:
         self.effect_learner = EffectLearner(self.quick_pool)
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
-        self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed())
+        self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
 
     def _governed(self) -> tuple[Governor, int]:
         """Who limits the rate, and how many batches may be under way at once: in a virtual world nobody, and one after the other."""

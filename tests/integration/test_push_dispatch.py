@@ -19,6 +19,7 @@ from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.fcm import FcmChannel
+from push.governor import SharedGovernor
 from push.outbox import State
 from schema.event import EventType
 from schema.ids import instant_of
@@ -429,6 +430,59 @@ async def test_what_fcm_says_of_addresses(pool: asyncpg.Pool, dispatcher: Dispat
     left = await pool.fetch("select user_id, is_push_enabled from devices order by user_id")
     assert [tuple(row) for row in left] == [(1, True), (3, True), (5, False)]
     assert await states(pool) == {State.ACCEPTED: 1, State.FAILED: 4}
+
+
+class Counts:
+    """A meter that remembers."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.alarms: list[str] = []
+
+    def count(self, outcomes: Any) -> None:
+        self.counts.update(outcomes)
+
+    def rate(self, per_s: float) -> None: ...
+
+    def alarm(self, what: str) -> None:
+        self.alarms.append(what)
+
+
+async def test_a_bad_apns_key_keeps_ios_waiting_and_rings_while_android_goes_on(
+    pool: asyncpg.Pool, server: StandInServer, channel: FcmChannel
+) -> None:
+    meter = Counts()
+    governor = SharedGovernor(pool, channel.account, 1_000_000.0)
+    dispatcher = Dispatcher(pool, channel, EventLogJournal(), governor, meter=meter)
+    other = Dispatcher(pool, channel, EventLogJournal(), SharedGovernor(pool, channel.account, 1_000_000.0))
+    await world(pool, 1, "apns")
+    await pool.execute("update devices set platform = 'ios'")
+    await dispatcher.dispatch(standing(NOW))
+    assert meter.counts == {"third_party_auth_error": 1}
+    assert meter.alarms == ["third_party_auth_error"]
+    assert await states(pool) == {State.READY: 1}
+    assert await pool.fetchval("select min(send_at) from outbox") == NOW + timedelta(minutes=15)
+    await pool.execute("update devices set address = 'ok-1'")
+    await pool.execute("update outbox set send_at = $1", NOW)
+    assert await other.dispatch(standing(NOW)) == 1
+    assert server.app.posts == 1
+    await pool.execute("update devices set platform = 'android'")
+    await pool.execute("update outbox set send_at = $1", NOW)
+    assert await other.dispatch(standing(NOW)) == 1
+    assert await states(pool) == {State.ACCEPTED: 1}
+
+
+async def test_a_message_lives_no_longer_than_its_offer(
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher
+) -> None:
+    await world(pool, 1)
+    await push_world.offer(pool, ends_at=NOW + HOUR)
+    await dispatcher.dispatch(standing(NOW))
+    ((received,),) = [server.app.inbox.device("ok-1")]
+    message = msgspec.json.decode(received.entry.message)
+    assert message["android"]["ttl"] == "3600s"
+    assert message["apns"]["headers"]["apns-expiration"] == str(int((NOW + HOUR).timestamp()))
+    assert message["webpush"]["headers"]["TTL"] == "3600"
 
 
 async def test_a_bad_address_is_kept_while_its_message_is_not_known_to_be_sound(

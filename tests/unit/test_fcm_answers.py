@@ -46,7 +46,7 @@ CASES = [
     (reply(403, "PERMISSION_DENIED"), RetryAfter(60, "project", "PERMISSION_DENIED: in words")),
     (
         reply(401, "UNAUTHENTICATED", fcm("THIRD_PARTY_AUTH_ERROR")),
-        Rejected("THIRD_PARTY_AUTH_ERROR", "in words", False),
+        RetryAfter(900, "platform", "THIRD_PARTY_AUTH_ERROR: in words"),
     ),
     (reply(401, "UNAUTHENTICATED"), RetryAfter(60, "project", "UNAUTHENTICATED: in words")),
     (
