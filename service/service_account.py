@@ -15,7 +15,7 @@ def read_account(path: Path | None) -> dict[str, Any]:
     """
     if path is None:
         raise SettingsError(
-            "WELLTIMED_FIREBASE_CREDENTIALS must name a service account's file when a worker runs alone"
+            "WELLTIMED_FIREBASE_CREDENTIALS must name a service account's file; only a whole `welltimed serve` has a stand-in for it"
         )
     try:
         account: dict[str, Any] = json.loads(path.read_text())

@@ -28,7 +28,9 @@ from service.store.unavailable import PostgresUnavailable
 from service.supervised_process import SupervisedProcess
 
 READY_TIMEOUT_S: Final = 180.0
-STOP_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 30.0
+"""Longer than the worst drain of the worker: 15 s until FCM must have answered, 7 s in which the outcomes are written."""
+
 LOOK_EVERY_S: Final = 0.2
 
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
