@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from push.quiet_hours import Window, windows_in
 from schema.campaign import Audience
 
 STALE_AFTER: Final = timedelta(days=270)
@@ -14,7 +15,7 @@ STALE_AFTER: Final = timedelta(days=270)
 _BLOCK: Final = """
     select u.user_id, coalesce(u.time_zone, (
                select d.time_zone from devices d where d.user_id = u.user_id and d.time_zone is not null
-                order by d.last_seen_at desc limit 1)), s.rhythm
+                order by d.last_seen_at desc limit 1)), s.rhythm, u.quiet_minutes
       from users u left join user_state s on s.user_id = u.user_id
      where u.user_id > $1 and u.merged_into is null and u.has_push_consent and u.opted_out_at is null
        and exists (select 1 from devices d
@@ -32,18 +33,19 @@ _ZONES: Final = """
 
 
 class Reachable(NamedTuple):
-    """A person of the audience; the rhythm is packed and empty for who has never come."""
+    """A person of the audience; the rhythm is packed and empty for who has never come, `quiet` are the person's own quiet hours."""
 
     user_id: int
     time_zone: str | None
     rhythm: bytes
+    quiet: tuple[Window, ...] = ()
 
 
 async def block(connection: Any, audience: Audience, now: datetime, after: int, people_max: int) -> Sequence[Reachable]:
     """The next people of the audience by user id, after the given one."""
     active_since = now - timedelta(days=audience.active_within_days) if audience.active_within_days else None
     rows = await connection.fetch(_BLOCK, after, active_since, now - STALE_AFTER, people_max)
-    return [Reachable(row[0], row[1], row[2] or b"") for row in rows]
+    return [Reachable(row[0], row[1], row[2] or b"", windows_in(row[3])) for row in rows]
 
 
 async def zones(connection: Any) -> frozenset[str]:

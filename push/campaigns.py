@@ -48,6 +48,8 @@ _ADVANCE: Final = """
     update campaigns set next_occurrence_at = $3, plan_at = $4 where campaign_id = $1 and next_occurrence_at = $2
 """
 
+_CAMPAIGNS_MAX: Final = 1_000
+
 
 def _label(local: datetime | None) -> datetime | None:
     """A naive local time as it is stored: its digits, said to be UTC."""
@@ -133,3 +135,19 @@ async def planned(
     async with connection.transaction():
         await connection.execute(_ADVANCE, campaign_id, _label(occurrence), _label(following), plan_at)
         await connection.execute(_FINISH, campaign_id, _label(occurrence))
+
+
+class CampaignCache:
+    """Campaigns as this process read them; but for its status, of which nothing is asked here, a campaign never changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, StoredCampaign] = {}
+
+    async def of(self, connection: Any, ids: Collection[UUID]) -> dict[UUID, StoredCampaign]:
+        """Those campaigns, by our own id."""
+        missing = [campaign_id for campaign_id in ids if campaign_id not in self._known]
+        if missing:
+            if len(self._known) > _CAMPAIGNS_MAX:
+                self._known = {one: self._known[one] for one in ids if one in self._known}
+            self._known |= await by_ids(connection, missing)
+        return {one: self._known[one] for one in ids}

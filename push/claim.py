@@ -1,17 +1,25 @@
-"""Taking ready rows for sending, and stopping in the same statement those that must not leave any more."""
+"""Taking ready rows for sending, and stopping in the same transaction those that must not leave any more, or not yet."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from push.outbox import Key
+from push import contact_rules, contacts
+from push.campaigns import CampaignCache
+from push.contact_rules import CATEGORY_CAP_REACHED, QUIET_HOURS, Contact, Judge, Person, Verdict
+from push.contacts import RulesCache
+from push.outbox import Key, State
+from schema.campaign import StoredCampaign
 
 LEASE: Final = timedelta(seconds=60)
 """Longer than a channel's deadline: when it has passed, nobody knows whether the push was sent."""
 
 
 class ReadyRow(NamedTuple):
-    """A drawn row on its way out. Its life ends with the push's own or with the offer's, whichever is sooner."""
+    """A drawn row on its way out. Its life ends with the push's own or with the offer's, whichever is sooner; on a phone that cannot be
+    reached before, when quiet hours begin (`quiet_from`).
+    """
 
     key: Key
     outbox_id: UUID
@@ -24,19 +32,35 @@ class ReadyRow(NamedTuple):
     fence: int
     attempts: int
     platform: str = ""
+    quiet_from: datetime | None = None
 
 
 class Claimed(NamedTuple):
-    """`rows` are to be sent; `taken` also counts those that were stopped."""
+    """`rows` are to be sent; `taken` also counts those that were stopped, or have to wait."""
 
     rows: list[ReadyRow]
     taken: int
 
 
-# One statement, hence one transaction, committed when it returns. What was said or changed before it began stops the push.
-# The second limit takes nothing away: it tells the planner how few rows there are, and the lateral join of users keeps it from
-# reading them all. The rows are locked, so their place is theirs.
-_CLAIM: Final = """
+class Known(NamedTuple):
+    """What a claim need not read again."""
+
+    rules: RulesCache
+    campaigns: CampaignCache
+
+
+class _Judged(NamedTuple):
+    """What becomes of a row that was taken; one that is ready still waits until `wait_until`."""
+
+    state: State
+    outcome: str | None = None
+    wait_until: datetime | None = None
+    quiet_from: datetime | None = None
+
+
+# What was said or changed before this began stops the push. The second limit takes nothing away: it tells the planner how few rows there
+# are, and the lateral join of users keeps it from reading them all. The rows stay locked, so their place is theirs until the commit.
+_TAKE: Final = """
     with going as materialized (
         select c.campaign_id, c.status = 'ended' as has_ended
           from campaigns_with_ready join campaigns c using (campaign_id) cross join lateral (
@@ -46,53 +70,147 @@ _CLAIM: Final = """
     ), due as materialized (
         select share.*, going.has_ended
           from going cross join lateral (
-            select o.ctid as place, o.user_id, o.offer_id, o.send_until <= $1 as is_late
+            select o.ctid as place, o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_until, o.expires_at, o.decision_id,
+                   o.offer_id, o.message, o.send_until <= $1 as is_late
               from outbox o
              where o.campaign_id = going.campaign_id and o.state = 1 and o.send_at <= $1
              order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
                for update skip locked) share
          limit $2
-    ), judged as (
-        select due.*, d.address, d.address_kind, d.platform, (v.body ->> 'ends_at')::timestamptz as offer_ends_at, case
-                   when has_ended then 'campaign_ended'
-                   when is_late then 'expired'
-                   when u.user_id is null then 'person_gone'
-                   when u.opted_out_at is not null then 'opted_out'
-                   when not u.has_push_consent then 'no_push_consent'
-                   when u.muted_until > $1 then 'muted'
-                   when due.offer_id = any (u.vetoed_offer_ids) then 'vetoed'
-                   when exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
-                                 where s.offer_id = due.offer_id and s.until > $1) then 'snoozed'
-                   when v.offer_id is null or (v.body ->> 'paused')::boolean or (v.body ->> 'starts_at')::timestamptz > $1
-                        or (v.body ->> 'ends_at')::timestamptz <= $1 or not v.body -> 'channels' ? 'push' then 'offer_gone'
-                   when d.address is null then 'no_address'
-               end as stopped
-          from due
-          left join lateral (
-            select user_id, opted_out_at, has_push_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until
-              from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
-          left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
-          left join lateral (
-            select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled
-             order by last_seen_at desc, device_id limit 1) d on true
     )
-    update outbox o
-       set state = case when j.stopped is null then 2 when j.stopped = 'expired' then 5 when j.stopped = 'no_address' then 4 else 6 end,
-           outcome = j.stopped, settled_at = case when j.stopped is not null then $1::timestamptz end, address = j.address,
-           lease_until = case when j.stopped is null then $3::timestamptz end, fence = nextval('outbox_fence'),
-           attempts = o.attempts + 1
-      from judged j
-     where o.ctid = j.place
-    returning o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, least(o.expires_at, j.offer_ends_at), o.decision_id, o.offer_id, o.message,
-              o.address, j.address_kind, o.fence, o.attempts, j.platform, j.stopped is null as is_going
+    select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id,
+           least(due.expires_at, (v.body ->> 'ends_at')::timestamptz) as expires_at, due.decision_id, due.offer_id, due.message,
+           d.address, d.address_kind, d.platform, due.send_until, array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
+           case
+               when has_ended then 'campaign_ended'
+               when is_late then 'expired'
+               when u.user_id is null then 'person_gone'
+               when u.opted_out_at is not null then 'opted_out'
+               when not u.has_push_consent then 'no_push_consent'
+               when u.muted_until > $1 then 'muted'
+               when due.offer_id = any (u.vetoed_offer_ids) then 'vetoed'
+               when exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
+                             where s.offer_id = due.offer_id and s.until > $1) then 'snoozed'
+               when v.offer_id is null or (v.body ->> 'paused')::boolean or (v.body ->> 'starts_at')::timestamptz > $1
+                    or (v.body ->> 'ends_at')::timestamptz <= $1 or not v.body -> 'channels' ? 'push' then 'offer_gone'
+               when d.address is null then 'no_address'
+           end as stopped
+      from due
+      left join lateral (
+        select user_id, opted_out_at, has_push_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until
+          from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
+      left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
+      left join lateral (
+        select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled
+         order by last_seen_at desc, device_id limit 1) d on true
+     order by due.outbox_id
 """
+_MARK: Final = """
+    update outbox o
+       set state = t.state, outcome = t.outcome, settled_at = case when t.state > 2 then $1::timestamptz end, address = t.address,
+           send_at = coalesce(t.wait_until, o.send_at), lease_until = case when t.state = 2 then $2::timestamptz end,
+           fence = case when t.state = 2 then nextval('outbox_fence') end, attempts = o.attempts + (t.state = 2)::integer
+      from unnest($3::tid[], $4::smallint[], $5::text[], $6::text[], $7::timestamptz[]) as t(place, state, outcome, address, wait_until)
+     where o.ctid = t.place
+    returning o.outbox_id, o.fence, o.attempts
+"""
+_STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
 
 
-async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetime) -> Claimed:
+async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetime, known: Known) -> Claimed:
     """Takes ready rows and commits; the caller must not be in a transaction. The lease runs in real time.
 
     Fewer than `rows_max` may be taken although more are ready: each campaign gets its share. None are when none are left.
     """
-    found = await connection.fetch(_CLAIM, now, rows_max, real_now + LEASE)
-    going = [ReadyRow(Key(row[0], row[1], row[2]), *row[3:13]) for row in found if row["is_going"]]
-    return Claimed(sorted(going, key=lambda row: row.outbox_id), len(found))
+    async with connection.transaction():
+        taken = await connection.fetch(_TAKE, now, rows_max)
+        if not taken:
+            return Claimed([], 0)
+        judged = await _judge(connection, taken, now, known)
+        columns = [
+            [row["place"] for row in taken],
+            [one.state for one in judged],
+            [one.outcome for one in judged],
+            [row["address"] for row in taken],
+            [one.wait_until for one in judged],
+        ]
+        marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns)
+    claims = {row["outbox_id"]: row for row in marked}
+    going = [
+        _ready(row, claims[row["outbox_id"]], one)
+        for row, one in zip(taken, judged, strict=True)
+        if one.state is State.SENDING
+    ]
+    return Claimed(going, len(taken))
+
+
+def _ready(row: Any, claimed: Any, judged: _Judged) -> ReadyRow:
+    return ReadyRow(
+        key=Key(row["user_id"], row["campaign_id"], row["occurrence_at"]),
+        outbox_id=row["outbox_id"],
+        expires_at=row["expires_at"],
+        decision_id=row["decision_id"],
+        offer_id=row["offer_id"],
+        message=row["message"],
+        address=row["address"],
+        address_kind=row["address_kind"],
+        fence=claimed["fence"],
+        attempts=claimed["attempts"],
+        platform=row["platform"],
+        quiet_from=judged.quiet_from,
+    )
+
+
+async def _judge(connection: Any, taken: Sequence[Any], now: datetime, known: Known) -> list[_Judged]:
+    """What becomes of each row; what goes is counted as contacts, which are held until the commit."""
+    terms = await known.campaigns.of(connection, {row["campaign_id"] for row in taken})
+    open_rows = [row for row in taken if row["stopped"] is None]
+    await contacts.hold(
+        connection, [row["user_id"] for row in open_rows if contact_rules.is_counted(terms[row["campaign_id"]])]
+    )
+    people, version = await contacts.people(connection, {row["user_id"] for row in open_rows})
+    rules = await known.rules.of_version(connection, version)
+    counting = _Counting(Judge(rules, now, reach=LEASE), people, now)
+    judged = [counting.judged(row, terms[row["campaign_id"]]) for row in taken]
+    await contacts.write(connection, counting.changed)
+    return judged
+
+
+class _Counting:
+    """Judges row after row, so that of two for one person the second knows of the first. `changed` are contacts to be written."""
+
+    def __init__(self, judge: Judge, people: dict[int, Person], now: datetime) -> None:
+        self._judge = judge
+        self._people = people
+        self._now = now
+        self.changed: dict[int, list[Contact]] = {}
+
+    def judged(self, row: Any, campaign: StoredCampaign) -> _Judged:
+        """What becomes of a row, and one contact more if it goes."""
+        if row["stopped"] is not None:
+            return _Judged(_STATES.get(row["stopped"], State.WITHDRAWN), row["stopped"])
+        person = self._people.get(row["user_id"])
+        if person is None:
+            return _Judged(State.WITHDRAWN, "person_gone")
+        verdict = self._judge.of(campaign, person)
+        if verdict.quiet.until is not None:
+            return _waiting(row, verdict.quiet.until, campaign.campaign.spread_s)
+        if (reason := _stopped(verdict, row["tags"])) is not None:
+            return _Judged(State.WITHDRAWN, reason)
+        if contact_rules.is_counted(campaign):
+            contact = contact_rules.contact_at(self._now, str(row["outbox_id"]), row["tags"])
+            self.changed[row["user_id"]] = sent = contact_rules.counted(person.sent, contact)
+            self._people[row["user_id"]] = person._replace(sent=sent)
+        return _Judged(State.SENDING, quiet_from=verdict.quiet.begins_at)
+
+
+def _stopped(verdict: Verdict, tags: Sequence[str]) -> str | None:
+    return verdict.reason or (CATEGORY_CAP_REACHED if verdict.full_tags.intersection(tags) else None)
+
+
+def _waiting(row: Any, quiet_until: datetime, spread_s: int) -> _Judged:
+    """Until the quiet hours are over, if the push may still leave then; not all at once."""
+    wait_until = quiet_until + timedelta(seconds=row["outbox_id"].int % (spread_s + 1))
+    if quiet_until >= row["send_until"]:
+        return _Judged(State.EXPIRED, QUIET_HOURS)
+    return _Judged(State.READY, QUIET_HOURS, wait_until if wait_until < row["send_until"] else quiet_until)

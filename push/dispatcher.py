@@ -11,10 +11,12 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from push import addresses, campaigns, outbox
+from push import addresses, campaigns, contacts, outbox
+from push.campaigns import CampaignCache
 from push.channel import Channel, Message, RetryAfter
-from push.claim import Claimed, ReadyRow, claim
+from push.claim import Claimed, Known, ReadyRow, claim
 from push.clock import Now, goes_on
+from push.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.governor import Governor, Lease, Ungoverned
 from push.meter import Meter, NoMeter, is_mostly_ours, tally
@@ -50,6 +52,7 @@ class Dispatcher:
         self._governor = governor or Ungoverned()
         self._lanes = lanes
         self._meter = meter or NoMeter()
+        self._known = Known(RulesCache(), CampaignCache())
         self.paused_until: datetime | None = None
 
     async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
@@ -95,7 +98,7 @@ class Dispatcher:
 
     async def _claim(self, now: datetime, rows_max: int) -> Claimed:
         async with self._pool.acquire() as connection:
-            return await claim(connection, now, rows_max, datetime.now(UTC))
+            return await claim(connection, now, rows_max, datetime.now(UTC), self._known)
 
     async def _send(self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now, lease: Lease) -> None:
         began = time.monotonic()
@@ -153,6 +156,7 @@ class Dispatcher:
                 "a campaign is paused: its message is refused", campaign=name, reasons=list(after.faulty.values())
             )
         ours = await outbox.settle(connection, after.settled, sent_at)
+        await contacts.give_back(connection, [place for key, place in after.unsent if key in ours])
         await addresses.forget(connection, after.dead, sent_at)
         await addresses.disable(connection, after.foreign, sent_at)
         # Not the instant of the answer: a push may be opened before FCM's answer has come to us.
@@ -182,6 +186,6 @@ def _message(row: ReadyRow) -> Message:
         body=row.message["body"],
         data=row.message["data"],
         collapse_id=str(row.outbox_id),
-        expires_at=row.expires_at,
+        expires_at=row.expires_at if row.quiet_from is None else min(row.expires_at, row.quiet_from),
         image_url=row.message["image_url"],
     )

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from push import campaigns, outbox
+from push import outbox
+from push.campaigns import CampaignCache
 from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
 from push.outbox import DrawnRow, DueRow, State
@@ -15,7 +16,6 @@ from push.planner import entropy_of
 from schema.campaign import StoredCampaign
 
 BATCH_ROWS: Final = 500
-_CAMPAIGNS_MAX: Final = 1_000
 
 
 class DueDrawer:
@@ -29,7 +29,7 @@ class DueDrawer:
         self._pool = pool
         self._decider = decider
         self._seed = seed + b"offer"
-        self._known: dict[UUID, StoredCampaign] = {}
+        self._campaigns = CampaignCache()
 
     async def draw_due(self, now: Now, stop: asyncio.Event | None = None) -> int:
         """Draws all that is due, batch by batch, each at its own instant; the number of rows drawn.
@@ -54,24 +54,14 @@ class DueDrawer:
         for row in rows:
             if not (row.has_ended or row.is_late):
                 by_campaign[row.key.campaign_id].append(row)
-        await self._learn_of(connection, by_campaign)
+        known = await self._campaigns.of(connection, by_campaign.keys())
         for campaign_id, mine in by_campaign.items():
-            campaign = self._known[campaign_id]
+            campaign = known[campaign_id]
             due = [self._due(campaign, row) for row in mine]
             drawn = await self._decider.decide(connection, campaign, due, now)
             settled += [_drawn(row, one) for row, one in zip(mine, drawn, strict=True)]
         if settled:
             await outbox.drawn(connection, settled, now)
-
-    async def _learn_of(self, connection: Any, ids: Collection[UUID]) -> None:
-        """Reads campaigns that are not known yet; but for its status, which `outbox.due` looks at, a campaign never changes."""
-        missing = [campaign_id for campaign_id in ids if campaign_id not in self._known]
-        if missing:
-            if len(self._known) > _CAMPAIGNS_MAX:
-                self._known = {
-                    campaign_id: self._known[campaign_id] for campaign_id in ids if campaign_id in self._known
-                }
-            self._known |= await campaigns.by_ids(connection, missing)
 
     def _due(self, campaign: StoredCampaign, row: DueRow) -> Due:
         occurrence = row.key.occurrence_at.replace(tzinfo=None)

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from push import audience, campaigns, outbox
+from push import audience, campaigns, contact_rules, contacts, outbox, quiet_hours
 from push.audience import Reachable
 from push.decider import Moments
 from push.local_week import HOURS, instants, to_utc
 from push.occurrences import due_from, is_over, next_occurrence, plan_at
+from push.quiet_hours import Window
 from schema.campaign import StoredCampaign
+from schema.contact_rules import ContactRules
 from schema.ids import partition_of, stable_entropy, uuid7
 
 BLOCK_PEOPLE: Final = 5_000
@@ -42,6 +44,13 @@ class _Week(NamedTuple):
     until: datetime
 
 
+class _Quiet(NamedTuple):
+    """The rules of contact, and a person's own quiet hours."""
+
+    rules: ContactRules
+    own: tuple[Window, ...]
+
+
 def plan_bucket(
     campaign: StoredCampaign,
     occurrence: datetime,
@@ -49,6 +58,7 @@ def plan_bucket(
     moments: Moments,
     seed: bytes,
     now: datetime,
+    rules: ContactRules,
 ) -> list[Planned]:
     """Draws everyone's moment; a function of its arguments alone.
 
@@ -59,9 +69,12 @@ def plan_bucket(
         moments: draws the hours.
         seed: with campaign, occurrence and person it makes every random bit.
         now: moments before it are not allowed; who has none left gets no row.
+        rules: of contact; no moment lies in quiet hours.
     """
-    named = {zone: _week(campaign, occurrence, zone, now) for zone in {person.time_zone for person in people}}
-    reachable = [(person, named[person.time_zone]) for person in people if any(named[person.time_zone].is_allowed)]
+    clocks = {(person.time_zone, person.quiet) for person in people}
+    weeks = {(zone, own): _week(campaign, occurrence, zone, now, _Quiet(rules, own)) for zone, own in clocks}
+    given = [(person, weeks[person.time_zone, person.quiet]) for person in people]
+    reachable = [(person, week) for person, week in given if any(week.is_allowed)]
     if not reachable:
         return []
     entropies = [entropy_of(seed, campaign, occurrence, person.user_id) for person, _ in reachable]
@@ -82,17 +95,18 @@ def entropy_of(seed: bytes, campaign: StoredCampaign, occurrence: datetime, user
     return stable_entropy(seed, name, occurrence.isoformat().encode(), user_id.to_bytes(8, "little"))
 
 
-def _week(campaign: StoredCampaign, occurrence: datetime, zone: str | None, now: datetime) -> _Week:
+def _week(campaign: StoredCampaign, occurrence: datetime, zone: str | None, now: datetime, quiet: _Quiet) -> _Week:
     body = campaign.campaign
-    zone = zone or body.default_time_zone
-    try:
-        begins, until = instants(occurrence, zone), to_utc(body.ends_at, zone)
-    except ValueError:
-        # A name that was known where it was checked, and is not here: nobody else must wait for it.
-        zone = body.default_time_zone
-        begins, until = instants(occurrence, zone), to_utc(body.ends_at, zone)
+    clock, windows = contact_rules.windows_of(quiet.rules, body, zone, quiet.own)
+    begins, until = instants(occurrence, clock), to_utc(body.ends_at, clock)
     chosen = frozenset(body.hours) or frozenset(range(HOURS))
-    allowed = tuple(hour in chosen and now <= begin < until for hour, begin in enumerate(begins))
+    spread = timedelta(seconds=body.spread_s)
+    allowed = tuple(
+        hour in chosen
+        and now <= begin < until
+        and (body.is_urgent or not windows or quiet_hours.quiet(begin, begin + spread, clock, windows).until is None)
+        for hour, begin in enumerate(begins)
+    )
     return _Week(begins, allowed, until)
 
 
@@ -146,16 +160,23 @@ class Planner:
         async with self._pool.acquire() as connection:
             due = await campaigns.due(connection, now)
             zones = await audience.zones(connection) if due else frozenset()
+            rules = (await contacts.read(connection)).rules
             for campaign, occurrence in due:
                 opens_in = zones | {campaign.campaign.default_time_zone}
                 if (at := plan_at(occurrence, opens_in)) > now:
                     await campaigns.plan_later(connection, campaign.id, occurrence, at)
                 else:
-                    planned += await self._catch_up(connection, campaign, occurrence, opens_in, now)
+                    planned += await self._catch_up(connection, campaign, occurrence, opens_in, now, rules)
         return planned
 
     async def _catch_up(
-        self, connection: Any, campaign: StoredCampaign, occurrence: datetime, zones: Collection[str], now: datetime
+        self,
+        connection: Any,
+        campaign: StoredCampaign,
+        occurrence: datetime,
+        zones: Collection[str],
+        now: datetime,
+        rules: ContactRules,
     ) -> int:
         """Plans occurrences until the next one is not due; those that went by unplanned, as in a pause, are passed over."""
         planned = 0
@@ -163,7 +184,7 @@ class Planner:
         while following is not None and plan_at(following, zones) <= now:
             occurrence = following
             if not is_over(campaign, occurrence, now):
-                made, is_done = await self._plan(connection, campaign, occurrence, now)
+                made, is_done = await self._plan(connection, campaign, occurrence, now, rules)
                 planned += made
                 if not is_done:
                     break
@@ -174,14 +195,15 @@ class Planner:
         return planned
 
     async def _plan(
-        self, connection: Any, campaign: StoredCampaign, occurrence: datetime, now: datetime
+        self, connection: Any, campaign: StoredCampaign, occurrence: datetime, now: datetime, rules: ContactRules
     ) -> tuple[int, bool]:
         """The number of new rows; not done when the campaign was paused or ended meanwhile."""
         planned = 0
         after = await campaigns.begin_occurrence(connection, campaign.id, occurrence)
         while after is not None:
             people = await audience.block(connection, campaign.campaign.audience, now, after, BLOCK_PEOPLE)
-            rows = await asyncio.to_thread(plan_bucket, campaign, occurrence, people, self._moments, self._seed, now)
+            given = (campaign, occurrence, people, self._moments, self._seed, now, rules)
+            rows = await asyncio.to_thread(plan_bucket, *given)
             through = people[-1].user_id if people else after
             async with connection.transaction():
                 if not await campaigns.hold_active(connection, campaign.id):

@@ -9,7 +9,7 @@ from push import retry
 from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.claim import ReadyRow
 from push.meter import EXPIRED
-from push.outbox import Settled, State
+from push.outbox import Key, Settled, State
 
 _REASON_CHARACTERS_MAX: Final = 200
 
@@ -26,11 +26,13 @@ class Place(NamedTuple):
 class Settlement(NamedTuple):
     """Everything to be written after one batch.
 
-    `paused_until` says that nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node;
-    `stopped` are platforms that cannot be reached, for so many seconds.
+    `unsent` are those of which it is certain that nobody got them: user id and outbox id of each by its key. `paused_until` says that
+    nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node; `stopped` are platforms
+    that cannot be reached, for so many seconds.
     """
 
     settled: list[Settled]
+    unsent: list[tuple[Key, tuple[int, UUID]]]
     accepted: list[ReadyRow]
     dead: list[Place]
     foreign: list[Place]
@@ -48,6 +50,11 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
     sound = {row.key.campaign_id for row in accepted}
     return Settlement(
         settled=[_settled(row, outcome, now) for row, outcome in results],
+        unsent=[
+            (row.key, (row.key.user_id, row.outbox_id))
+            for row, outcome in results
+            if not isinstance(outcome, Accepted | Unknown)
+        ],
         accepted=accepted,
         dead=_places(results, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
         foreign=_places(results, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming, Kept
+from schema.contact_rules import Limits
 from schema.offer import Currency, OfferKey
 
 WEEK: Final = timedelta(weeks=1)
@@ -45,6 +46,9 @@ class Campaign(Incoming, frozen=True):
     unit. Goal `incremental_value`: a push is worth what it adds, margin times (chance of a purchase after it - chance in silence), less
     the discount times the chance of a redemption, by `margin_minor` and discount of the offer; the attention price is in minor units
     of `currency`, and only offers in it that have a margin are sent.
+
+    `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
+    quiet hours do, the last not if it `is_urgent`. `contact` makes the rules of contact stricter for this campaign.
     """
 
     campaign_id: OfferKey
@@ -65,6 +69,9 @@ class Campaign(Incoming, frozen=True):
     spread_s: Annotated[int, Meta(ge=0, le=3600)] = 300
     ttl_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 6 * 3600
     channel: Literal["push"] = "push"
+    kind: Literal["marketing", "transactional"] = "marketing"
+    is_urgent: bool = False
+    contact: Limits = msgspec.field(default_factory=Limits)
 
 
 class CampaignOutcomes(Kept, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming
+from schema.contact_rules import WINDOWS_MAX, PushCount, QuietHours
 from schema.event import Instant, Text
 
 
@@ -14,13 +15,17 @@ class PreferencesPatch(Incoming, frozen=True):
     """The body of PATCH /v1/users/{id}/preferences: changes, not a new state, so that two phones cannot undo each other's.
 
     remove_vetoes is the undo of a thumbs-down, remove_snoozes of a not-now; muted_until lies within ten years, and null ends a
-    mute.
+    mute. quiet_hours replace the person's own; they come on top of everybody's. pushes_per_day_max counts any 24 hours,
+    pushes_per_week_max any seven days; null lifts the person's own limit, and everybody's stays.
     """
 
     add_vetoes: Annotated[list[Text], Meta(max_length=1000)] = []
     remove_vetoes: Annotated[list[Text], Meta(max_length=1000)] = []
     remove_snoozes: Annotated[list[Text], Meta(max_length=1000)] = []
     muted_until: Instant | msgspec.UnsetType | None = msgspec.UNSET
+    quiet_hours: Annotated[list[QuietHours], Meta(max_length=WINDOWS_MAX)] | msgspec.UnsetType = msgspec.UNSET
+    pushes_per_day_max: PushCount | msgspec.UnsetType | None = msgspec.UNSET
+    pushes_per_week_max: PushCount | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Snooze(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,11 +36,14 @@ class Snooze(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has asked for: offers never to be shown, offers not to be shown now, and silence."""
+    """What a person has asked for: offers never to be shown, offers not to be shown now, silence, and when and how often to be pushed."""
 
     vetoes: list[str]
     snoozes: list[Snooze]
     muted_until: datetime | None
+    quiet_hours: list[QuietHours]
+    pushes_per_day_max: int | None
+    pushes_per_week_max: int | None
     feedback_applied_through: datetime | None
 
 

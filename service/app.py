@@ -12,6 +12,7 @@ from service.resources import Resources
 from service.routes.access import IdentityController, KeyController
 from service.routes.campaigns import CampaignController
 from service.routes.clock import ClockController
+from service.routes.contact_rules import ContactRulesController
 from service.routes.decisions import DecisionController
 from service.routes.devices import DeviceController
 from service.routes.document import configuration
@@ -60,6 +61,7 @@ def create_app(resources: Resources) -> Litestar:
 def _controllers(resources: Resources) -> list[type[Controller]]:
     controllers: list[type[Controller]] = [
         CampaignController,
+        ContactRulesController,
         DecisionController,
         DeviceController,
         EventController,

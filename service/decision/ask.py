@@ -14,7 +14,7 @@ from service.store.decision_people import DecisionPerson
 class Ask(NamedTuple):
     """One decision to be made at the instant `now` of its batch.
 
-    `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw. `gain` is there for the
+    `silences` say why the person is to be left in peace whatever the offers, by the rules of contact. `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw. `gain` is there for the
     goal incremental_value.
     """
 
@@ -29,6 +29,7 @@ class Ask(NamedTuple):
     campaign_id: UUID | None
     entropy: bytes
     gain: GainAsk | None = None
+    silences: tuple[str, ...] = ()
 
 
 class Decided(NamedTuple):

@@ -24,7 +24,7 @@ _NOWHERE: Final[Positions] = np.empty(0, np.int64)
 
 def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> tuple[Mask, tuple[str, ...]]:
     """The mask (offers,) and, when it is empty, the reason codes."""
-    reasons = silences(person, ask.channel, now)
+    reasons = (*silences(person, ask.channel, now), *ask.silences)
     if reasons:
         return np.zeros(len(catalogue.ids), np.bool_), reasons
     mask = on_offer(catalogue, ask.channel, now) & (catalogue.min_age <= age(person.birth_date, now))
@@ -57,6 +57,13 @@ def on_offer(catalogue: Catalogue, channel: Channel, now: datetime) -> Mask:
     running &= (catalogue.channels >> channel & 1) == 1
     running.flags.writeable = False
     return running
+
+
+@lru_cache(maxsize=256)
+def carrying(catalogue: Catalogue, tags: frozenset[str]) -> tuple[int, ...]:
+    """Ids of the offers that carry any of these tags."""
+    tag_ids = [catalogue.tag_id_by_name[tag] for tag in tags if tag in catalogue.tag_id_by_name]
+    return tuple(catalogue.ids[np.isin(catalogue.tag_ids, tag_ids).any(axis=1)].tolist())
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ import jwt
 import msgspec
 
 from schema.campaign import Campaign, CampaignOutcomes
+from schema.contact_rules import ContactRules
 from schema.event import EVENTS_MAX, BatchAnswer
 from service.demo.connection import ApiRefused, Connection
 
@@ -69,6 +70,7 @@ class Explained(msgspec.Struct, frozen=True):
     data_used: list[str] = []
 
 
+_NO_RULES: Final = ContactRules(quiet_hours=[], caps=[], min_gap_s=0)
 _encode: Final = msgspec.json.Encoder().encode
 _BATCH: Final = msgspec.json.Decoder(BatchAnswer)
 _INBOX: Final = msgspec.json.Decoder(Inbox)
@@ -109,6 +111,10 @@ class Api:
         self._phone = {"authorization": f"Bearer {_CREATED.decode(made).secret}", "content-type": "application/json"}
         signer = {"kid": _KID, "alg": "HS256", "secret": self._signing_secret}
         self._server.call("PUT", "/v1/identity", self._operator, _encode({"mode": "required", "keys": [signer]}))
+
+    def lift_contact_rules(self) -> None:
+        """No quiet hours, no caps, no gaps: the demo shows which deal and which moment are chosen when every one may be."""
+        self._server.call("PUT", "/v1/contact-rules", self._operator, _encode(_NO_RULES))
 
     def upload_offers(self, table: bytes) -> None:
         """Uploads a CSV file of offers."""

@@ -66,10 +66,11 @@ class Replay:
         return (self._end_s() - self._begin_s()) // HOUR_S
 
     def prepare(self) -> None:
-        """Sets the clock, uploads the deals, lets the phones in and creates the campaign."""
+        """Sets the clock, uploads the deals, lets the phones in, lifts the rules of contact and creates the campaign."""
         self._board.phase = "registering phones and deals"
         self._api.move_clock(self._begin_s() - 1, wait=False)
         self._api.let_phones_in()
+        self._api.lift_contact_rules()
         self._api.upload_offers(deals.as_csv(self._world.deals, self._world.baskets.tag_names))
         self._register_phones(self._begin_s())
         self._api.create_campaign(campaign(self._world.weeks))

@@ -13,6 +13,7 @@ from schema.decision import Channel
 from schema.external_id import DOTS
 from schema.problem import Code, FieldError
 from service.decision import gains
+from service.planning import contact_checks
 from service.store import zones
 from service.store.catalogue import Catalogue
 
@@ -40,6 +41,11 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
     for index, name in enumerate(campaign.offers):
         if name not in catalogue.index_by_external:
             yield _wrong(f"/offers/{index}", "There is no offer with this offer_id.")
+    yield from contact_checks.of_limits(campaign.contact, "/contact")
+    if campaign.is_urgent and campaign.kind != "transactional":
+        yield _wrong(
+            "/is_urgent", "Only what is transactional can be urgent: marketing waits until quiet hours are over."
+        )
     if campaign.goal == "incremental_value":
         yield from _of_gain(campaign, catalogue)
 

@@ -5,11 +5,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from bandits.policies.incremental_draw import exploration
+from push import contacts
+from push.contact_rules import Judge, Verdict
+from push.contacts import RulesCache
 from push.decider import Drawn, Due
 from push.draft import draft_of
 from schema.campaign import StoredCampaign
 from schema.decision import Channel, Context
-from service.decision import gains, pipeline, policy
+from service.decision import gains, masks, pipeline, policy
 from service.decision.ask import Ask, Decided
 from service.decision.gains import GainAsk
 from service.store import decision_people, effects
@@ -30,6 +33,7 @@ class PipelineDecider:
         self._snapshot = snapshot
         self._policy = policy
         self._effect = EffectCache()
+        self._rules = RulesCache()
 
     async def decide(self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime) -> list[Drawn]:
         """One answer for each, in order; the decisions are logged in the caller's transaction."""
@@ -42,10 +46,28 @@ class PipelineDecider:
             catalogue = await self._catalogue.refresh(connection)
         template = _ask(campaign, _candidates(campaign, catalogue), self._policy.current)
         gain_of = await self._gains(connection, template, due) if _counts_gain(campaign) else {}
+        verdicts = await self._verdicts(connection, campaign, due, now)
         asked = [
-            (template._replace(entropy=one.entropy, gain=gain_of.get(one.user_id)), people[one.user_id]) for one in due
+            (
+                template._replace(
+                    entropy=one.entropy,
+                    gain=gain_of.get(one.user_id),
+                    silences=(verdict.reason,) if verdict.reason else (),
+                    excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
+                ),
+                people[one.user_id],
+            )
+            for one, verdict in zip(due, verdicts, strict=True)
         ]
         return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]
+
+    async def _verdicts(
+        self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime
+    ) -> list[Verdict]:
+        """What the rules of contact say of each."""
+        people, version = await contacts.people(connection, [one.user_id for one in due])
+        judge = Judge(await self._rules.of_version(connection, version), now)
+        return [judge.of(campaign, people[one.user_id]) for one in due]
 
     async def _gains(self, connection: Any, template: Ask, due: Sequence[Due]) -> dict[int, GainAsk]:
         """By person, what a decision by gains takes besides."""

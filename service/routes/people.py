@@ -9,10 +9,12 @@ from litestar import Controller, Request, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, SkipValidation
 
+from schema.contact_rules import QuietHours
 from schema.preferences import Consent, ConsentPatch, Preferences, PreferencesPatch
 from schema.user import Acknowledgement, Identify
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
+from service.planning import contact_checks
 from service.routes import bounds
 from service.routes.acting import act_once
 from service.routes.caller import check_zone, owner_of, speaker_of
@@ -20,7 +22,7 @@ from service.store import identify, preferences
 from service.store.identify import Profile, TraitsTooLarge
 from service.store.merge import MergeState
 from service.store.offer_ids import OfferIds
-from service.store.preferences import Wishes
+from service.store.preferences import Limit, Wishes
 
 T = TypeVar("T")
 
@@ -97,7 +99,10 @@ class UserController(Controller):
         clock: NamedDependency[SkipValidation[Clock]],
         offer_ids: NamedDependency[SkipValidation[OfferIds]],
     ) -> Preferences:
-        """Adds or undoes vetoes, ends snoozes, mutes until an instant within ten years; counts in the very next decision."""
+        """Adds or undoes vetoes, ends snoozes, mutes until an instant within ten years, sets quiet hours and limits of the person's own;
+
+        counts in the very next decision, and for pushes that are planned.
+        """
         key = owner_of(request, user_id)
         now = await clock.now()
         is_mute_named = data.muted_until is not msgspec.UNSET
@@ -107,6 +112,9 @@ class UserController(Controller):
             remove_snoozes=await _ids(offer_ids, data.remove_snoozes, "/remove_snoozes"),
             is_mute_named=is_mute_named,
             muted_until=bounds.mute_of(data.muted_until, now) if data.muted_until is not msgspec.UNSET else None,
+            quiet_hours=_quiet_hours(data.quiet_hours),
+            per_day=_limit(data.pushes_per_day_max),
+            per_week=_limit(data.pushes_per_week_max),
         )
         async with pool.acquire() as connection:
             return await preferences.change(connection, key, wishes, now)
@@ -136,6 +144,19 @@ class UserController(Controller):
             return await preferences.change_consent(
                 connection, key, push=data.push, personalization=data.personalization, now=await clock.now()
             )
+
+
+def _quiet_hours(given: list[QuietHours] | msgspec.UnsetType) -> list[QuietHours] | None:
+    if given is msgspec.UNSET:
+        return None
+    errors = list(contact_checks.of_quiet_hours(given, "/quiet_hours"))
+    if errors:
+        raise ApiError(400, "invalid_field", "Some quiet hours cannot be used; see errors.", errors)
+    return given
+
+
+def _limit(given: int | msgspec.UnsetType | None) -> Limit:
+    return Limit(is_named=False, pushes_max=None) if given is msgspec.UNSET else Limit(is_named=True, pushes_max=given)
 
 
 def _known(found: T | None) -> T:

@@ -21,6 +21,9 @@ _UNITE_USERS: Final = """
         has_personalization_consent = k.has_personalization_consent and l.has_personalization_consent,
         opted_out_at = least(k.opted_out_at, l.opted_out_at),
         muted_until = greatest(k.muted_until, l.muted_until),
+        quiet_minutes = case when k.quiet_minutes = l.quiet_minutes then k.quiet_minutes else k.quiet_minutes || l.quiet_minutes end,
+        pushes_per_day_max = least(k.pushes_per_day_max, l.pushes_per_day_max),
+        pushes_per_week_max = least(k.pushes_per_week_max, l.pushes_per_week_max),
         vetoed_offer_ids = array(select distinct unnest(k.vetoed_offer_ids || l.vetoed_offer_ids) order by 1),
         snoozed_offer_ids = array(
             select distinct unnest(k.snoozed_offer_ids || l.snoozed_offer_ids) order by 1),
@@ -61,6 +64,12 @@ _MOVE_OUTBOX: Final = """
 _WITHDRAW: Final = """
     update outbox set state = 6, outcome = 'merged', settled_at = $2 where user_id = $1 and state in (0, 1)
 """
+# After the outbox, as a claim locks them.
+_MOVE_CONTACTS: Final = """
+    with gone as (delete from contacts where user_id = $2 returning sent)
+    insert into contacts (user_id, sent) select $1, sent from gone
+    on conflict (user_id) do update set sent = contacts.sent || excluded.sent
+"""
 _STATES: Final = """
     select user_id, tastes, rhythm, personal from user_state where user_id = any($1::bigint[]) order by user_id for update
 """
@@ -82,6 +91,7 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
         await connection.execute(move, kept, lost)
     await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
     await connection.execute(_WITHDRAW, lost, now)
+    await connection.execute(_MOVE_CONTACTS, kept, lost)
     # What pushes do to the person is learned anew within a day, from the windows of both.
     await connection.execute(_DROP_OWN_EFFECT, lost)
     await _merge_states(connection, kept, lost, now, merge_state)

@@ -1,15 +1,16 @@
 """What a person has asked for and allowed, read and changed by the ledger lane."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from schema.contact_rules import QuietHours, quiet_hours_of
 from schema.preferences import Consent, Preferences, Snooze
 from service.store import people
 from service.store.people import PersonKey
 
 _READ: Final = """
-    select muted_until, feedback_applied_through,
+    select muted_until, feedback_applied_through, quiet_minutes, pushes_per_day_max, pushes_per_week_max,
            array(select o.external_id from unnest(u.vetoed_offer_ids) as v(offer_id) join offers o using (offer_id)
                   order by o.external_id) as vetoes,
            array(select o.external_id from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
@@ -28,7 +29,10 @@ _CHANGE: Final = """
                                    where not s.offer_id = any($5::integer[]) order by s.offer_id),
         snoozed_until = array(select s.until from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
                                where not s.offer_id = any($5::integer[]) order by s.offer_id),
-        muted_until = case when $6 then $7 else u.muted_until end
+        muted_until = case when $6 then $7 else u.muted_until end,
+        quiet_minutes = coalesce($8::smallint[], u.quiet_minutes),
+        pushes_per_day_max = case when $9 then $10 else u.pushes_per_day_max end,
+        pushes_per_week_max = case when $11 then $12 else u.pushes_per_week_max end
      where user_id = $1
 """
 _READ_CONSENT: Final = """
@@ -46,14 +50,24 @@ _CHANGE_CONSENT: Final = """
 """
 
 
+class Limit(NamedTuple):
+    """A limit of a person's own on pushes, which is changed only when it `is_named`; None lifts it."""
+
+    is_named: bool
+    pushes_max: int | None
+
+
 class Wishes(NamedTuple):
-    """Changes to a person's preferences by our offer ids; `muted_until` counts only when `is_mute_named`."""
+    """Changes to a person's preferences by our offer ids; `muted_until` counts only when `is_mute_named`, quiet hours unless None."""
 
     add_vetoes: Collection[int]
     remove_vetoes: Collection[int]
     remove_snoozes: Collection[int]
     is_mute_named: bool
     muted_until: datetime | None
+    quiet_hours: Sequence[QuietHours] | None
+    per_day: Limit
+    per_week: Limit
 
 
 async def read(connection: Any, key: PersonKey, now: datetime) -> Preferences | None:
@@ -75,6 +89,9 @@ async def change(connection: Any, key: PersonKey, wishes: Wishes, now: datetime)
             sorted(wishes.remove_snoozes),
             wishes.is_mute_named,
             wishes.muted_until,
+            None if wishes.quiet_hours is None else [minute for one in wishes.quiet_hours for minute in one.minutes()],
+            *wishes.per_day,
+            *wishes.per_week,
         )
         return await _read(connection, user_id, now)
 
@@ -101,6 +118,9 @@ async def _read(connection: Any, user_id: int, now: datetime) -> Preferences:
         vetoes=row["vetoes"],
         snoozes=[Snooze(offer_id=o, until=u) for o, u in zip(row["snoozed"], row["until"], strict=True)],
         muted_until=row["muted_until"],
+        quiet_hours=quiet_hours_of(row["quiet_minutes"]),
+        pushes_per_day_max=row["pushes_per_day_max"],
+        pushes_per_week_max=row["pushes_per_week_max"],
         feedback_applied_through=row["feedback_applied_through"],
     )
 

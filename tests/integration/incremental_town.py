@@ -23,6 +23,7 @@ from service.store import events, offers, people
 from service.store.people import USER, PersonKey, Speaker
 from service.worker import Worker
 from tests.contract.stand_in_server import StandInServer
+from tests.integration import push_world
 
 BEGIN: Final = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 DAY: Final = timedelta(days=1)
@@ -87,6 +88,7 @@ class Town:
             for thing in THINGS
         ]
         async with self.pool.acquire() as connection:
+            await push_world.rules(connection, push_world.OFF)
             await offers.put_all(connection, deals, BEGIN)
             async with connection.transaction():
                 found = await people.ensure(connection, [PersonKey(USER, name) for name in self.names], BEGIN)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from push import campaigns, outbox
 from push.clock import standing
@@ -13,6 +14,7 @@ from push.due import DueDrawer
 from push.occurrences import due_from
 from push.planner import Planned
 from schema.campaign import Campaign, StoredCampaign
+from schema.contact_rules import ContactRules
 from schema.ids import partition_of, stable_entropy, uuid7
 from schema.offer import Creative, Offer
 from service.store import offers
@@ -21,6 +23,7 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday
 STARTS_AT = datetime(2026, 3, 2, 0)
 HOUR = timedelta(hours=1)
 SEED = b"test"
+OFF = ContactRules(quiet_hours=[], caps=[], min_gap_s=0)
 
 _PEOPLE = """
     insert into users (user_id, external_id, created_at, time_zone) overriding system value
@@ -36,11 +39,21 @@ _DECISION = """
         send_probability, phi, predictions, pmf_sha256, reason_codes)
     values ($1, $2, 'push', 1, $3, false, false, false, 'first', 0, 1, 0, '{}', '', '', $4, '{1}', 1, '', '', '', '{}')
 """
+_RULES = """
+    insert into contact_rules (version, rules, set_at, set_by)
+    select coalesce(max(version), 0) + 1, $1::text::jsonb, $2, 'test' from contact_rules
+"""
 _STATES = "select state, count(*)::int from outbox group by state"
 
 
+async def rules(connection: Any, given: ContactRules) -> None:
+    """Makes these the rules in force."""
+    await connection.execute(_RULES, msgspec.json.encode(given).decode(), NOW)
+
+
 async def people(connection: Any, count: int, prefix: str = "ok", zone: str | None = "UTC") -> None:
-    """People 1..count, each with a phone whose address begins with `prefix`."""
+    """People 1..count, each with a phone whose address begins with `prefix`; no rules of contact, which have tests of their own."""
+    await rules(connection, OFF)
     await connection.execute(_PEOPLE, count, NOW - HOUR, zone)
     await connection.execute(_DEVICES, count, NOW - HOUR, prefix)
 

@@ -15,7 +15,9 @@ import msgspec
 import pytest
 
 from push import campaigns, claim, outbox
+from push.campaigns import CampaignCache
 from push.clock import standing
+from push.contacts import RulesCache
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.fcm import FcmChannel
@@ -284,7 +286,8 @@ async def test_what_the_database_did_not_take_at_once_is_settled_and_told_once(
 
 async def test_only_the_holder_of_the_last_claim_settles(pool: asyncpg.Pool) -> None:
     await world(pool, 1)
-    (row,) = (await claim.claim(pool, NOW, 10, NOW)).rows
+    async with pool.acquire() as connection:
+        (row,) = (await claim.claim(connection, NOW, 10, NOW, claim.Known(RulesCache(), CampaignCache()))).rows
     stale = outbox.Settled(row.key, row.fence - 1, State.READY, "stale", NOW)
     mine = stale._replace(fence=row.fence, state=State.ACCEPTED, retry_at=None)
     assert await outbox.settle(pool, [stale], NOW) == set()

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, campaigns, claim, history, outbox
+from push import agenda, campaigns, claim, contacts, history, outbox
 from service.store.pool import prepare
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, STARTS_AT
@@ -25,7 +25,12 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (outbox._SWEEP, (NOW, NOW)),
     (outbox._EXPIRE_PLANNED, (NOW, 500)),
     (outbox._EXPIRE_READY, (NOW, 500)),
-    (claim._CLAIM, (NOW, 500, NOW)),
+    (claim._TAKE, (NOW, 500)),
+    (claim._MARK, (NOW, NOW, [(0, 1)], [2], [None], [None], [None])),
+    (contacts._HOLD, ([1, 2],)),
+    (contacts._PEOPLE, ([1, 2],)),
+    (contacts._PUT, ([1, 2], ["[]", "[]"])),
+    (contacts._GIVE_BACK, ([1, 2], [None, None])),
     (history._FOLD, (NOW, 500)),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1)),
     (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1)),
@@ -43,7 +48,7 @@ _HELD_BACK = """
 ALWAYS_RUN = [
     (agenda._LOOK, (NOW,)),
     (outbox._DUE, (NOW, 500)),
-    (claim._CLAIM, (NOW, 500, NOW)),
+    (claim._TAKE, (NOW, 500)),
 ]
 
 
@@ -53,12 +58,13 @@ async def test_no_query_reads_the_history(connection: asyncpg.Connection, mode: 
     await push_world.people(connection, 30_000)
     stored = await push_world.campaign(connection)
     await connection.execute(_HISTORY, stored.id, STARTS_AT.replace(tzinfo=NOW.tzinfo), NOW)
+    await connection.execute("insert into contacts (user_id) select n from generate_series(1, 30000) n")
     await connection.execute("analyze")
     await connection.execute(f"set plan_cache_mode to {mode}")
     for query, arguments in QUERIES:
         given = [stored.id if one == "campaign" else one for one in arguments]
         plan = "\n".join(row[0] for row in await connection.fetch("explain " + query, *given))
-        for table in ("outbox", "users", "devices"):
+        for table in ("outbox", "users", "devices", "contacts"):
             assert f"Seq Scan on {table}" not in plan, f"{query}\n{plan}"
 
 

@@ -87,6 +87,7 @@ async def set_up(operator: Client) -> None:
         "holdout_share": 0.0,
         "control_share": 0.0,
     }
+    await operator.call("PUT", "/v1/contact-rules", {"quiet_hours": [], "caps": [], "min_gap_s": 0})
     await operator.call("POST", "/v1/campaigns", campaign)
 
 
