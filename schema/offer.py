@@ -1,5 +1,6 @@
 """An offer (the arm of the bandit) and its creative."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -14,6 +15,7 @@ TAGS_PER_OFFER_MAX: Final = 8
 
 OfferKey = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$(?!\n)")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
+Limit = Annotated[int, Meta(ge=1, le=10**12)]
 
 
 class Creative(Kept, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +32,8 @@ class Offer(Incoming, frozen=True):
 
     A sensitive offer, or one with a min_age, never uses the person's tastes: it is scored as for a stranger, and one with a min_age
     goes only to people known to be old enough. `is_redeemable` says whether it gives something of value; null, the default, means that
-    it does when it has a discount or a code. A campaign needs at least one offer that does.
+    it does when it has a discount or a code. A campaign needs at least one offer that does. `redemptions_max` is how often it may be
+    redeemed in all, `budget_minor` what its discounts may cost in all; null is no such limit (docs/redemptions.md).
     """
 
     offer_id: OfferKey
@@ -44,6 +47,8 @@ class Offer(Incoming, frozen=True):
     currency: Currency = "USD"
     is_redeemable: bool | None = None
     code: Annotated[str, Meta(max_length=128)] | None = None
+    redemptions_max: Limit | None = None
+    budget_minor: Limit | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     store_ids: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=10_000)] = []
@@ -61,6 +66,16 @@ class Offer(Incoming, frozen=True):
     def has_worth(self) -> bool:
         """Whether it can be told what a piece earns and what a redemption takes of it: by its margin, and the price of a percentage."""
         return self.margin_minor > 0 and (self.discount_type != "percent" or self.price_minor > 0)
+
+    def is_limited(self) -> bool:
+        """Whether there is an end to it: then it is reserved for whoever is told of it."""
+        return self.redemptions_max is not None or self.budget_minor is not None
+
+    def cost_minor(self) -> int:
+        """What one redemption takes of a budget, rounded up; 0 where that is not known before the till says it."""
+        if self.discount_type == "percent":
+            return math.ceil(round(self.price_minor * self.discount_percent / 100, 6))
+        return self.discount_minor
 
 
 class StoredOffer(Kept, frozen=True):

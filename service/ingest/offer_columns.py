@@ -123,6 +123,8 @@ COLUMNS: Final[dict[str, Column]] = {
     "margin": Column("/margin_minor", _as_amount),
     "currency": Column("/currency", _as_currency),
     "code": Column("/code", _as_text),
+    "redemptions_max": Column("/redemptions_max", _as_whole),
+    "budget": Column("/budget_minor", _as_amount),
     "starts_at": Column("/starts_at", _as_instant),
     "ends_at": Column("/ends_at", _as_instant),
     "store_ids": Column("/store_ids", _as_list),
@@ -136,5 +138,5 @@ COLUMNS: Final[dict[str, Column]] = {
     "paused": Column("/is_paused", _as_bool),
 }
 
-MONEY: Final = ("price", "discount_amount", "margin")
+MONEY: Final = ("price", "discount_amount", "margin", "budget")
 COLUMN_OF: Final = {column.pointer: name for name, column in COLUMNS.items()}

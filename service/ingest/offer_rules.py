@@ -183,6 +183,8 @@ def _amounts(offer: Offer) -> Iterator[FieldError]:
         ("/price_minor", offer.price_minor, 0),
         ("/discount_minor", offer.discount_minor, 0),
         ("/margin_minor", offer.margin_minor, -MINOR_MAX),
+        ("/redemptions_max", 1 if offer.redemptions_max is None else offer.redemptions_max, 1),
+        ("/budget_minor", 1 if offer.budget_minor is None else offer.budget_minor, 1),
     ):
         if minor > MINOR_MAX:
             yield _wrong(pointer, "is too large", "out_of_range")
@@ -218,6 +220,15 @@ def _discount(offer: Offer) -> Iterator[FieldError]:
             yield FieldError(pointer=pointer, code="discount_mismatch", detail=detail)
 
 
+def _budget(offer: Offer) -> Iterator[FieldError]:
+    cost = offer.cost_minor()
+    if offer.budget_minor is not None and cost == 0:
+        rule = "needs a discount whose cost is known: an amount, or a percentage of a price"
+        yield _wrong("/budget_minor", rule, "cost_not_known")
+    elif offer.budget_minor is not None and offer.budget_minor < cost:
+        yield _wrong("/budget_minor", "does not pay for a single redemption", "too_small")
+
+
 def _stores_apart(offer: Offer) -> Iterator[FieldError]:
     both = set(offer.store_ids) & set(offer.exclude_store_ids)
     if both:
@@ -241,6 +252,7 @@ def _fits_a_push(offer: Offer) -> Iterator[FieldError]:
 _RULES_ACROSS: Final = (
     (("/starts_at", "/ends_at"), _period),
     (("/discount_type", "/discount_percent", "/discount_minor"), _discount),
+    (("/budget_minor", "/discount_type", "/discount_percent", "/discount_minor", "/price_minor"), _budget),
     (("/store_ids", "/exclude_store_ids"), _stores_apart),
     (("/offer_id", "/channels", _TITLE, _BODY, _IMAGE, _LINK), _fits_a_push),
 )

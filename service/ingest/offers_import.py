@@ -13,8 +13,14 @@ from service.ingest.offer_columns import COLUMNS
 from service.ingest.offers_csv import OffersFile, ReadOffer, read_offers
 from service.store import offers, tags
 
-# A file without these columns leaves them as they are: what protects people is not lost by leaving out a column.
-_KEPT: Final = {"min_age": "min_age", "sensitive": "is_sensitive", "paused": "is_paused"}
+# A file without these columns leaves them as they are: what protects people, or money, is not lost by leaving out a column.
+_KEPT: Final = {
+    "min_age": "min_age",
+    "sensitive": "is_sensitive",
+    "paused": "is_paused",
+    "redemptions_max": "redemptions_max",
+    "budget": "budget_minor",
+}
 _BLANK: Final = Offer(offer_id="x", creative=Creative(title="x"), tags=["x"])
 
 

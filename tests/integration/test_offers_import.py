@@ -71,6 +71,7 @@ async def test_protection_is_not_lost_by_a_missing_column_and_other_losses_are_t
         min_age=18,
         is_sensitive=True,
         is_paused=True,
+        redemptions_max=500,
     )
     await offers.put_all(prepared, [held], NOW)
     report = await run(prepared, HEADER + "a,A,x,1\n")
@@ -79,8 +80,8 @@ async def test_protection_is_not_lost_by_a_missing_column_and_other_losses_are_t
     ]
     expected = msgspec.structs.replace(held, creative=Creative(title="A"), price_minor=100)
     assert await offers.find(prepared, ["a"]) == {"a": expected}
-    await run(prepared, "offer_id,title,tags,price,min_age,sensitive,paused\na,A,x,1,,,\n")
-    plain = msgspec.structs.replace(expected, min_age=0, is_sensitive=False, is_paused=False)
+    await run(prepared, "offer_id,title,tags,price,min_age,sensitive,paused,redemptions_max\na,A,x,1,,,,\n")
+    plain = msgspec.structs.replace(expected, min_age=0, is_sensitive=False, is_paused=False, redemptions_max=None)
     assert await offers.find(prepared, ["a"]) == {"a": plain}
 
 

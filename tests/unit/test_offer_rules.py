@@ -68,10 +68,27 @@ def test_a_plain_offer_is_right() -> None:
             "discount_mismatch",
         ),
         ({"store_ids": ["1", "2"], "exclude_store_ids": ["2"]}, "/exclude_store_ids", "contradiction"),
+        ({"redemptions_max": 0}, "/redemptions_max", "out_of_range"),
+        ({"budget_minor": 10**12 + 1, "discount_type": "amount", "discount_minor": 1}, "/budget_minor", "out_of_range"),
+        ({"budget_minor": 100}, "/budget_minor", "cost_not_known"),
+        (
+            {"budget_minor": 100, "discount_type": "percent", "discount_percent": 9.0},
+            "/budget_minor",
+            "cost_not_known",
+        ),
+        ({"budget_minor": 99, "discount_type": "amount", "discount_minor": 100}, "/budget_minor", "too_small"),
     ],
 )
 def test_each_rule_names_its_field(changes: dict[str, Any], pointer: str, code: str) -> None:
     assert found(**changes) == [(pointer, code)]
+
+
+def test_what_a_redemption_takes_of_a_budget_is_rounded_up() -> None:
+    percent = {"discount_type": "percent", "discount_percent": 12.5, "price_minor": 150}
+    assert msgspec.structs.replace(PLAIN, **percent).cost_minor() == 19
+    assert msgspec.structs.replace(PLAIN, **percent | {"discount_percent": 20.0}).cost_minor() == 30
+    assert msgspec.structs.replace(PLAIN, discount_type="amount", discount_minor=7).cost_minor() == 7
+    assert found(**percent, budget_minor=19, redemptions_max=1) == []
 
 
 def address(length: int, host: str = "https://a.example/") -> str:

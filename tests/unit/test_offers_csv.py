@@ -19,9 +19,9 @@ def told(file: OffersFile) -> list[tuple[int, str, str]]:
 def test_every_column_is_read() -> None:
     file = read_offers(
         b"\xef\xbb\xbfOffer_ID;TITLE ;body;tags;discount_type;discount_percent;discount_amount;price;margin;currency;code;starts_at;"
-        b"ends_at;store_ids;exclude_store_ids;channels;image_url;deep_link;min_age;sensitive;redeemable;paused\r\n"
+        b"ends_at;store_ids;exclude_store_ids;channels;image_url;deep_link;min_age;sensitive;redeemable;paused;redemptions_max;budget\r\n"
         b'a;Tea;"Hot\r\n""tea""";"Hot; tea;hot";Percent;12,5 %;;1,50;-0.10;eur;T1;2026-01-01 09:00+01:00;2026-02-01T00:00:00Z;'
-        b'"1;2";3;Push;https://x.example/a.png;shop://tea;18;YES;0;TRUE\r\n'
+        b'"1;2";3;Push;https://x.example/a.png;shop://tea;18;YES;0;TRUE;500;99,50\r\n'
     )
     assert told(file) == []
     assert [read.offer for read in file.offers] == [
@@ -38,6 +38,8 @@ def test_every_column_is_read() -> None:
             currency="EUR",
             is_redeemable=False,
             code="T1",
+            redemptions_max=500,
+            budget_minor=9950,
             starts_at=datetime(2026, 1, 1, 8, tzinfo=UTC),
             ends_at=datetime(2026, 2, 1, tzinfo=UTC),
             store_ids=["1", "2"],
