@@ -7,11 +7,18 @@ from uuid import UUID
 
 import msgspec
 
+from push.outbox import Key
+from push.release import release
 from schema.campaign import Campaign, StoredCampaign
 
 _INSERT: Final = """
-    insert into campaigns (campaign_id, external_id, body, status, created_at, next_occurrence_at, plan_at)
-    values ($1, $2, $3, 'active', $4, $5, $6) on conflict (external_id) do nothing returning campaign_id
+    with made as (
+        insert into campaigns (campaign_id, external_id, body, status, created_at, next_occurrence_at, plan_at)
+        values ($1, $2, $3, 'active', $4, $5, $6) on conflict (external_id) do nothing returning campaign_id
+    ), allowed as (
+        insert into allowances (holder, budget_minor) select campaign_id, $7::bigint from made where $7::bigint is not null
+    )
+    select campaign_id from made
 """
 _ONE: Final = "select campaign_id, status, body from campaigns where external_id = $1"
 _MANY: Final = "select campaign_id, status, body from campaigns where campaign_id = any($1::uuid[])"
@@ -28,6 +35,7 @@ _WITHDRAW_PLANNED: Final = """
 """
 _WITHDRAW_READY: Final = """
     update outbox set state = 6, outcome = 'campaign_ended', settled_at = $2 where campaign_id = $1 and state = 1
+    returning user_id, campaign_id, occurrence_at
 """
 _DUE: Final = """
     select campaign_id, status, body, next_occurrence_at from campaigns
@@ -65,7 +73,8 @@ async def create(
 ) -> bool:
     """Stores a new campaign whose first occurrence begins at the local time `first`; False when its name is taken."""
     name, body = stored.campaign.campaign_id, msgspec.to_builtins(stored.campaign)
-    return await connection.fetchval(_INSERT, stored.id, name, body, now, _label(first), plan_at) is not None
+    given = (stored.id, name, body, now, _label(first), plan_at, stored.campaign.budget_minor)
+    return await connection.fetchval(_INSERT, *given) is not None
 
 
 async def read(connection: Any, external_id: str) -> StoredCampaign | None:
@@ -93,7 +102,8 @@ async def set_status(connection: Any, external_id: str, status: str, now: dateti
         row = await connection.fetchrow(_STATUS, external_id, status)
         if row is not None and status == "ended":
             await connection.execute(_WITHDRAW_PLANNED, row["campaign_id"], now)
-            await connection.execute(_WITHDRAW_READY, row["campaign_id"], now)
+            withdrawn = await connection.fetch(_WITHDRAW_READY, row["campaign_id"], now)
+            await release(connection, [Key(*one) for one in withdrawn])
     return _stored(row) if row else None
 
 

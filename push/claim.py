@@ -10,6 +10,7 @@ from push.campaigns import CampaignCache
 from push.contact_rules import CATEGORY_CAP_REACHED, QUIET_HOURS, Contact, Judge, Person, Verdict
 from push.contacts import RulesCache
 from push.outbox import Key, State
+from push.release import UNTOLD, release
 from schema.campaign import StoredCampaign
 
 LEASE: Final = timedelta(seconds=60)
@@ -135,6 +136,7 @@ async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetim
             [one.wait_until for one in judged],
         ]
         marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns)
+    await release(connection, [_key(row) for row, one in zip(taken, judged, strict=True) if one.state in UNTOLD])
     claims = {row["outbox_id"]: row for row in marked}
     going = [
         _ready(row, claims[row["outbox_id"]], one)
@@ -144,9 +146,13 @@ async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetim
     return Claimed(going, len(taken))
 
 
+def _key(row: Any) -> Key:
+    return Key(row["user_id"], row["campaign_id"], row["occurrence_at"])
+
+
 def _ready(row: Any, claimed: Any, judged: _Judged) -> ReadyRow:
     return ReadyRow(
-        key=Key(row["user_id"], row["campaign_id"], row["occurrence_at"]),
+        key=_key(row),
         outbox_id=row["outbox_id"],
         expires_at=row["expires_at"],
         decision_id=row["decision_id"],

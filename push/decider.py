@@ -17,6 +17,9 @@ class Due(NamedTuple):
     entropy: bytes
 
 
+Batch = Sequence[tuple[StoredCampaign, Sequence[Due]]]
+
+
 class Draft(NamedTuple):
     """What a push says; `offer_id` is ours, `data` what the app gets."""
 
@@ -57,8 +60,11 @@ class Moments(Protocol):
 class Decider(Protocol):
     """Draws offer and gate for pushes that are due, under the masks of this instant, and logs the decisions."""
 
-    async def decide(self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime) -> list[Drawn]:
-        """One answer for each, in order; logged in the caller's transaction."""
+    async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
+        """One answer for each, in order; logged, and promised to people as far as offers have an end, in the caller's transaction.
+
+        All of a transaction at once: what is promised is written last, so that nobody waits long for the counts of an offer.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ from push.decider import Journal, Sent
 from push.governor import Governor, Lease, Ungoverned
 from push.meter import Meter, NoMeter, is_mostly_ours, tally
 from push.pacing import send_spread
+from push.release import UNTOLD, release
 from push.settlement import Result, Settlement, settlement
 
 BATCH_ROWS: Final = 500
@@ -159,6 +160,7 @@ class Dispatcher:
         await contacts.give_back(connection, [place for key, place in after.unsent if key in ours])
         await addresses.forget(connection, after.dead, sent_at)
         await addresses.disable(connection, after.foreign, sent_at)
+        await release(connection, [one.key for one in after.settled if one.state in UNTOLD and one.key in ours])
         # Not the instant of the answer: a push may be opened before FCM's answer has come to us.
         sent = [
             Sent(row.key.user_id, row.decision_id, row.offer_id, sent_at) for row in after.accepted if row.key in ours

@@ -6,13 +6,15 @@ from push.decider import Draft
 from push.fcm_limits import PAYLOAD_BYTES_MAX, content_bytes
 from schema.offer import Offer
 
-_ANY_DECISION = UUID(int=0)
+_ANY_ID = UUID(int=0)
 
 
-def draft_of(offer: Offer, own_id: int, decision_id: UUID) -> Draft:
-    """The words of the offer's creative; the app is told the decision, the offer, and where its link leads."""
+def draft_of(offer: Offer, own_id: int, decision_id: UUID, reservation_id: UUID | None = None) -> Draft:
+    """The words of the offer's creative; the app is told the decision, the offer, what is reserved, and where its link leads."""
     creative = offer.creative
     data = {"decision_id": str(decision_id), "offer_id": offer.offer_id}
+    if reservation_id is not None:
+        data["reservation_id"] = str(reservation_id)
     if creative.deep_link:
         data["deep_link"] = creative.deep_link
     return Draft(own_id, creative.title, creative.body, creative.image_url, data)
@@ -23,5 +25,5 @@ def excess_bytes(offer: Offer) -> int:
 
     Raises UnicodeEncodeError for a text that has no UTF-8 form.
     """
-    draft = draft_of(offer, 0, _ANY_DECISION)
+    draft = draft_of(offer, 0, _ANY_ID, _ANY_ID)
     return max(content_bytes(draft.title, draft.body, draft.image_url, draft.data) - PAYLOAD_BYTES_MAX, 0)

@@ -55,11 +55,11 @@ class DueDrawer:
             if not (row.has_ended or row.is_late):
                 by_campaign[row.key.campaign_id].append(row)
         known = await self._campaigns.of(connection, by_campaign.keys())
-        for campaign_id, mine in by_campaign.items():
-            campaign = known[campaign_id]
-            due = [self._due(campaign, row) for row in mine]
-            drawn = await self._decider.decide(connection, campaign, due, now)
-            settled += [_drawn(row, one) for row, one in zip(mine, drawn, strict=True)]
+        batch = [(known[campaign_id], mine) for campaign_id, mine in by_campaign.items()]
+        asked = [(campaign, [self._due(campaign, row) for row in mine]) for campaign, mine in batch]
+        drawn = await self._decider.decide(connection, asked, now) if asked else []
+        drawable = [row for mine in by_campaign.values() for row in mine]
+        settled += [_drawn(row, one) for row, one in zip(drawable, drawn, strict=True)]
         if settled:
             await outbox.drawn(connection, settled, now)
 

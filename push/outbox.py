@@ -125,6 +125,7 @@ _EXPIRE_READY: Final = """
           select o.ctid from outbox o
            where o.campaign_id = w.campaign_id and o.state = 1 and o.send_until <= $1
            order by o.send_at limit $2 for update skip locked) late limit $2))
+    returning user_id, campaign_id, occurrence_at
 """
 _EXPIRE_MAX: Final = 10_000
 _OUTCOMES: Final = """
@@ -173,13 +174,13 @@ async def due(connection: Any, now: datetime, rows_max: int) -> list[DueRow]:
 async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> None:
     """Notes what was drawn for due rows, in the transaction that logged the decisions."""
     columns = [list(column) for column in zip(*(row[1:] for row in rows), strict=True)]
-    await connection.execute(_DRAWN, now, *_columns([row.key for row in rows]), *columns, int(Channel.PUSH))
+    await connection.execute(_DRAWN, now, *key_columns([row.key for row in rows]), *columns, int(Channel.PUSH))
 
 
 async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[Key]:
     """Notes outcomes of rows that are being sent; gives those that were still the caller's to settle."""
     columns = [list(column) for column in zip(*(row[1:] for row in settled), strict=True)]
-    keys = _columns([row.key for row in settled])
+    keys = key_columns([row.key for row in settled])
     return {Key(*row) for row in await connection.fetch(_SETTLE, now, *keys, *columns, int(Channel.PUSH))}
 
 
@@ -188,11 +189,12 @@ async def sweep(connection: Any, now: datetime, real_now: datetime) -> None:
     await connection.execute(_SWEEP, now, real_now)
 
 
-async def expire(connection: Any, now: datetime) -> None:
-    """Settles what can no longer be sent, also of paused campaigns; some thousands at a call."""
+async def expire(connection: Any, now: datetime) -> list[Key]:
+    """Settles what can no longer be sent, also of paused campaigns; some thousands at a call. Gives those that were drawn."""
     await connection.execute(_EXPIRE_PLANNED, now, _EXPIRE_MAX)
-    await connection.execute(_EXPIRE_READY, now, _EXPIRE_MAX)
+    return [Key(*row) for row in await connection.fetch(_EXPIRE_READY, now, _EXPIRE_MAX)]
 
 
-def _columns(keys: Sequence[Key]) -> tuple[list[int], list[UUID], list[datetime]]:
+def key_columns(keys: Sequence[Key]) -> tuple[list[int], list[UUID], list[datetime]]:
+    """Keys as a statement takes them."""
     return [key.user_id for key in keys], [key.campaign_id for key in keys], [key.occurrence_at for key in keys]

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from schema.base import Incoming, Kept
 from schema.contact_rules import Limits
-from schema.offer import Currency, OfferKey
+from schema.offer import Currency, Limit, OfferKey
 
 WEEK: Final = timedelta(weeks=1)
 EARLIEST_ZONE: Final = timedelta(hours=14)
@@ -47,6 +47,9 @@ class Campaign(Incoming, frozen=True):
     the discount times the chance of a redemption, by `margin_minor` and discount of the offer; the attention price is in minor units
     of `currency`, and only offers in it that have a margin are sent.
 
+    With a `budget_minor`, in `currency`, only offers in it are sent whose discount's cost is known, and no more than their discounts may
+    cost in all (docs/redemptions.md).
+
     `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
     quiet hours do, the last not if it `is_urgent`. `contact` makes the rules of contact stricter for this campaign.
     """
@@ -68,6 +71,7 @@ class Campaign(Incoming, frozen=True):
     control_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
     spread_s: Annotated[int, Meta(ge=0, le=3600)] = 300
     ttl_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 6 * 3600
+    budget_minor: Limit | None = None
     channel: Literal["push"] = "push"
     kind: Literal["marketing", "transactional"] = "marketing"
     is_urgent: bool = False

@@ -56,13 +56,21 @@ class DecisionRequest(Incoming, frozen=True):
     channel: Literal["in_app"] = "in_app"
 
 
+class Reservation(Kept, frozen=True):
+    """A promise that the offer will be there for this person until an instant: POST /v1/redemptions takes its id."""
+
+    reservation_id: UUID
+    expires_at: datetime
+
+
 class DecidedOffer(Kept, frozen=True, omit_defaults=True):
-    """One slot of the answer. `propensity` is told only to an sk key."""
+    """One slot of the answer. `propensity` is told only to an sk key; an offer without an end has no `reservation`."""
 
     offer_id: str
     slot: int
     creative: Creative
     propensity: float | None = None
+    reservation: Reservation | None = None
 
 
 class DecisionAnswer(Kept, frozen=True, omit_defaults=True):

@@ -31,6 +31,7 @@ class EventType(IntEnum):
     OPENED = 12
     DISMISSED = 13
     REDEEMED = 14
+    REDEMPTION_ROLLED_BACK = 15  # of a till, never told as an event
     THUMBS_UP = 20
     THUMBS_DOWN = 21
     NOT_NOW = 22

@@ -9,6 +9,7 @@ import msgspec
 class LogEntry(msgspec.Struct, frozen=True, array_like=True):
     """One fact. `type` is an EventType; tags are ids of the taxonomy; offer_id is ours, not the app's.
 
+    `takes_back` is the event of a redemption that was rolled back, whose instant is then occurred_at.
     local_hour is the hour of the week of the person's own clock at occurred_at (Monday 00:00 is 0), -1 when unknown.
     """
 
@@ -21,6 +22,7 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True):
     offer_id: int = 0
     decision_id: UUID | None = None
     slot: int = 0
+    takes_back: UUID | None = None
 
 
 ENCODER = msgspec.msgpack.Encoder()

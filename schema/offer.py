@@ -67,6 +67,12 @@ class Offer(Incoming, frozen=True):
         """Whether it can be told what a piece earns and what a redemption takes of it: by its margin, and the price of a percentage."""
         return self.margin_minor > 0 and (self.discount_type != "percent" or self.price_minor > 0)
 
+    def holds_in(self, store_id: str | None) -> bool:
+        """Whether it holds in this store; None is a store that is not known, where all that names no others holds."""
+        return (
+            not self.store_ids or store_id is None or store_id in self.store_ids
+        ) and store_id not in self.exclude_store_ids
+
     def is_limited(self) -> bool:
         """Whether there is an end to it: then it is reserved for whoever is told of it."""
         return self.redemptions_max is not None or self.budget_minor is not None

@@ -23,6 +23,7 @@ from service.routes.offer_imports import OfferImportController
 from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
 from service.routes.policies import PolicyController
+from service.routes.redemptions import RedemptionController
 from service.routes.snapshots import SnapshotController
 from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
@@ -73,6 +74,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         OfferController,
         OfferImportController,
         PolicyController,
+        RedemptionController,
         SnapshotController,
         UserController,
     ]

@@ -31,7 +31,7 @@ from service.planning.push_decider import PipelineDecider
 from service.planning.push_meter import PushMeter
 from service.planning.ticks import Learners, ticks
 from service.settings import Settings
-from service.store import partitions_by_day, virtual_clock
+from service.store import partitions_by_day, reservations, virtual_clock
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
@@ -115,6 +115,8 @@ class Worker:
         if now.date() != self._day:
             self._day = now.date()
             await self._begin_day(now)
+        async with self.pool.acquire() as connection:
+            await reservations.expire(connection, now)
         due = await agenda.look(self.pool, now)
         if due.has_to_plan:
             await self.planner.plan_due(now)

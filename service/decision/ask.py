@@ -15,7 +15,7 @@ class Ask(NamedTuple):
     """One decision to be made at the instant `now` of its batch.
 
     `silences` say why the person is to be left in peace whatever the offers, by the rules of contact. `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw. `gain` is there for the
-    goal incremental_value.
+    goal incremental_value. `is_budgeted` says that the campaign has a budget of its own.
     """
 
     placement: str
@@ -30,10 +30,21 @@ class Ask(NamedTuple):
     entropy: bytes
     gain: GainAsk | None = None
     silences: tuple[str, ...] = ()
+    is_budgeted: bool = False
+
+
+class Reserved(NamedTuple):
+    """A promise that an offer will be there until an instant."""
+
+    reservation_id: UUID
+    expires_at: datetime
 
 
 class Decided(NamedTuple):
-    """One decision as it was logged; `offer_indices` point into `catalogue` and are empty when nothing is to be shown."""
+    """One decision as it was logged; `offer_indices` point into `catalogue` and are empty when nothing is to be shown.
+
+    `reserved` has what is promised of each of these offers, None for one without an end.
+    """
 
     decision_id: UUID
     person: DecisionPerson
@@ -46,3 +57,4 @@ class Decided(NamedTuple):
     snapshot_version: int
     reason_codes: tuple[str, ...]
     decided_at: datetime
+    reserved: tuple[Reserved | None, ...]

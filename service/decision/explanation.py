@@ -27,6 +27,7 @@ _TOLD: Final = "what the app told us of the moment: {}"
 _SILENT: Final = {
     "holdout": "You belong to the small group that gets no deals, by which we check that deals are worth your while.",
     "no_eligible_offer": "There was no deal you could use.",
+    "sold_out": "The deals you could use are all gone.",
     "opted_out": "You asked for no notifications.",
     "no_push_consent": "You do not want notifications.",
     "muted": "You asked to be left alone for a while.",

@@ -1,13 +1,14 @@
 """A decision, told as it happens: mask, featurize, score, pmf, draw, gate, log, answer."""
 
 import asyncio
+import contextlib
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -25,18 +26,31 @@ from schema.decision import Action, Channel, DecisionInputs
 from schema.ids import stable_share, uuid7
 from schema.policy import PolicyKind
 from service import telemetry
-from service.decision import gains, inputs, masks, own_part
+from service.batching import RETRY_AFTER_S
+from service.decision import gains, inputs, masks, own_part, stock
 from service.decision.ask import Ask, Decided
+from service.decision.stock import Overtaken, Stock, Taker
+from service.errors import ApiError
 from service.store import decisions
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 
 CONTROL: Final[PolicyKind] = "uniform"
 
+ATTEMPTS_MAX: Final = 4
+"""Of drawing a batch under the locks of what it may promise: one is enough but for people who are merged meanwhile."""
+
 BREATH_S: Final = 0.005
 """A large batch lets the event loop do other things this often."""
 
 _LOG: Final = telemetry.logger("decisions")
+
+
+class _Batch(NamedTuple):
+    """Answers and what is logged of them, in order."""
+
+    decided: list[Decided]
+    rows: list[decisions.LoggedDecision]
 
 
 class _Step:
@@ -58,13 +72,18 @@ class _Step:
         "tastes",
     )
 
-    def __init__(self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime) -> None:
+    def __init__(
+        self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None
+    ) -> None:
         self.ask = ask
         self.person = person
         self.decision_id: UUID = uuid7(now, ask.entropy)
         self.in_holdout = stable_share(person.user_id, "holdout") < ask.holdout_share
         self.in_control = not self.in_holdout and stable_share(person.user_id, "control") < ask.control_share
         self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
+        if left is not None and not self.reasons:
+            self.mask &= left.is_left_for(person.user_id, ask.campaign_id)
+            self.reasons = () if self.mask.any() else ("sold_out",)
         self.inputs = _inputs(ask, person, catalogue, model, now)
         self.tastes = b""
         self.own_sums = b""
@@ -76,23 +95,54 @@ class _Step:
 async def decide(
     connection: Any, asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime
 ) -> list[Decided]:
-    """Decides for people that have been identified, logs all decisions in one batch, and only then answers."""
-    decided, rows = [], []
+    """Decides for people that have been identified, logs all decisions in one batch, and only then answers.
+
+    What has an end is promised to them in the same transaction.
+
+    Raises:
+        ApiError: 503, when others took what was left time and again.
+    """
+    if not stock.is_needed(catalogue, asked):
+        decided, rows = await _decide_all(asked, catalogue, model, now, None)
+        await decisions.insert(connection, rows)
+    else:
+        decided, rows = await _decide_and_promise(connection, asked, catalogue, model, now)
+    for (channel, action), count in Counter((row.channel, row.action) for row in rows).items():
+        telemetry.DECISIONS.labels(Channel(channel).name, Action(action).name.lower()).inc(count)
+    return decided
+
+
+async def _decide_and_promise(
+    connection: Any, asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime
+) -> _Batch:
+    """At first without a lock; if others take what was found left, again under the locks."""
+    for find in (stock.look, *[stock.hold] * ATTEMPTS_MAX):
+        with contextlib.suppress(Overtaken):
+            async with connection.transaction():
+                left = await find(connection, catalogue, asked, now)
+                batch = await _decide_all(asked, catalogue, model, now, left)
+                await stock.write(connection, left, now)
+                await decisions.insert(connection, batch.rows)
+                return batch
+    raise ApiError(503, "overloaded", "Others took what was left, time and again.", retry_after_s=RETRY_AFTER_S)
+
+
+async def _decide_all(
+    asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime, left: Stock | None
+) -> _Batch:
+    batch = _Batch([], [])
     breath = perf_counter() + BREATH_S
     for ask, person in asked:
         if perf_counter() > breath:
             await asyncio.sleep(0)
             breath = perf_counter() + BREATH_S
-        step = _Step(ask, person, catalogue, model, now)
+        step = _Step(ask, person, catalogue, model, now, left)
         if not step.reasons:
             _draw_for(step, catalogue, model, now)
-        answer = _answer(step, catalogue, model, now)
-        decided.append(answer)
-        rows.append(_row(step, answer))
-    await decisions.insert(connection, rows)
-    for (channel, action), count in Counter((row.channel, row.action) for row in rows).items():
-        telemetry.DECISIONS.labels(Channel(channel).name, Action(action).name.lower()).inc(count)
-    return decided
+        answer = _answer(step, catalogue, model, now, left)
+        batch.decided.append(answer)
+        batch.rows.append(_row(step, answer))
+    return batch
 
 
 def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime) -> DecisionInputs:
@@ -185,8 +235,9 @@ def pmf_hash(drawn: Draw | None) -> bytes:
     return hashlib.sha256(b"" if drawn is None else drawn.pmf.astype("<f8").tobytes()).digest()
 
 
-def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> Decided:
+def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
     indices, reasons = _shown(step)
+    taker = Taker(step.person.user_id, step.decision_id, step.ask)
     return Decided(
         decision_id=step.decision_id,
         person=step.person,
@@ -199,6 +250,7 @@ def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> D
         snapshot_version=model.version,
         reason_codes=reasons,
         decided_at=now,
+        reserved=(None,) * len(indices) if left is None else left.take(taker, indices),
     )
 
 

@@ -6,6 +6,7 @@ What is counted depends on what was told, not on its order or its division into 
 - An answer that names its decision belongs to that slot. Any other belongs to the exposure of its offer that came last before it (of two
   at one instant, to the one with the greater decision and slot), if that one's window for the answer's head holds it and its decision is
   not much older than its showing.
+- A redemption that was rolled back was never told.
 - The reward of an exposure is, for each head, the earliest of its answers within the window. The rest count nothing. How long it took is
   the time until it was told, which is what the delay rule must know: a till may report once a day.
 
@@ -35,6 +36,7 @@ CLOCK_SKEW_S: Final = 300.0
 """An answer may seem to come this long before its exposure: a phone is quicker than FCM's word to us, and its clock is its own."""
 
 _SHOWING: Final = -1
+REDEEM: Final = HEADS.index("redeem")
 
 _Said = tuple[datetime, int]
 """An answer's instant and head."""
@@ -90,6 +92,7 @@ class Attribution:
         self._rows: defaultdict[tuple[int, int], list[Row]] = defaultdict(list)
         self.changed: dict[ExposureKey, Exposure] = {}
         self.told: list[Answer] = []
+        self.taken_back: set[tuple[int, UUID]] = set()
 
     def rows(self) -> dict[tuple[int, int], Rows]:
         """What was counted and taken back so far, by partition and cohort."""
@@ -123,12 +126,27 @@ class Attribution:
         told = Answer(
             fact.user_id, entry.event_id, entry.occurred_at, head, entry.offer_id, entry.decision_id, entry.slot
         )
+        if (told.user_id, told.event_id) in self.taken_back:
+            return []
         if not _hear(self._said_by(told), (told.answered_at, head), instant_of(told.event_id)):
             return []
         self.told.append(told)
         if key is None:
             return self._settle(fact.partition, self._of_offer.get((fact.user_id, entry.offer_id), ()))
         return self._settle(fact.partition, (key,) if key in self._exposed_at else ())
+
+    def take_back(self, fact: Fact) -> list[Turn]:
+        """Uncounts a redemption that was rolled back, as if it had never been told; all slots of which something else is counted now."""
+        entry, of_offer = fact.entry, (fact.user_id, fact.entry.offer_id)
+        if entry.takes_back is None:
+            return []
+        self.taken_back.add((fact.user_id, entry.takes_back))
+        self.told = [one for one in self.told if (one.user_id, one.event_id) not in self.taken_back]
+        keys, said = self._of_offer.get(of_offer, set()), (entry.occurred_at, REDEEM)
+        for words in (self._unnamed.get(of_offer), *(self._named.get(key) for key in keys)):
+            if words is not None:
+                words.pop(said, None)
+        return self._settle(fact.partition, keys)
 
     def _said_by(self, answer: Answer) -> _Words:
         if answer.decision_id is None:

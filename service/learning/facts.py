@@ -21,6 +21,7 @@ EXPOSING: Final = frozenset({EventType.SHOWN, EventType.ACCEPTED})
 HEAD_OF: Final = {EventType.OPENED: 0, EventType.REDEEMED: 1}
 """The head of schema.snapshot.HEADS that an answer is a reward of."""
 
+ABOUT_OFFERS: Final = EXPOSING | HEAD_OF.keys() | {EventType.REDEMPTION_ROLLED_BACK}
 
 DECISION_AGE_MAX: Final = timedelta(days=30)
 _CLOCK_AHEAD_MAX: Final = timedelta(hours=1)

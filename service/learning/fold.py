@@ -1,6 +1,6 @@
 """Counts the entries of one pass: what they change in what is known of people, exposures, and the sums of the shared model. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -23,11 +23,15 @@ from service.store.user_state import State
 
 
 class Changes(NamedTuple):
-    """What a pass changes: states and exposures whole; answers, rows by (partition, cohort) and populations by partition to be counted."""
+    """What a pass changes: states and exposures whole; answers, rows by (partition, cohort) and populations by partition to be counted.
+
+    Answers that were taken back are named by user and event.
+    """
 
     states: Mapping[int, State]
     exposures: Mapping[ExposureKey, Exposure]
     answers: Sequence[Answer]
+    taken_back: Collection[tuple[int, UUID]]
     rows: Mapping[tuple[int, int], Rows]
     populations: Mapping[int, Population]
 
@@ -38,7 +42,9 @@ def fold(facts: Iterable[Fact], known: Known, now_s: float) -> Changes:
     for fact in sorted(facts, key=lambda fact: (fact.entry.occurred_at, fact.entry.event_id)):
         one_pass.take(fact)
     shown = one_pass.shown
-    return Changes(one_pass.people.packed(), shown.changed, shown.told, shown.rows(), one_pass.populations)
+    return Changes(
+        one_pass.people.packed(), shown.changed, shown.told, shown.taken_back, shown.rows(), one_pass.populations
+    )
 
 
 class _Pass:
@@ -60,6 +66,8 @@ class _Pass:
             self._count_turns(fact.user_id, self.shown.expose(fact))
         elif kind in HEAD_OF:
             self._count_turns(fact.user_id, self.shown.answer(fact, HEAD_OF[EventType(kind)]))
+        elif kind == EventType.REDEMPTION_ROLLED_BACK:
+            self._count_turns(fact.user_id, self.shown.take_back(fact))
         elif kind in INTEREST_OF:
             self._interested(fact, INTEREST_OF[kind])
         if kind in SAID:

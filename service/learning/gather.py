@@ -7,7 +7,7 @@ from uuid import UUID
 
 from bandits.delay import WINDOW_S
 from bandits.words import SAID
-from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
+from service.learning.facts import ABOUT_OFFERS, Fact, Known
 from service.store import answers, decision_features, exposures, user_state
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
@@ -19,7 +19,7 @@ _Decision = tuple[int, UUID]
 
 async def gather(connection: Any, facts: Collection[Fact], catalogue: Catalogue, ripe_through: datetime) -> Known:
     """The states of the people concerned, their answers and exposures, and the decisions that showed them."""
-    about_offers = [fact for fact in facts if fact.entry.type in EXPOSING or fact.entry.type in HEAD_OF]
+    about_offers = [fact for fact in facts if fact.entry.type in ABOUT_OFFERS]
     states = await user_state.load(connection, {fact.user_id for fact in facts})
     decisions = _decisions(about_offers)
     shown = await exposures.of_decisions(connection, decisions)

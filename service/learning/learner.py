@@ -12,7 +12,7 @@ from schema.ids import partition_of
 from service.clock import Clock
 from service.learning import books, ripening
 from service.learning.books import Books, NewerProgramError, OvertakenError
-from service.learning.facts import EXPOSING, HEAD_OF, Fact, sound
+from service.learning.facts import ABOUT_OFFERS, Fact, sound
 from service.learning.fold import fold
 from service.learning.gather import gather
 from service.store import answers, event_log, exposures, user_state
@@ -149,11 +149,13 @@ class Learner:
             await exposures.put(connection, changes.exposures, known.drawn)
         if changes.answers:
             await answers.put(connection, changes.answers)
+        if changes.taken_back:
+            await answers.delete(connection, changes.taken_back)
         await ours.add(connection, changes, now.timestamp())
         return sum(len(batch.entries) for batch in batches)
 
     async def _offers(self, connection: Any, facts: Sequence[Fact]) -> Catalogue:
-        needed = EXPOSING | HEAD_OF.keys() | INTEREST_OF.keys()
+        needed = ABOUT_OFFERS | INTEREST_OF.keys()
         if any(fact.entry.type in needed for fact in facts):
             return await self._catalogue.refresh(connection)
         return self._catalogue.current

@@ -22,6 +22,8 @@ LATEST: Final = datetime(2200, 1, 1)  # noqa: DTZ001 - local times have no zone
 NO_VALUE: Final = "A message without value must not be sent: name an offer that gives something (a discount, a code, or is_redeemable) and runs during the campaign, or add one."
 NO_MARGIN: Final = "What a push adds cannot be told: of the offers that can be sent none has margin_minor above 0 (what a piece earns without the discount), with price_minor if the discount is a percentage, in the campaign's currency {}."
 
+NO_COST: Final = "A budget cannot be kept: of the offers that can be sent none has a discount whose cost is known (an amount, or a percentage of a price) in the campaign's currency {}."
+
 
 def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterator[FieldError]:
     """Every field that is wrong."""
@@ -78,6 +80,8 @@ def refusal(campaign: Campaign, catalogue: Catalogue, now: datetime) -> tuple[Co
     is_live = _live(campaign, catalogue, now)
     if not is_live.any():
         return "no_redeemable_offer", NO_VALUE
+    if campaign.budget_minor is not None and not (is_live & catalogue.has_cost_in(campaign.currency)).any():
+        return "no_offer_with_cost", NO_COST.format(campaign.currency)
     if campaign.goal == "incremental_value" and not (is_live & gains.is_priced(catalogue, campaign.currency)).any():
         return "no_offer_with_margin", NO_MARGIN.format(campaign.currency)
     return None

@@ -8,7 +8,7 @@ from bandits.policies.incremental_draw import exploration
 from push import contacts
 from push.contact_rules import Judge, Verdict
 from push.contacts import RulesCache
-from push.decider import Drawn, Due
+from push.decider import Batch, Drawn, Due
 from push.draft import draft_of
 from schema.campaign import StoredCampaign
 from schema.decision import Channel, Context
@@ -35,31 +35,37 @@ class PipelineDecider:
         self._effect = EffectCache()
         self._rules = RulesCache()
 
-    async def decide(self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime) -> list[Drawn]:
+    async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
         """One answer for each, in order; the decisions are logged in the caller's transaction."""
         model = self._snapshot.current
         if model is None:
             raise RuntimeError("no snapshot has been loaded: nothing can be decided yet")
-        people, version = await decision_people.by_id(connection, [one.user_id for one in due])
+        people, version = await decision_people.by_id(connection, [one.user_id for _, due in batch for one in due])
         catalogue = self._catalogue.current
         if version != catalogue.version:
             catalogue = await self._catalogue.refresh(connection)
+        asked = [
+            (ask, people[one.user_id])
+            for campaign, due in batch
+            for ask, one in zip(await self._asks(connection, campaign, due, catalogue, now), due, strict=True)
+        ]
+        return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]
+
+    async def _asks(
+        self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], catalogue: Catalogue, now: datetime
+    ) -> list[Ask]:
         template = _ask(campaign, _candidates(campaign, catalogue), self._policy.current)
         gain_of = await self._gains(connection, template, due) if _counts_gain(campaign) else {}
         verdicts = await self._verdicts(connection, campaign, due, now)
-        asked = [
-            (
-                template._replace(
-                    entropy=one.entropy,
-                    gain=gain_of.get(one.user_id),
-                    silences=(verdict.reason,) if verdict.reason else (),
-                    excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
-                ),
-                people[one.user_id],
+        return [
+            template._replace(
+                entropy=one.entropy,
+                gain=gain_of.get(one.user_id),
+                silences=(verdict.reason,) if verdict.reason else (),
+                excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
             )
             for one, verdict in zip(due, verdicts, strict=True)
         ]
-        return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]
 
     async def _verdicts(
         self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime
@@ -83,9 +89,11 @@ def _counts_gain(campaign: StoredCampaign) -> bool:
 
 def _candidates(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ...] | None:
     """Ids of the offers this campaign may send; None for all. An offer that gives nothing of value is never pushed, nor, where the gain
-    counts, one of which the margin is not known.
+    counts, one of which the margin is not known, nor by a campaign with a budget one of which the cost is not known in its currency.
     """
     is_fit = catalogue.is_redeemable
+    if campaign.campaign.budget_minor is not None:
+        is_fit = is_fit & catalogue.has_cost_in(campaign.campaign.currency)
     if _counts_gain(campaign):
         is_fit = is_fit & gains.is_priced(catalogue, campaign.campaign.currency)
     if not campaign.campaign.offers:
@@ -114,6 +122,7 @@ def _ask(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_force:
         control_share=body.control_share,
         campaign_id=campaign.id,
         entropy=b"",
+        is_budgeted=body.budget_minor is not None,
     )
 
 
@@ -121,4 +130,6 @@ def _drawn(decided: Decided) -> Drawn:
     if not decided.offer_indices:
         return Drawn(decided.decision_id, None, ",".join(decided.reason_codes))
     stored = decided.catalogue.offers[decided.offer_indices[0]]
-    return Drawn(decided.decision_id, draft_of(stored.offer, stored.id, decided.decision_id), "")
+    reserved = decided.reserved[0]
+    draft = draft_of(stored.offer, stored.id, decided.decision_id, reserved and reserved.reservation_id)
+    return Drawn(decided.decision_id, draft, "")

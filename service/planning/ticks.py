@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from push import history, outbox
 from push.dispatcher import Dispatcher
 from push.planner import Planner
+from push.release import release
 from push.schedule import Tick
 from service import telemetry
 from service.clock import Clock
@@ -20,6 +21,7 @@ from service.store import (
     event_log,
     idempotency,
     partitions_by_day,
+    reservations,
     retention,
     snapshots,
     taste_maps,
@@ -38,6 +40,7 @@ SWEEP_EVERY_S: Final = 5.0
 TASTE_MAP_EVERY_S: Final = 3600.0
 EFFECT_EVERY_S: Final = 600.0
 EXPIRE_EVERY_S: Final = 60.0
+EXPIRE_RESERVATIONS_EVERY_S: Final = 5.0
 FOLD_EVERY_S: Final = 60.0
 PURGE_EVERY_S: Final = 600.0
 PARTITIONS_EVERY_S: Final = 3600.0
@@ -68,7 +71,9 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
         ("sweep_leases", SWEEP_EVERY_S, dispatcher.sweep),
         ("taste_map", TASTE_MAP_EVERY_S, learners.taste_mapper.learn_if_due),
         ("effect", EFFECT_EVERY_S, learners.effect_learner.learn_if_due),
-        ("expire_pushes", EXPIRE_EVERY_S, on_connection(outbox.expire)),
+        ("expire_pushes", EXPIRE_EVERY_S, on_connection(_expire_pushes)),
+        ("expire_reservations", EXPIRE_RESERVATIONS_EVERY_S, on_connection(reservations.expire)),
+        ("purge_reservations", PURGE_EVERY_S, on_connection(reservations.purge)),
         ("fold_old_pushes", FOLD_EVERY_S, on_connection(history.fold)),
         ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
         ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),
@@ -80,6 +85,10 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
         ("drop_old_days", PARTITIONS_EVERY_S, on_connection(_drop_old_days)),
     ]
     return [Tick(name, every_s, _Fenced(pool, clock, name, every_s, work).run) for name, every_s, work in works]
+
+
+async def _expire_pushes(connection: Any, now: datetime) -> None:
+    await release(connection, await outbox.expire(connection, now))
 
 
 async def _trim(connection: Any, now: datetime) -> None:

@@ -17,9 +17,10 @@ from schema.decision import (
     DecisionRequest,
     ExplanationAnswer,
     ReplayAnswer,
+    Reservation,
 )
 from service.decision import explanation, replay
-from service.decision.ask import Decided
+from service.decision.ask import Decided, Reserved
 from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
 from service.guards import NAMED_IN_QUERY
@@ -114,13 +115,25 @@ async def _logged(connection: Any, speaker: Speaker, decision_id: UUID) -> Logge
     return logged
 
 
+def _reservation(reserved: Reserved | None) -> Reservation | None:
+    return None if reserved is None else Reservation(reservation_id=reserved[0], expires_at=reserved[1])
+
+
 def answer_of(decided: Decided, *, with_propensities: bool) -> DecisionAnswer:
     """The answer to the app; propensities are told only to secret keys."""
     offers = []
     for slot, index in enumerate(decided.offer_indices):
         offer = decided.catalogue.offers[index].offer
         propensity = float(decided.draw.propensities[slot]) if with_propensities and decided.draw else None
-        offers.append(DecidedOffer(offer_id=offer.offer_id, slot=slot, creative=offer.creative, propensity=propensity))
+        offers.append(
+            DecidedOffer(
+                offer_id=offer.offer_id,
+                slot=slot,
+                creative=offer.creative,
+                propensity=propensity,
+                reservation=_reservation(decided.reserved[slot]),
+            )
+        )
     return DecisionAnswer(
         decision_id=decided.decision_id,
         action="offer" if offers else "no_send",

@@ -17,6 +17,10 @@ _PUT: Final = """
     select * from unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::smallint[], $5::integer[], $6::uuid[], $7::smallint[])
     on conflict (user_id, event_id) do nothing
 """
+_DELETE: Final = """
+    delete from answers a using unnest($1::bigint[], $2::uuid[]) as t(user_id, event_id)
+     where a.user_id = t.user_id and a.event_id = t.event_id
+"""
 _PURGE: Final = "delete from answers where answered_at < $1"
 
 
@@ -40,6 +44,11 @@ async def of_users(connection: Any, user_ids: Collection[int]) -> list[Answer]:
 async def put(connection: Any, answers: Collection[Answer]) -> None:
     """Keeps answers; the caller is the only one who may write for these users."""
     await connection.execute(_PUT, *map(list, zip(*answers, strict=True)))
+
+
+async def delete(connection: Any, keys: Collection[tuple[int, UUID]]) -> None:
+    """Forgets answers that were taken back, by user and event; the caller is the only one who may write for these users."""
+    await connection.execute(_DELETE, *map(list, zip(*keys, strict=True)))
 
 
 async def purge(connection: Any, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """The catalogue as a decision sees it: the offers of one version, and the same facts as aligned arrays."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +56,15 @@ class Catalogue:
     index_by_id: dict[int, int]
     tag_id_by_name: dict[str, int]  # all tags of the taxonomy as of the load
     store_bound: tuple[int, ...]  # positions of the offers that hold in some stores only
+    is_limited: npt.NDArray[np.bool_]  # whether there is an end to it
+    cost_minor: npt.NDArray[np.int64]  # what a redemption takes of a budget
+    has_limits: bool  # whether any is limited
+    indices_by_code: dict[str, list[int]]  # positions of the offers with a code, by it
+
+    def has_cost_in(self, currency: str) -> npt.NDArray[np.bool_]:
+        """Offers (K,) of which it is known what a redemption takes of a budget in this currency."""
+        in_currency = np.array([one.offer.currency == currency for one in self.offers], np.bool_)
+        return in_currency & (self.cost_minor > 0)
 
 
 def compose(version: int, stored: Sequence[StoredOffer], tag_id_by_name: dict[str, int]) -> Catalogue:
@@ -78,7 +88,19 @@ def compose(version: int, stored: Sequence[StoredOffer], tag_id_by_name: dict[st
         index_by_id={one.id: index for index, one in enumerate(stored)},
         tag_id_by_name=tag_id_by_name,
         store_bound=tuple(index for index, offer in enumerate(offers) if offer.store_ids or offer.exclude_store_ids),
+        is_limited=np.array([offer.is_limited() for offer in offers], np.bool_),
+        cost_minor=np.array([offer.cost_minor() for offer in offers], np.int64),
+        has_limits=any(offer.is_limited() for offer in offers),
+        indices_by_code=_by_code(offers),
     )
+
+
+def _by_code(offers: Sequence[Offer]) -> dict[str, list[int]]:
+    found = defaultdict[str, list[int]](list)
+    for index, offer in enumerate(offers):
+        if offer.code is not None:
+            found[offer.code].append(index)
+    return dict(found)
 
 
 def _padded(tag_ids: Sequence[Sequence[int]]) -> npt.NDArray[np.int16]:

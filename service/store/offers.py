@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schema.offer import OFFERS_MAX, Offer
-from service.store import tags
+from service.store import allowances, tags
 
 CHANNEL: Final = "catalogue"
 
@@ -183,6 +183,7 @@ async def _write(connection: Any, offers: Sequence[Offer], now: datetime) -> int
     await connection.execute(_REGISTER, offer_ids, now)
     await connection.execute(_CLOSE, offer_ids, made)
     await connection.execute(_OPEN, offer_ids, offers, made, now)
+    await allowances.put(connection, offers)
     return made
 
 

@@ -65,6 +65,14 @@ _FIND: Final = """
 """
 _FIND_AND_SHARE: Final = _FIND + " for key share of u"
 _FIND_AND_HOLD: Final = _FIND + " for no key update of u"
+_HOLD_BY_ID: Final = """
+    select u.user_id, coalesce(u.time_zone, (
+             select d.time_zone from devices d
+              where d.user_id = u.user_id and d.time_zone is not null order by d.last_seen_at desc limit 1))
+      from users u
+     where u.user_id = (select coalesce(merged_into, user_id) from users where user_id = $1) and u.merged_into is null
+       for no key update of u
+"""
 _RAISE: Final = """
     update users set version = version + 1, feedback_applied_through = greatest(feedback_applied_through, $2)
      where user_id = $1 returning feedback_applied_through
@@ -127,6 +135,15 @@ async def ensure_and_hold(connection: Any, key: PersonKey, now: datetime) -> Per
     """The person of a key, made when missing, locked for a write of the ledger lane."""
     await create(connection, [key], now)
     return (await _found(connection, _FIND_AND_HOLD, [key]))[key]
+
+
+async def hold_by_id(connection: Any, user_id: int) -> Person:
+    """The person that a user of ours is now, locked for a write of the ledger lane."""
+    for _ in range(_ATTEMPTS):
+        row = await connection.fetchrow(_HOLD_BY_ID, user_id)
+        if row is not None:
+            return Person(row[0], row[1], None)
+    raise RuntimeError("a user vanished while they were looked up")
 
 
 async def raise_version(connection: Any, user_id: int, now: datetime) -> datetime:

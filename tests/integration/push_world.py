@@ -9,7 +9,7 @@ import msgspec
 
 from push import campaigns, outbox
 from push.clock import standing
-from push.decider import Draft, Drawn, Due
+from push.decider import Batch, Draft, Drawn, Due
 from push.due import DueDrawer
 from push.occurrences import due_from
 from push.planner import Planned
@@ -116,8 +116,8 @@ class FirstOffer:
         self.silent = silent
         self.title = title
 
-    async def decide(self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], now: datetime) -> list[Drawn]:
-        return [await self._one(connection, one, now) for one in due]
+    async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
+        return [await self._one(connection, one, now) for _, due in batch for one in due]
 
     async def _one(self, connection: asyncpg.Connection, due: Due, now: datetime) -> Drawn:
         decision_id = uuid7(now, due.entropy)

@@ -214,8 +214,8 @@ async def test_a_draw_that_fails_leaves_no_decision_and_the_rows_planned(pool: a
     await push_world.planned(pool, await push_world.campaign(pool), [1, 2])
 
     class Breaks(FirstOffer):
-        async def decide(self, connection: Any, campaign: Any, due: Any, now: datetime) -> Any:
-            await super().decide(connection, campaign, due, now)
+        async def decide(self, connection: Any, batch: Any, now: datetime) -> Any:
+            await super().decide(connection, batch, now)
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):

@@ -131,7 +131,7 @@ def test_an_offer_that_just_fits_makes_a_message_that_is_encoded() -> None:
     )
     for one, is_sent in ((fits, True), (offer, False)):
         assert (problems(one) == []) == is_sent
-        draft = draft_of(one, 7, UUID(int=2**128 - 1))
+        draft = draft_of(one, 7, UUID(int=2**128 - 1), UUID(int=2**128 - 1))
         message = Message(
             outbox_id="o",
             address="a",
