@@ -23,30 +23,35 @@ from schema.snapshot import HEADS
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-EFFECT_SET: Final = 1
+EFFECT_SET: Final = 2
 """Raised whenever the meaning of a column of the effect changes: what was learned of other columns is never decided by."""
 
 _EFFECT: Final = {
     "bias": (1.5, 1.0),
     "chance": (-0.5, 2.0),
     "habit": (-1.0, 1.0),
-    "interest": (0.0, 2.0),
-    "keen": (1.0, 1.5),
-    "soon": (0.0, 0.5),
-    "later": (0.0, 0.5),
+    "interest": (0.0, 0.5),
+    "wanted": (1.0, 1.5),
+    "room": (1.0, 0.5),
     "tired": (0.0, 0.5),
     "pestered": (0.0, 0.5),
     "discount": (0.0, 0.5),
 }
 """Prior mean and deviation of the effect on the log-odds: a push moves a little, the less the more the thing is bought anyway. The
-deviations are wide, for in some towns it does nothing, and whom it moves is what there is to learn."""
+deviations are wide, for in some towns it does nothing, and whom it moves is what there is to learn; that of `interest` is narrower, for
+beside `wanted` a line in it would tell one wanted thing from another by a look more or less."""
 
 EFFECT_DIMS: Final = len(_EFFECT)
 WIDTH: Final = DIMS + EFFECT_DIMS
 
 HABIT_WITHIN: Final = (0.0, 2.0)
-KEEN_WITHIN: Final = (0.25, 0.5)
-"""One look just now is an interest of 0.17, two are 0.29, five are 0.5: up to two may be an accident, with five the person wants the thing."""
+WANTED_WITHIN: Final = (1 / 3, 4 / 9)
+"""Of interest, where looks are few and chance has its part: two and a half looks just now (each counts a fifth, bandits.words), and four. Up
+to two may be an accident, with four the person wants the thing; whoever looks at a thing every week has about six at any time."""
+
+LOG_PERSUADED: Final = -1.2
+"""Logarithm of the chance that a push is the cause of a purchase of what is wanted, about three in ten: where `room` bends. How much it moves
+them in truth is learned."""
 
 VARIANCE_BEGIN: Final = 1.0
 """Of people's own effects, until it is known: that people differ in what moves them is why one asks for increments at all."""
@@ -69,16 +74,28 @@ PRIOR: Final = _prior()
 def effect_columns(phi: F32) -> F32:
     """The features that an effect may depend on, (n, EFFECT_DIMS), made of phi (n, d).
 
-    The habit enters as the chance itself, and as its log-odds within bounds: without bounds a push would work wonders on those who never
-    come, and without log-odds it would multiply the odds of everybody alike. Interest enters once more as a rise between two bounds (`keen`):
-    with a line or a parabola alone, those who looked once are taken for halfway to those who look every week.
+    Whoever looks at a thing again and again wants it (`wanted`), and a push about it is one more cause of a purchase: bought then with
+    1 - (1 - P)(1 - q), a noisy OR (Pearl, "Probabilistic Reasoning in Intelligent Systems", 1988, 4.3.2). On the log-odds that is
+    ln(1 + q exp(-logit P)) - ln(1 - q) more than P; `room` is the first of these terms, less what it is at the centre of the log-odds. It falls
+    by nearly one with each of the log-odds of what is bought seldom, and by little where it is bought often: there a push changes nothing.
+
+    Of what is not wanted less is assumed: the habit enters as the chance itself, and as its log-odds within bounds. Without bounds a push
+    would work wonders on those who never come, and without log-odds it would multiply the odds of everybody alike.
     """
     of = {name: phi[:, column] for column, name in enumerate(NAMES)}
-    low, high = KEEN_WITHIN
-    of["keen"] = np.clip((of["interest"] - low) / (high - low), 0.0, 1.0)
-    of["habit"] = np.clip(of["lp"], *HABIT_WITHIN)
-    of["chance"] = 1.0 / (1.0 + np.exp(-LOG_ODDS_CENTRE - of["lp"]))
+    low, high = WANTED_WITHIN
+    log_odds = LOG_ODDS_CENTRE + of["lp"]
+    of["wanted"] = np.clip((of["interest"] - low) / (high - low), 0.0, 1.0)
+    of["room"] = of["wanted"] * (_cause(log_odds) - _cause(np.float32(LOG_ODDS_CENTRE)))
+    of["habit"] = (1.0 - of["wanted"]) * np.clip(of["lp"], *HABIT_WITHIN)
+    of["chance"] = 1.0 / (1.0 + np.exp(-log_odds))
     return np.stack([of[name] for name in _EFFECT], axis=1).astype(np.float32)
+
+
+def _cause(log_odds: F32 | np.float32) -> F32:
+    """ln(1 + q exp(-log_odds))."""
+    more: F32 = np.logaddexp(0.0, LOG_PERSUADED - log_odds)
+    return more
 
 
 class Effect(NamedTuple):

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from bandits.delay import WINDOW_S
 from bandits.features import DIMS, NAMES
 from bandits.incremental import NotAnEffectError, Own, Worth
 from bandits.incremental_fit import NOBODY, Windows
+from bandits.kernels.featurize import LOG_ODDS_CENTRE
 from bandits.policies.incremental_draw import GainTerms, draw_gain
 from bandits.policies.scores import NotFiniteError
 
@@ -56,14 +59,48 @@ def test_the_effect_is_found_apart_from_the_habit() -> None:
     assert np.corrcoef(gain.value, truth)[0, 1] > 0.97
 
 
+def column(phi: np.ndarray, name: str) -> np.ndarray:
+    return incremental.effect_columns(phi)[:, list(incremental._EFFECT).index(name)]
+
+
 def test_a_look_or_two_may_be_an_accident() -> None:
-    """Of 0, 1, 2 and 5 looks just now, each of which the product counts as a fifth."""
-    phi, looks = rows(4), np.array([0.0, 0.2, 0.4, 1.0])
+    """Of 0 to 5 looks just now, each of which the product counts as a fifth."""
+    phi, looks = rows(6), 0.2 * np.arange(6)
     phi[:, NAMES.index("interest")] = looks / (1.0 + looks)
-    keen = incremental.effect_columns(phi)[:, list(incremental._EFFECT).index("keen")]
-    assert keen[0] == keen[1] == 0.0
-    assert 0.0 < keen[2] < 0.2
-    assert keen[3] == 1.0
+    wanted = column(phi, "wanted")
+    assert wanted[:3].tolist() == [0.0, 0.0, 0.0]
+    assert 0.3 < wanted[3] < 0.5
+    assert wanted[4:] == pytest.approx([1.0, 1.0], abs=1e-6)
+    phi[:, NAMES.index("lp")] = 1.5
+    assert column(phi, "habit") == pytest.approx(1.5 * (1.0 - wanted))
+
+
+def test_a_push_about_what_is_wanted_is_one_more_cause_of_a_purchase() -> None:
+    """With weight 1 on `room`, its own constant and -ln(1 - q), the log-odds are those of 1 - (1 - P)(1 - q)."""
+    phi, q = rows(50), math.exp(incremental.LOG_PERSUADED)
+    phi[:, NAMES.index("interest")] = 0.6
+    log_odds = LOG_ODDS_CENTRE + phi[:, NAMES.index("lp")].astype(np.float64)
+    constant = math.log1p(q * math.exp(-LOG_ODDS_CENTRE)) - math.log1p(-q)
+    organic = incremental.chance_of(log_odds)
+    sent = incremental.chance_of(log_odds + column(phi, "room") + constant)
+    assert sent == pytest.approx(1.0 - (1.0 - organic) * (1.0 - q), abs=1e-6)
+
+
+def test_the_less_what_is_wanted_is_bought_the_more_a_push_adds() -> None:
+    """A town in which a push makes three in ten of those buy who want the thing and would not have: found for all habits."""
+    draw, count = np.random.default_rng(4), 20_000
+    windows = town(count, WINDOW_S)
+    wants = windows.phi[:, NAMES.index("interest")] > 0.5
+    windows.phi[:, NAMES.index("interest")] = np.where(wants, 0.6, 0.0)
+    organic = chance_of(windows.phi, np.zeros(count))
+    is_bought = draw.random(count) < 1.0 - (1.0 - organic) * (1.0 - 0.3 * windows.is_sent * wants)
+    windows = windows._replace(is_bought=is_bought.astype(float), age_s=windows.age_s * 0.0 + 3600.0 * is_bought)
+    learned = incremental_fit.learn(windows, 0, incremental_fit.unknown(500), NOW_S)
+    phi = rows(5)
+    phi[:, NAMES.index("lp")], phi[:, NAMES.index("interest")] = (-1.0, 0.0, 1.0, 2.0, 3.0), 0.6
+    gain = incremental.gain(belief(learned), own_of(learned, 0), phi, Worth(np.ones(5), np.zeros(5)))
+    assert gain.value == pytest.approx(0.3 * (1.0 - chance_of(phi, np.zeros(5))), abs=0.04)
+    assert (np.diff(gain.value[1:]) < 0.0).all()
 
 
 def test_young_windows_do_not_drag_it_down() -> None:
