@@ -22,6 +22,7 @@ CONTROLS: Final = [
     "thumbs_down: never see this deal again",
     "not_now: not for two weeks",
     "opted_out: no more notifications",
+    "preferences: your own quiet hours, and at most so many notifications a day or week",
 ]
 _TOLD: Final = "what the app told us of the moment: {}"
 _SILENT: Final = {
@@ -31,6 +32,9 @@ _SILENT: Final = {
     "opted_out": "You asked for no notifications.",
     "no_push_consent": "You do not want notifications.",
     "muted": "You asked to be left alone for a while.",
+    "quiet_hours": "It was the time of the day at which we leave you alone.",
+    "cap_reached": "You have had as many notifications lately as you should get.",
+    "too_soon": "You had a notification only a short while before.",
 }
 
 

@@ -105,6 +105,7 @@ async def test_many_dispatchers_of_many_campaigns_send_each_person_no_more_than_
     pool: asyncpg.Pool, server: StandInServer, channel: FcmChannel
 ) -> None:
     offer_id = await shop(pool, 300, cap(Cap(pushes_max=2, within_s=86_400)))
+    await pool.execute("insert into contacts (user_id) select n from generate_series(1, 150) n")
     for name in ("a", "b", "c", "d"):
         await ready_for(pool, name, offer_id, 300)
     await asyncio.gather(*(Dispatcher(pool, channel, EventLogJournal()).dispatch(standing(NOW)) for _ in range(6)))
@@ -351,6 +352,7 @@ async def test_claims_wait_for_each_other_where_they_meet_a_person(pool: asyncpg
     """Whoever counts holds the row: another claim sees what was counted before it, not beside it."""
     offer_id = await shop(pool, 1, gap(60))
     await ready_for(pool, "a", offer_id, 1)
+    await pool.execute("insert into contacts (user_id) values (1)")
     async with pool.acquire() as other, other.transaction():
         await contacts.hold(other, [1])
         claiming = asyncio.create_task(dispatcher.dispatch(standing(NOW)))

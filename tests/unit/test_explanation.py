@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from bandits import features, tastes
+from push import contact_rules
 from schema.decision import Channel, Context
 from schema.ids import stable_entropy
-from service.decision import pipeline, policy, replay
+from service.decision import explanation, pipeline, policy, replay
 from service.decision.explanation import explain
 from service.store.decisions import LoggedDecision
 from tests import deciding
@@ -230,3 +231,8 @@ async def test_the_store_counts_only_where_offers_name_stores() -> None:
     logged = await log(context=Context(store_id="s1"), candidates=())
     again = replay.draw_again(logged, SHOP, MODEL)._replace(catalogue=bound)
     assert lines(explain(logged, again, with_numbers=False), "store_id")
+
+
+@pytest.mark.parametrize("code", [contact_rules.QUIET_HOURS, contact_rules.CAP_REACHED, contact_rules.TOO_SOON])
+def test_what_the_rules_of_contact_say_has_words(code: str) -> None:
+    assert len(explanation._SILENT[code].split()) > 5
