@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bandits import delay
+from bandits.delay import WINDOWS_S, Telling
 from bandits.prior import Prior
 from bandits.step import WHOLE_UP_TO
 from schema.snapshot import Link
@@ -30,12 +32,13 @@ AGE_MAX_S: Final = 30 * 86400.0
 
 
 class Epoch(NamedTuple):
-    """modes (heads, d) and dispersions (heads,): noise variance of the identity link, scatter of the logit in units of p(1 - p)."""
+    """modes (heads, d) and dispersions (heads,): noise variance of the identity link, scatter of the logit in units of p(1 - p); by head when answers are told."""
 
     number: int
     link: Link
     modes: F64
     dispersions: F64
+    tellings: tuple[Telling, ...]
 
 
 class Extent(NamedTuple):
@@ -55,7 +58,11 @@ UNKNOWN: Final = Extent(-1.0, -1.0, -1.0)
 def begin(priors: Sequence[Prior], link: Link, number: int = 0) -> Epoch:
     """The epoch before any refit: linearised at the prior means."""
     return Epoch(
-        number, link, np.stack([prior.mean for prior in priors]), np.array([prior.dispersion for prior in priors])
+        number,
+        link,
+        np.stack([prior.mean for prior in priors]),
+        np.array([prior.dispersion for prior in priors]),
+        tuple(delay.unknown(window_s) for window_s in WINDOWS_S),
     )
 
 

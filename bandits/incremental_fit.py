@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import delay, event_time, laplace
-from bandits.delay import CLOSED, WINDOW_S
+from bandits.delay import WINDOW_S
 from bandits.incremental import PRIOR, UNKNOWN, VARIANCE_BEGIN, Effect, Own, chance_of, effect_columns
 from bandits.laplace import Design
 
@@ -69,9 +69,10 @@ def learn(windows: Windows, redeemed: float, before: Learned, now_s: float) -> L
     Raises:
         NotAPosteriorError: a result is not finite or not positive definite.
     """
-    arrived = delay.arrived_shares(_arrivals(windows, now_s), WINDOW_S)
     weight = event_time.decay_weights(windows.began_at_s) / event_time.decay_weight(now_s)
-    maturity = delay.maturities(now_s - windows.began_at_s, arrived)
+    came = windows.is_bought > 0.0
+    told = delay.told(windows.began_at_s[came], windows.age_s[came], weight[came], now_s)
+    maturity = delay.shares(delay.learn(told, WINDOW_S, np.zeros(7)), windows.began_at_s, now_s)
     sent = windows.is_sent.astype(np.float32)
     both = np.concatenate([windows.phi, sent[:, None] * effect_columns(windows.phi)], axis=1)
     mode, own, variance = before.effect.mean, before.own, before.effect.own_variance
@@ -111,13 +112,6 @@ def _evidence(A: F64, b: F64, variance: float) -> float:
     """Log marginal likelihood of everybody's sums, with what is believed of the variance beforehand."""
     away = np.log(variance / VARIANCE_BEGIN) / VARIANCE_DEVIATION
     return 0.5 * float(np.sum(b * b / (A + 1.0 / variance) - np.log1p(variance * A)) - away**2)
-
-
-def _arrivals(windows: Windows, now_s: float) -> F64:
-    """Decayed purchases by age, of windows that are over."""
-    over = (delay.cohorts_at(windows.began_at_s, now_s) == CLOSED) & (windows.is_bought > 0.0)
-    weight = event_time.decay_weights(windows.began_at_s[over]) / event_time.decay_weight(now_s)
-    return _sum(delay.buckets(windows.age_s[over]), weight, len(delay.AGE_EDGES_S))
 
 
 def _sum(group: I64, weight: F64, groups: int) -> F64:

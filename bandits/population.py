@@ -28,6 +28,7 @@ _EXPONENT_MAX: Final = 900.0
 """What was counted before 2020 weighs next to nothing in the first era, and is made so many half-lives greater at most."""
 
 _HEAD: Final = 3
+_THURSDAY: Final = 3
 
 
 class Population:
@@ -101,6 +102,11 @@ class Population:
         """Share of the visits in each local hour of the week, (168,); uniform while nobody has come."""
         total = self.hours.sum()
         return (self.hours / total if total > 0.0 else np.full(HOURS, 1.0 / HOURS)).astype(np.float32)
+
+    def day_visits(self, now_s: float) -> npt.NDArray[np.float64]:
+        """Visits, decayed to now_s, on each local day of the week from Thursday on, the first day of 1970; (7,)."""
+        from_monday = self.hours.reshape(7, 24).sum(axis=1) / _weight(now_s)
+        return np.roll(from_monday, -_THURSDAY)
 
     def baskets_at(self, now_s: float) -> float:
         """Baskets, decayed to now_s."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bandits import delay, event_time
 from bandits import step as steps
-from bandits.delay import AGE_EDGES_S, CLOSED, WINDOWS_S
+from bandits.delay import CLOSED, WINDOWS_S, Telling
 from bandits.epoch import Epoch, Extent
 from bandits.kernels import symmetric
 from bandits.laplace import NotAPosteriorError
@@ -31,7 +31,7 @@ F64 = npt.NDArray[np.float64]
 
 
 class Posterior(NamedTuple):
-    """N(mean, covariance) of one head; mean (d,) f64, covariance (d, d) f64, arrived (buckets,), matured weight of the exposures.
+    """N(mean, covariance) of one head; mean (d,) f64, covariance (d, d) f64, arrived (buckets,) the mean share of rewards told by an age, matured weight of the exposures.
 
     `reach` is the most that a whole step from the epoch's mode changes any eta by (0 for the identity link, where the step is exact).
     """
@@ -44,20 +44,13 @@ class Posterior(NamedTuple):
     reach: float
 
 
-def arrived(cohorts: Mapping[int, Sums], head: int, now_s: float) -> F64:
-    """F_h at the end of each age bucket, (buckets,), learned from what is closed."""
-    closed = cohorts.get(CLOSED)
-    arrivals = np.zeros(len(AGE_EDGES_S)) if closed is None else closed.arrivals[head] / event_time.decay_weight(now_s)
-    return delay.arrived_shares(arrivals, WINDOWS_S[head])
-
-
-def extent(cohorts: Mapping[int, Sums], now_s: float) -> Extent:
+def extent(cohorts: Mapping[int, Sums], epoch: Epoch, now_s: float) -> Extent:
     """How much has been counted; matured by the head whose answers take longest."""
-    shares = arrived(cohorts, WINDOWS_S.index(max(WINDOWS_S)), now_s)
+    shares = _shares(cohorts, epoch.tellings[WINDOWS_S.index(max(WINDOWS_S))], now_s)
     return Extent(
         sum(float(sums.totals[1]) for _, sums in sorted(cohorts.items())),
-        sum(float(sums.arrivals.sum()) for _, sums in sorted(cohorts.items())),
-        sum(float(sums.totals[1]) * _share(cohort, sums, shares, now_s) for cohort, sums in sorted(cohorts.items())),
+        sum(float(sums.answers.sum()) for _, sums in sorted(cohorts.items())),
+        sum(float(sums.totals[1]) * shares[cohort] for cohort, sums in sorted(cohorts.items())),
     )
 
 
@@ -82,10 +75,10 @@ def _head(
 ) -> Posterior:
     dims = len(prior.mean)
     now_weight = event_time.decay_weight(now_s)
-    shares = arrived(cohorts, head, now_s)
+    shares = _shares(cohorts, epoch.tellings[head], now_s)
     outer, information, exposures = np.zeros(dims * (dims + 1) // 2), np.zeros(dims), 0.0
     for cohort in sorted(cohorts):  # a fixed order, so that the same sums give the same bits
-        sums, share = cohorts[cohort], _share(cohort, cohorts[cohort], shares, now_s)
+        sums, share = cohorts[cohort], shares[cohort]
         outer += share * sums.outer[head]
         information += sums.response[head] - share * sums.expected[head]
         exposures += share * float(sums.totals[0])
@@ -103,15 +96,16 @@ def _head(
         mode = epoch.modes[head]
         reach = steps.reach(mean - mode, ranges)
         mean = mode + steps.share_taken(reach) * (mean - mode)
-    return Posterior(mean, covariance, dispersion, shares, exposures / now_weight, reach)
+    arrived = delay.shares_by_age(epoch.tellings[head])
+    return Posterior(mean, covariance, dispersion, arrived, exposures / now_weight, reach)
 
 
-def _share(cohort: int, sums: Sums, arrived: F64, now_s: float) -> float:
-    """F_h at the mean age of the cohort's exposures."""
-    if cohort == CLOSED:
-        return 1.0
-    weight, _, since = sums.totals.tolist()
-    return float(delay.maturities(np.array([now_s - delay.mean_exposed_s(cohort, weight, since)]), arrived)[0])
+def _shares(cohorts: Mapping[int, Sums], telling: Telling, now_s: float) -> dict[int, float]:
+    """F_h at the mean instant of each cohort's exposures."""
+    young = [cohort for cohort in sorted(cohorts) if cohort != CLOSED]
+    exposed_at_s = [delay.mean_exposed_s(cohort, *cohorts[cohort].totals[[0, 2]].tolist()) for cohort in young]
+    found = delay.shares(telling, np.array(exposed_at_s), now_s).tolist()
+    return {CLOSED: 1.0, **dict(zip(young, found, strict=True))}
 
 
 def _inverse(precision: F64, name: str) -> F64:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits import delay, dispersion, event_time, laplace
+from bandits.delay import WINDOWS_S, Telling, Told
 from bandits.epoch import Epoch
 from bandits.laplace import Blocks, Design, NotAPosteriorError
 from bandits.prior import Prior
@@ -27,8 +28,20 @@ class Refitted(NamedTuple):
     steps: tuple[int, ...]
 
 
+def tellings(passes: Passes, visits: F64, now_s: float) -> tuple[Telling, ...]:
+    """By head when answers are told, learned from all exposures and from the visits of each day of the week (7,), from Thursday."""
+    counted = [delay.NOTHING for _ in HEADS]
+    for rows in passes():
+        weight = event_time.decay_weights(rows.exposed_at_s) / event_time.decay_weight(now_s)
+        for head in range(len(HEADS)):
+            came = np.flatnonzero(rows.answered[:, head])
+            told = delay.told(rows.exposed_at_s[came], rows.age_s[came, head], weight[came], now_s)
+            counted[head] = Told(*(one + other for one, other in zip(counted[head], told, strict=True)))
+    return tuple(delay.learn(one, window_s, visits) for one, window_s in zip(counted, WINDOWS_S, strict=True))
+
+
 def refit(
-    passes: Passes, priors: Sequence[Prior], before: Epoch, starts: F64, arrived: Sequence[F64], now_s: float
+    passes: Passes, priors: Sequence[Prior], before: Epoch, starts: F64, told: tuple[Telling, ...], now_s: float
 ) -> Refitted:
     """Fits every head.
 
@@ -37,7 +50,7 @@ def refit(
         priors: by head.
         before: the epoch in force.
         starts: (heads, d) weights to start from, unless the mode in force is better.
-        arrived: by head, F_h at the end of each age bucket.
+        told: by head, when answers are told.
         now_s: the instant as of which rows have decayed and ripened.
 
     Raises:
@@ -46,7 +59,7 @@ def refit(
     fits = []
     dispersions = []
     for head, prior in enumerate(priors):
-        blocks = blocks_of(passes, head, arrived[head], now_s)
+        blocks = blocks_of(passes, head, told[head], now_s)
         known = prior._replace(dispersion=float(before.dispersions[head]))
         fitted = _fit(blocks, known, before, head, starts[head])
         fits.append(fitted)
@@ -55,13 +68,13 @@ def refit(
     if not np.isfinite(dispersions).all():
         raise NotAPosteriorError("a dispersion is not finite")
     return Refitted(
-        Epoch(before.number + 1, before.link, modes, np.array(dispersions)),
+        Epoch(before.number + 1, before.link, modes, np.array(dispersions), told),
         tuple(fitted.mode.objective for fitted in fits),
         tuple(fitted.steps for fitted in fits),
     )
 
 
-def blocks_of(passes: Passes, head: int, arrived: F64, now_s: float) -> Blocks:
+def blocks_of(passes: Passes, head: int, telling: Telling, now_s: float) -> Blocks:
     """The rows as one head sees them."""
     now_weight = event_time.decay_weight(now_s)
 
@@ -71,7 +84,7 @@ def blocks_of(passes: Passes, head: int, arrived: F64, now_s: float) -> Blocks:
                 rows.phi,
                 offset_of(rows, head),
                 event_time.decay_weights(rows.exposed_at_s) * rows.shown / now_weight,
-                delay.maturities(now_s - rows.exposed_at_s, arrived),
+                delay.shares(telling, rows.exposed_at_s, now_s),
                 np.ascontiguousarray(rows.answered[:, head]),
             )
 

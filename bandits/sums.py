@@ -77,19 +77,18 @@ class Sums:
     """Sums over the exposures of one cohort of one partition, all float64.
 
     outer is (heads, d (d + 1) / 2), packed; expected and response (heads, d); totals (3,) the weight of the exposures, their
-    number, and weight times seconds since the beginning of the block (bandits.delay); arrivals (heads, buckets), the weight of the rewards by age.
+    number, and weight times seconds since the beginning of the block (bandits.delay); answers (heads,), the weight of the rewards.
     """
 
-    __slots__ = ("_all", "arrivals", "expected", "outer", "response", "totals")
+    __slots__ = ("_all", "answers", "expected", "outer", "response", "totals")
 
     def __init__(self, dims: int) -> None:
-        heads, buckets = len(HEADS), len(delay.AGE_EDGES_S)
-        packed = dims * (dims + 1) // 2
-        shapes = ((heads, packed), (heads, dims), (heads, dims), (3,), (heads, buckets))
+        heads, packed = len(HEADS), dims * (dims + 1) // 2
+        shapes = ((heads, packed), (heads, dims), (heads, dims), (3,), (heads,))
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         self._all: F64 = np.zeros(ends[-1])
         parts = np.split(self._all, ends[:-1])
-        self.outer, self.expected, self.response, self.totals, self.arrivals = (
+        self.outer, self.expected, self.response, self.totals, self.answers = (
             part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)
         )
 
@@ -138,7 +137,7 @@ class Ledger:
         self._expected = np.zeros((heads, groups, dims))
         self._response = np.zeros((heads, groups, dims))
         self._totals = np.zeros((groups, 3))
-        self._arrivals = np.zeros((heads, groups, len(delay.AGE_EDGES_S)))
+        self._answers = np.zeros((heads, groups))
 
     def add(self, rows: Rows, group: I64) -> "Ledger":
         """Counts rows, each in its group (n,); gives itself."""
@@ -154,7 +153,7 @@ class Ledger:
             came = np.flatnonzero(rows.answered[:, head])
             worth = weight[came] * rows.answered[came, head]
             np.add.at(self._response[head], group[came], worth[:, None] * rows.phi[came].astype(np.float64))
-            np.add.at(self._arrivals[head], (group[came], delay.buckets(rows.age_s[came, head])), worth)
+            np.add.at(self._answers[head], group[came], worth)
         return self
 
     def sums(self, group: int) -> Sums:
@@ -164,7 +163,7 @@ class Ledger:
         sums.expected[...] = self._expected[:, group]
         sums.response[...] = self._response[:, group]
         sums.totals[...] = self._totals[group]
-        sums.arrivals[...] = self._arrivals[:, group]
+        sums.answers[...] = self._answers[:, group]
         return sums
 
 

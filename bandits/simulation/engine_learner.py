@@ -20,8 +20,9 @@ class EngineLearner:
     """Epoch and snapshots of one trial. With `is_whole` every answer is known at once, so that exposures of all ages count whole (F = 1)."""
 
     def __init__(self, *, is_whole: bool = False) -> None:
-        self._is_whole = is_whole
-        self._epoch = epoch.begin(PRIORS, LINK)
+        self._told = (delay.AT_ONCE,) * len(HEADS) if is_whole else None
+        begun = epoch.begin(PRIORS, LINK)
+        self._epoch = begun._replace(tellings=self._told or begun.tellings)
         self._fitted = epoch.NOTHING
         self._fitted_s = 0.0
         self._version = 0
@@ -33,20 +34,19 @@ class EngineLearner:
             ValueError: the result is not fit to decide by.
         """
         cohorts = self._cohorts(rows, now_s)
-        extent = posterior.extent(cohorts, now_s)
+        extent = posterior.extent(cohorts, self._epoch, now_s)
         heads = posterior.compose(cohorts, PRIORS, RANGES, self._epoch, now_s)
         if len(rows.phi) and epoch.is_due(extent, self._fitted, posterior.reach(heads), now_s - self._fitted_s):
             starts = np.stack([head.mean for head in heads])
-            arrived = [np.ones_like(head.arrived) if self._is_whole else head.arrived for head in heads]
-            self._epoch = refit.refit(lambda: [rows], PRIORS, self._epoch, starts, arrived, now_s).epoch
+            told = self._told or refit.tellings(lambda: [rows], population.day_visits(now_s), now_s)
+            self._epoch = refit.refit(lambda: [rows], PRIORS, self._epoch, starts, told, now_s).epoch
             self._fitted, self._fitted_s = extent, now_s
             heads = posterior.compose(self._cohorts(rows, now_s), PRIORS, RANGES, self._epoch, now_s)
         self._version += 1
         return model.from_snapshot(self._stored(heads, population, variances, now_s))
 
     def _cohorts(self, rows: Rows, now_s: float) -> dict[int, Sums]:
-        ripe_s = np.inf if self._is_whole else now_s
-        found, group = np.unique(delay.cohorts_at(rows.exposed_at_s, ripe_s), return_inverse=True)
+        found, group = np.unique(delay.cohorts_at(rows.exposed_at_s, now_s), return_inverse=True)
         ledger = Ledger(len(found), DIMS, self._epoch).add(rows, group.astype(np.int64))
         return {int(cohort): ledger.sums(place) for place, cohort in enumerate(found)}
 

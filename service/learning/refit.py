@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bandits import delay, posterior, refit, sums
+from bandits import delay, population, posterior, refit, sums
 from bandits.epoch import Epoch, Extent, is_due
 from bandits.features import DIMS, FEATURE_SET, PRIORS, RANGES
 from bandits.laplace import NotAPosteriorError
@@ -21,7 +21,6 @@ from bandits.policies import model
 from bandits.policies.model import DamagedSnapshotError
 from bandits.refit import Refitted
 from bandits.sums import Ledger, Rows, Sums
-from schema.snapshot import HEADS
 from service.learning import books
 from service.learning.books import Key
 from service.store import epochs, exposure_rows, partitions, session_lock, snapshots
@@ -48,10 +47,10 @@ class _Overtaken(Exception):
 
 
 class _Task(NamedTuple):
-    """What a refit starts from: the epoch in force, the arrival of rewards by head, and the instant."""
+    """What a refit starts from: the epoch in force, when people come, and the instant."""
 
     before: StoredEpoch
-    arrived: list[F64]
+    visits: F64
     now_s: float
 
 
@@ -89,7 +88,8 @@ class Refitter:
                 if stored is None or not books.is_ours(stored):
                     return False  # a learner begins one
                 packed = await partitions.load_sums(connection)
-                task, extent, reach = await asyncio.to_thread(_look, stored, packed, now.timestamp())
+                people = [counted.population for counted in (await partitions.load(connection)).values()]
+                task, extent, reach = await asyncio.to_thread(_look, stored, packed, people, now.timestamp())
                 age_s = (now - stored.begun_at).total_seconds()
                 if not is_due(extent, self._refused or stored.fitted, reach, age_s):
                     return False
@@ -117,21 +117,24 @@ class Refitter:
 async def _fit(connection: Any, task: _Task, spool: Spool, now: datetime) -> Refitted:
     before = task.before.epoch
     starts = await _published_means(connection, before)
-    fitted = await asyncio.to_thread(refit.refit, spool.blocks, PRIORS, before, starts, task.arrived, task.now_s)
+    told = await asyncio.to_thread(refit.tellings, spool.blocks, task.visits, task.now_s)
+    fitted = await asyncio.to_thread(refit.refit, spool.blocks, PRIORS, before, starts, told, task.now_s)
     counted = await asyncio.to_thread(_count, spool, fitted.epoch, task.now_s)
     await _put_in_force(connection, task, spool, fitted, counted, now)
     return fitted
 
 
-def _look(stored: StoredEpoch, packed: dict[Key, bytes], now_s: float) -> tuple[_Task, Extent, float]:
+def _look(
+    stored: StoredEpoch, packed: dict[Key, bytes], people: list[bytes], now_s: float
+) -> tuple[_Task, Extent, float]:
     """What there is to do, how much has been counted, and how far a step from the mode in force would reach."""
     cohorts = books.joined_packed(packed, now_s)
-    arrived = [posterior.arrived(cohorts, head, now_s) for head in range(len(HEADS))]
     try:
         reach = posterior.reach(posterior.compose(cohorts, PRIORS, RANGES, stored.epoch, now_s))
     except NotAPosteriorError:
         reach = float("inf")  # sums that nothing can be decided by: made anew they may be better
-    return _Task(stored, arrived, now_s), posterior.extent(cohorts, now_s), reach
+    visits = sum((population.unpack(one).day_visits(now_s) for one in people), np.zeros(7))
+    return _Task(stored, visits, now_s), posterior.extent(cohorts, stored.epoch, now_s), reach
 
 
 async def _published_means(connection: Any, epoch: Epoch) -> F64:
@@ -179,7 +182,7 @@ def _finish(counted: dict[Key, Sums], spool: Spool, changed: Spool, epoch: Epoch
     Raises:
         NotAPosteriorError: nothing could be decided by these sums.
     """
-    extent = posterior.extent(books.joined(counted, now_s), now_s)
+    extent = posterior.extent(books.joined(counted, now_s), epoch, now_s)
     for rows in spool.of(changed).blocks():
         _enter(counted, sums.taken_back(rows), epoch, now_s)
     for rows in changed.blocks():

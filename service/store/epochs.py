@@ -6,6 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from bandits import delay
+from bandits.delay import WINDOWS_S, Telling
 from bandits.epoch import Epoch, Extent
 from bandits.event_time import HALF_LIFE_S
 
@@ -13,11 +15,11 @@ EXPOSURES_KEPT_FOR: Final = timedelta(seconds=5 * HALF_LIFE_S)
 """What is older has 3 % of the weight there is in a steady business."""
 
 _LATEST: Final = """
-    select number, feature_set, link, begun_at, modes, dispersions, exposures, answers, matured from epochs order by number desc limit 1
+    select number, feature_set, link, begun_at, modes, dispersions, tellings, exposures, answers, matured from epochs order by number desc limit 1
 """
 _ADD: Final = """
-    insert into epochs (number, feature_set, link, begun_at, modes, dispersions, objectives, exposures, answers, matured)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    insert into epochs (number, feature_set, link, begun_at, modes, dispersions, tellings, objectives, exposures, answers, matured)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 
 
@@ -40,9 +42,10 @@ async def latest(connection: Any) -> StoredEpoch | None:
     row = await connection.fetchrow(_LATEST)
     if row is None:
         return None
-    number, feature_set, link, begun_at, modes, dispersions, *fitted = row
+    number, feature_set, link, begun_at, modes, dispersions, tellings, *fitted = row
     shape = (len(dispersions), -1)
-    epoch = Epoch(number, link, np.frombuffer(modes, "<f8").reshape(shape), np.array(dispersions))
+    modes = np.frombuffer(modes, "<f8").reshape(shape)
+    epoch = Epoch(number, link, modes, np.array(dispersions), _unpacked(tellings))
     return StoredEpoch(epoch, feature_set, Extent(*fitted), begun_at)
 
 
@@ -54,5 +57,14 @@ async def add(connection: Any, stored: StoredEpoch, objectives: Sequence[float])
     """
     epoch = stored.epoch
     modes = epoch.modes.astype("<f8").tobytes()
-    head = (epoch.number, stored.feature_set, epoch.link, stored.begun_at, modes, epoch.dispersions.tolist())
+    tellings = np.concatenate([part for telling in epoch.tellings for part in telling]).astype("<f8").tobytes()
+    head = (epoch.number, stored.feature_set, epoch.link, stored.begun_at, modes, epoch.dispersions.tolist(), tellings)
     await connection.execute(_ADD, *head, list(objectives), *stored.fitted)
+
+
+def _unpacked(tellings: bytes | None) -> tuple[Telling, ...]:
+    """By head the rates and the rhythm; what nothing is known of when an older program fitted the epoch."""
+    if tellings is None:
+        return tuple(delay.unknown(window_s) for window_s in WINDOWS_S)
+    by_head = np.frombuffer(tellings, "<f8").reshape(len(WINDOWS_S), -1)
+    return tuple(Telling(one[: -delay.HOURS], one[-delay.HOURS :]) for one in by_head)

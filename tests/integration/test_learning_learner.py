@@ -310,7 +310,7 @@ async def test_a_redemption_without_a_decision_belongs_to_the_latest_exposure_of
         assert await one.fold_once(NOW) == 3
     rows = await pool.fetch("select decision_id, redeemed_at from exposures where redeemed_at is not null")
     assert [tuple(row) for row in rows] == [(shown[1], START + 3 * HOUR)]
-    assert (await everything(pool)).arrivals[1].sum() == pytest.approx(decay_weight((START + HOUR).timestamp()))
+    assert (await everything(pool)).answers[1] == pytest.approx(decay_weight((START + HOUR).timestamp()))
 
 
 @pytest.mark.parametrize("order", ["ABT", "ATB", "TAB", "BTA", "TBA"])
@@ -516,7 +516,7 @@ async def test_purchases_and_visits_teach_the_rhythm(pool: asyncpg.Pool) -> None
 
 async def test_closed_cohorts_are_merged_and_late_rewards_go_there(pool: asyncpg.Pool) -> None:
     await shown_and_answered(pool, "shown", "opened")
-    later = START + timedelta(hours=90)
+    later = START + timedelta(hours=140)
     async with pool.acquire() as connection:
         one = world.learner(pool)
         late = [

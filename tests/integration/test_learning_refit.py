@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from bandits import posterior, refit, sums
+from bandits import delay, event_time, posterior, refit, sums
 from bandits.delay import CLOSED
 from bandits.epoch import Epoch, Extent, begin
 from bandits.features import DIMS, FEATURE_SET, LINK, PRIORS
@@ -113,6 +113,26 @@ async def test_a_new_epoch_holds_everything_and_the_posterior_stays_at_its_mode(
         assert away.max() < (1e-2 if LINK == "logit" else 1.0)  # the identity's noise variance is estimated anew
 
 
+async def test_an_epoch_keeps_when_answers_are_told(pool: asyncpg.Pool) -> None:
+    told = Told()
+    for day in range(3):
+        await told.show(pool, START + timedelta(hours=30 * day))
+    now = START + timedelta(days=10)
+    await world.learner(pool).catch_up(now)
+    assert await Refitter(pool).refit_if_due(now)
+    opened, redeemed = (await in_force(pool)).tellings
+    rows = sums.stack(told.tally.rows)
+    came = rows.answered[:, 1] > 0.0
+    weight = event_time.decay_weights(rows.exposed_at_s) / event_time.decay_weight(now.timestamp())
+    counted = delay.told(rows.exposed_at_s[came], rows.age_s[came, 1], weight[came], now.timestamp())
+    wanted = delay.learn(counted, delay.WINDOWS_S[1], np.zeros(7))
+    np.testing.assert_allclose(redeemed.rates, wanted.rates, rtol=1e-9)
+    np.testing.assert_allclose(redeemed.rhythm, wanted.rhythm, rtol=1e-9)
+    after_two_hours = now.timestamp() - 2.5 * 3600.0
+    assert delay.shares(redeemed, np.array([after_two_hours]), now.timestamp())[0] > 0.9
+    assert not np.allclose(opened.rates, redeemed.rates)
+
+
 def test_a_change_that_leads_far_from_the_mode_is_seen_at_the_next_look() -> None:
     rng = np.random.default_rng(1)
     phi = rng.uniform(0.0, 1.0, (2_000, DIMS)).astype(np.float32)
@@ -123,12 +143,12 @@ def test_a_change_that_leads_far_from_the_mode_is_seen_at_the_next_look() -> Non
         epochs.StoredEpoch(begin(PRIORS, LINK), FEATURE_SET, Extent(2_000.0, 0.0, 2_000.0), START),
         (3, CLOSED),
     )
-    _, extent, reach = refitting._look(stored, {key: sums.count(rows, stored.epoch).pack()}, NOW.timestamp())
+    _, extent, reach = refitting._look(stored, {key: sums.count(rows, stored.epoch).pack()}, [], NOW.timestamp())
     assert extent.exposures == 2_000
     assert reach > WHOLE_UP_TO
     damaged = sums.count(rows, stored.epoch)
     damaged.outer[0, 0] = np.nan
-    assert refitting._look(stored, {key: damaged.pack()}, NOW.timestamp())[2] == np.inf
+    assert refitting._look(stored, {key: damaged.pack()}, [], NOW.timestamp())[2] == np.inf
 
 
 async def test_news_makes_the_next_snapshot_a_new_epoch_s(pool: asyncpg.Pool) -> None:
@@ -239,7 +259,7 @@ async def test_a_refit_that_fails_is_refused_told_and_not_tried_until_there_is_n
         return fitted._replace(epoch=fitted.epoch._replace(modes=np.full_like(fitted.epoch.modes, np.inf)))
 
     for step, fails in enumerate((worse, overflowed), start=1):
-        monkeypatch.setattr(refitting, "refit", SimpleNamespace(refit=fails))
+        monkeypatch.setattr(refitting, "refit", SimpleNamespace(refit=fails, tellings=refit.tellings))
         assert not await refitter.refit_if_due(NOW)
         assert REFITS_REFUSED._value.get() == before + step
         assert not await refitter.refit_if_due(NOW + HOUR / 2)
@@ -465,4 +485,4 @@ async def test_an_empty_log_is_an_empty_copy(pool: asyncpg.Pool) -> None:
         changed = await exposure_rows.changed_since(connection, spool)
         assert len(changed) == len(spool.of(changed)) == 0
     assert not await Refitter(pool).refit_if_due(NOW)
-    assert posterior.extent({}, NOW.timestamp()) == Extent(0.0, 0.0, 0.0)
+    assert posterior.extent({}, begin(PRIORS, LINK), NOW.timestamp()) == Extent(0.0, 0.0, 0.0)

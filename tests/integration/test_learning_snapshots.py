@@ -17,6 +17,7 @@ from bandits.sums import Sums
 from schema.event import EventType
 from service.learning import books, composer
 from service.learning.composer import Composer
+from service.learning.refit import Refitter
 from service.store import partitions, snapshots
 from service.store import pool as pools
 from service.store.snapshots import SnapshotDamagedError, SnapshotMissingError
@@ -78,8 +79,9 @@ async def test_a_reward_moves_the_posterior(pool: asyncpg.Pool) -> None:
                 entry(user_id, EventType.ACCEPTED, START, decision_id=decided),
                 entry(user_id, EventType.REDEEMED, START + HOUR, decision_id=decided),
             )
-    now = START + timedelta(days=5)
+    now = START + timedelta(days=6)
     await world.learner(pool).catch_up(now)
+    assert await Refitter(pool).refit_if_due(now)
     assert await Composer(pool).publish(now)
     snapshot = await snapshots.load(pool, 1)
     opened, redeemed = snapshot.heads

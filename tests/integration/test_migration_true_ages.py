@@ -1,4 +1,4 @@
-"""Migrations 0019 to 0021 over what the program before them has learned: sums are made anew by a refit, rhythms stay."""
+"""Migrations 0019 to 0025 over what the program before them has learned: sums are made anew by a refit, rhythms stay."""
 
 import shutil
 from datetime import timedelta
@@ -60,6 +60,10 @@ async def test_what_was_shown_is_counted_anew_and_rhythms_stay(empty_database: s
         np.testing.assert_array_equal(known.visits, visits)
         assert stored is not None
         assert stored.fitted == UNKNOWN
+        assert [one.rhythm.max() for one in stored.epoch.tellings] == [
+            1.0,
+            1.0,
+        ]  # of an older program: nothing is known of it
         assert await Refitter(pool).refit_if_due(now)
         assert await Composer(pool).publish_if_changed(now)
         refitted = await epochs.latest(pool)

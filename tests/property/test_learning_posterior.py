@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bandits import delay, event_time, laplace, posterior, refit, sums
-from bandits.delay import AGE_EDGES_S, BLOCK_S, CLOSED, WINDOW_S
+from bandits.delay import BLOCK_S, CLOSED, WINDOW_S, WINDOWS_S
 from bandits.epoch import AGE_MAX_S, Epoch, begin, is_due
 from bandits.event_time import EPOCH_S
 from bandits.laplace import NotAPosteriorError
@@ -18,7 +18,7 @@ from bandits.prior import Prior
 from bandits.refit import Passes
 from bandits.step import WHOLE_UP_TO, Ranges
 from bandits.sums import Ledger, Row, Rows, Sums
-from schema.snapshot import HEADS, Link
+from schema.snapshot import Link
 from tests.reference import learning as reference
 
 F64 = NDArray[np.float64]
@@ -40,7 +40,7 @@ def closed_rows(rng: np.random.Generator, count: int) -> Rows:
     """Up to a year old, every window over."""
     return Rows(
         rng.uniform(-1.0, 1.0, (count, DIMS)).astype(np.float32),
-        NOW_S - rng.uniform(80 * HOUR_S, 365 * 24 * HOUR_S, count),
+        NOW_S - rng.uniform(130 * HOUR_S, 365 * 24 * HOUR_S, count),
         np.zeros(count, np.float32),
         np.ones(count),
         (rng.random((count, 2)) < 0.3).astype(float),
@@ -80,13 +80,12 @@ def test_at_the_mode_of_an_epoch_the_sums_give_that_mode_and_its_precision(seed:
     rows = closed_rows(rng, count)._replace(offset=rng.normal(0.0, 0.5, count).astype(np.float32))
     priors = [prior(rng), prior(rng)]
     before = begin(priors, link)
-    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
-    fitted = refit.refit(passes_of(rows, 64), priors, before, before.modes, arrived, NOW_S)
+    fitted = refit.refit(passes_of(rows, 64), priors, before, before.modes, before.tellings, NOW_S)
     assert fitted.epoch.number == 1
     at_the_mode = fitted.epoch._replace(dispersions=before.dispersions)
     counted = {CLOSED: sums.count(rows, at_the_mode)}
     for head, found in enumerate(posterior.compose(counted, priors, UNIT, at_the_mode, NOW_S)):
-        blocks = refit.blocks_of(passes_of(rows, 64), head, arrived[head], NOW_S)
+        blocks = refit.blocks_of(passes_of(rows, 64), head, before.tellings[head], NOW_S)
         point = laplace.evaluate(blocks, priors[head], link, fitted.epoch.modes[head])
         deviation = np.sqrt(np.diag(found.covariance))
         np.testing.assert_allclose(found.mean / deviation, fitted.epoch.modes[head] / deviation, atol=2e-3)
@@ -100,10 +99,9 @@ def test_the_order_and_the_parts_of_the_log_do_not_matter_to_an_epoch(seed: int,
     rows = closed_rows(rng, count)
     priors = [prior(rng), prior(rng)]
     before, order = begin(priors, "logit"), rng.permutation(count)
-    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
     shuffled = Rows(*(part[order] for part in rows))
     one, other = (
-        refit.refit(passes_of(told, size), priors, before, before.modes, arrived, NOW_S).epoch
+        refit.refit(passes_of(told, size), priors, before, before.modes, before.tellings, NOW_S).epoch
         for told, size in ((rows, 1_000), (shuffled, 7))
     )
     np.testing.assert_allclose(one.modes, other.modes, rtol=1e-9, atol=1e-9)
@@ -115,21 +113,20 @@ def test_a_refit_starts_where_it_is_better_and_never_ends_worse() -> None:
     rows = closed_rows(rng, 500)
     priors = [prior(rng), prior(rng)]
     before = begin(priors, "logit")
-    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
     found = [
-        refit.refit(passes_of(rows, 100), priors, before, starts, arrived, NOW_S)
+        refit.refit(passes_of(rows, 100), priors, before, starts, before.tellings, NOW_S)
         for starts in (before.modes, before.modes + 50.0, np.full_like(before.modes, np.nan))
     ]
     for one in found:
         np.testing.assert_allclose(one.epoch.modes, found[0].epoch.modes, atol=1e-3)
-    again = refit.refit(passes_of(rows, 100), priors, found[0].epoch, found[0].epoch.modes, arrived, NOW_S)
+    again = refit.refit(passes_of(rows, 100), priors, found[0].epoch, found[0].epoch.modes, before.tellings, NOW_S)
     assert again.steps == (0, 0)
     np.testing.assert_array_equal(again.epoch.modes, found[0].epoch.modes)
 
 
 def objectives(rows: Rows, priors: list[Prior], head: int, *weights: F64) -> list[float]:
     """The true objective over the rows at each of these weights."""
-    blocks = refit.blocks_of(passes_of(rows, 64), head, posterior.arrived({}, head, NOW_S), NOW_S)
+    blocks = refit.blocks_of(passes_of(rows, 64), head, delay.unknown(WINDOWS_S[head]), NOW_S)
     return [laplace.evaluate(blocks, priors[head], "logit", w).objective for w in weights]
 
 
@@ -142,8 +139,7 @@ def test_what_is_published_between_refits_is_never_worse_than_the_epoch(
     rng = np.random.default_rng(seed)
     priors = [prior(rng), prior(rng)]
     before, known = begin(priors, "logit"), closed_rows(rng, fitted_rows)
-    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
-    epoch = refit.refit(passes_of(known, 64), priors, before, before.modes, arrived, NOW_S).epoch
+    epoch = refit.refit(passes_of(known, 64), priors, before, before.modes, before.tellings, NOW_S).epoch
     news = closed_rows(rng, count)._replace(offset=rng.normal(0.0, 1.0, count).astype(np.float32))
     eta = shift * (news.phi @ rng.normal(size=DIMS) + rng.normal())
     news = news._replace(answered=(rng.random((count, 2)) < expit(eta)[:, None]).astype(float))
@@ -168,20 +164,24 @@ def test_a_sudden_change_is_followed_most_of_the_way_and_is_a_reason_to_refit() 
 
     weak = [Prior(np.zeros(DIMS), np.ones(DIMS))] * 2
     before, known, news = begin(weak, "logit"), told(1_000, 0.03), told(240, 0.8)
-    arrived = [posterior.arrived({}, head, NOW_S) for head in range(len(HEADS))]
-    epoch = refit.refit(passes_of(known, 500), weak, before, before.modes, arrived, NOW_S).epoch
+    epoch = refit.refit(passes_of(known, 500), weak, before, before.modes, before.tellings, NOW_S).epoch
     everything = Rows(*(np.concatenate(parts) for parts in zip(known, news, strict=True)))
     counted = {CLOSED: sums.count(everything, epoch)}
     bounds = Ranges(bias, bias)
     found = posterior.compose(counted, weak, bounds, epoch, NOW_S)
     for head, one in enumerate(found):
         mode = epoch.modes[head]
-        best = refit.refit(passes_of(everything, 500), weak, epoch, epoch.modes, arrived, NOW_S).epoch.modes[head]
+        best = refit.refit(passes_of(everything, 500), weak, epoch, epoch.modes, epoch.tellings, NOW_S).epoch.modes[
+            head
+        ]
         whole = mode + (one.mean - mode) * one.reach / WHOLE_UP_TO
         at_mode, published, at_best, overshot = objectives(everything, weak, head, mode, one.mean, best, whole)
         assert overshot > at_mode
         assert at_mode - published > 0.8 * (at_mode - at_best)
-    now, fitted = posterior.extent(counted, NOW_S), posterior.extent({CLOSED: sums.count(known, epoch)}, NOW_S)
+    now, fitted = (
+        posterior.extent(counted, epoch, NOW_S),
+        posterior.extent({CLOSED: sums.count(known, epoch)}, epoch, NOW_S),
+    )
     assert not is_due(now, fitted, WHOLE_UP_TO, 0.0)
     assert is_due(now, fitted, posterior.reach(found), 0.0)
     assert is_due(now, fitted, 0.0, AGE_MAX_S)
@@ -212,7 +212,7 @@ def test_cohorts_are_hours_then_blocks_of_six_and_end() -> None:
     assert delay.cohort_at(block_s + HOUR_S - 1, block_s + HOUR_S) == young
     assert delay.cohort_at(block_s + HOUR_S, block_s + HOUR_S) == young + 1
     assert delay.span_s(young) == (block_s, block_s + HOUR_S)
-    older_s, closed_s = block_s + 12 * HOUR_S, block_s + 78 * HOUR_S
+    older_s, closed_s = block_s + 12 * HOUR_S, block_s + 126 * HOUR_S
     assert delay.settled(young, older_s - 1) == young
     block = delay.settled(young, older_s)
     assert delay.settled(young + 5, older_s) == delay.settled(block, closed_s - 1) == block
@@ -240,20 +240,6 @@ def test_the_mean_instant_of_a_cohort_is_kept_in_its_sums() -> None:
     assert delay.mean_exposed_s(block, 0.0, 0.0) == block_s + BLOCK_S / 2
 
 
-def test_the_share_of_rewards_that_arrived_is_learned_from_closed_windows() -> None:
-    assert delay.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S)[-1] == 1.0
-    np.testing.assert_allclose(
-        delay.arrived_shares(np.zeros(len(AGE_EDGES_S)), WINDOW_S), np.array(AGE_EDGES_S) / WINDOW_S
-    )
-    open_s = delay.WINDOWS_S[0]
-    np.testing.assert_allclose(
-        delay.arrived_shares(np.zeros(len(AGE_EDGES_S)), open_s), np.minimum(np.array(AGE_EDGES_S) / open_s, 1.0)
-    )
-    early = np.zeros(len(AGE_EDGES_S))
-    early[0] = 1e6
-    assert delay.arrived_shares(early, WINDOW_S)[0] > 0.999
-
-
 def test_the_extent_counts_exposures_as_far_as_they_could_be_answered() -> None:
     priors = [prior(np.random.default_rng(0))] * 2
     epoch = begin(priors, "identity")
@@ -261,13 +247,12 @@ def test_the_extent_counts_exposures_as_far_as_they_could_be_answered() -> None:
     cohort = delay.cohort_at(at_s, NOW_S)
     young = sums.count(closed_rows(np.random.default_rng(2), 8)._replace(exposed_at_s=np.full(8, at_s)), epoch)
     closed = sums.count(closed_rows(np.random.default_rng(3), 40), epoch)
-    told = posterior.extent({cohort: young, CLOSED: closed}, NOW_S)
-    arrived = posterior.arrived({CLOSED: closed}, 1, NOW_S)
-    share = float(delay.maturities(np.array([30 * HOUR_S]), arrived)[0])
+    told = posterior.extent({cohort: young, CLOSED: closed}, epoch, NOW_S)
+    share = 30 / 72
     assert told.exposures == 48
     assert told.matured == pytest.approx(40 + 8 * share)
     assert 40 < told.matured < 48
-    assert told.answers == pytest.approx(young.arrivals.sum() + closed.arrivals.sum())
+    assert told.answers == pytest.approx(young.answers.sum() + closed.answers.sum())
 
 
 def late_world(rng: np.random.Generator, age_hours: int, truth: float, count: int) -> tuple[Rows, Rows, float]:
@@ -283,7 +268,7 @@ def late_world(rng: np.random.Generator, age_hours: int, truth: float, count: in
     young = Rows(np.ones((count, 1), np.float32), exposed_s, zero, np.ones(count), answered, ages)
     old_ages = np.stack([np.zeros(3_000), rng.uniform(0.0, WINDOW_S, 3_000)], axis=1)
     told = [
-        Row(np.zeros(1, np.float32), now_s - 100 * HOUR_S, 0.0, 1.0, (0.0, 1.0), tuple(ages_of)) for ages_of in old_ages
+        Row(np.zeros(1, np.float32), now_s - 150 * HOUR_S, 0.0, 1.0, (0.0, 1.0), tuple(ages_of)) for ages_of in old_ages
     ]
     return young, sums.stack(told), now_s
 
@@ -302,10 +287,9 @@ def test_the_delay_rule_is_unbiased_at_every_age(age_hours: int, link: Link) -> 
     young, closed, now_s = late_world(np.random.default_rng(age_hours), age_hours, truth, count)
     weak = [Prior(np.zeros(1), np.full(1, 1e-6), 0.1)] * 2
     epoch = begin(weak, link)
-    arrived = [posterior.arrived({CLOSED: sums.count(closed, epoch)}, head, now_s) for head in range(len(HEADS))]
     everything = Rows(*(np.concatenate(parts) for parts in zip(young, closed, strict=True)))
-    if link == "logit":
-        epoch = refit.refit(passes_of(everything, 1_000), weak, epoch, epoch.modes, arrived, now_s).epoch
+    told = refit.tellings(passes_of(everything, 1_000), np.zeros(7), now_s)
+    epoch = refit.refit(passes_of(everything, 1_000), weak, epoch, epoch.modes, told, now_s).epoch
     found = float(posterior.compose(by_cohort(everything, epoch, now_s), weak, ONE, epoch, now_s)[1].mean[0])
     share = min(age_hours / 72, 1.0)
     noise = np.sqrt(truth * share / count) / share
@@ -339,8 +323,8 @@ def test_a_burst_is_unbiased_wherever_in_its_hours_it_falls(at_hour: float, age_
     rows = opened_late(rng, np.concatenate([np.minimum(burst_s, now_s), steady_s]), rate, now_s, phi)
     weak, ranges = [Prior(np.zeros(2), np.full(2, 1e-3))] * 2, Ranges(np.zeros(2), np.ones(2))
     epoch = begin(weak, "logit")
-    arrived = [posterior.arrived(by_cohort(rows, epoch, now_s), head, now_s) for head in range(len(HEADS))]
-    epoch = refit.refit(passes_of(rows, 10_000), weak, epoch, epoch.modes, arrived, now_s).epoch
+    told = refit.tellings(passes_of(rows, 10_000), np.zeros(7), now_s)
+    epoch = refit.refit(passes_of(rows, 10_000), weak, epoch, epoch.modes, told, now_s).epoch
     composed = posterior.compose(by_cohort(rows, epoch, now_s), weak, ranges, epoch, now_s)[0].mean
     for mode in (epoch.modes[0], composed):
         came = rows.answered[:count, 0].sum()

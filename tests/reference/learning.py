@@ -1,6 +1,6 @@
 """What is learned of people and of the shared model once more, slow and obvious: every count is a sum over the facts themselves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +62,13 @@ def ridge(phi: F64, reward: F64, at_s: F64, now_s: float, prior: Prior) -> tuple
     precision = np.diag(prior.precision) + (phi * weight[:, None]).T @ phi
     information = prior.precision * prior.mean + (phi * weight[:, None]).T @ reward
     return np.linalg.solve(precision, information), np.linalg.inv(precision)
+
+
+def told_share(rate: Callable[[float, float], float], exposed_h: float, now_h: float, last_h: float) -> float:
+    """Share of what is told of an exposure by now, at rate(age, instant), to the minute; nothing is told at an age above last_h."""
+    ages = (np.arange(60 * last_h) + 0.5) / 60.0
+    at_age = np.array([rate(age, exposed_h + age) for age in ages.tolist()])
+    return float(at_age[exposed_h + ages < now_h].sum() / at_age.sum())
 
 
 def visits(facts: Iterable[tuple[int, int]], hours: int, to_s: float, half_life_s: float) -> F64:

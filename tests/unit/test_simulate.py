@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bandits import delay as rule
+from bandits.delay import Telling
 from bandits.simulation import engine_at_once, regret, trial
 from bandits.simulation.claims import Claim, Played, deciles
 from bandits.simulation.engine import Engine, Settings
@@ -115,39 +116,40 @@ def test_a_holdout_gets_nothing() -> None:
     assert (played.value[played.is_holdout] == 0.0).all()
 
 
-def unripe_are_none(age_s: F64, _: F64) -> F64:
+def unripe_are_none(_: Telling, exposed_at_s: F64, now_s: float) -> F64:
     """F = 1: who has not answered yet never will."""
-    return np.ones_like(age_s)
+    return np.ones_like(exposed_at_s - now_s)
 
 
-MATURITIES = rule.maturities
+SHARES = rule.shares
 
 
-def half_of_it(age_s: F64, arrived: F64) -> F64:
+def half_of_it(telling: Telling, exposed_at_s: F64, now_s: float) -> F64:
     """As if only half of those who answer in the end would have."""
-    return np.where(age_s < rule.WINDOW_S, 0.5, 1.0) * MATURITIES(age_s, arrived)
+    is_young = now_s - exposed_at_s < rule.TOLD_WITHIN_S
+    return np.where(is_young, 0.5, 1.0) * SHARES(telling, exposed_at_s, now_s)
 
 
-def off_by_age(monkeypatch: pytest.MonkeyPatch, maturities: Callable[[F64, F64], F64]) -> F64:
+def off_by_age(monkeypatch: pytest.MonkeyPatch, shares: Callable[[Telling, F64, float], F64]) -> F64:
     """Of the small world of delay, with this delay rule in the engine."""
     world = delay.build(0, SCALES["delay"])
     life = Life(world)
     engine = Engine(world, life, Settings(floor=0.01, gate_floor=0.01, exploration=1.0))
     with monkeypatch.context() as changed:
-        changed.setattr(rule, "maturities", maturities)
+        changed.setattr(rule, "shares", shares)
         lived = trial.live(world, life, engine)
     return delay.off_by_age(Played(lived, lived, lived, engine_at_once.predicted(engine.log, world)))
 
 
 def test_a_wrong_delay_rule_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = off_by_age(monkeypatch, MATURITIES)
+    right = off_by_age(monkeypatch, SHARES)
     assert np.abs(right).max() < delay.OFF_BY_MAX
     too_low = off_by_age(monkeypatch, unripe_are_none)
     assert too_low.min() < -2.0 * delay.OFF_BY_MAX
     assert (too_low < 0.0).all()
     too_high = off_by_age(monkeypatch, half_of_it)
     assert (too_high > 0.0).all()
-    assert too_high[-1] > 3.0 * delay.OFF_BY_LATER_MAX > 1.5 * abs(right[-1])
+    assert too_high[-1] > 2.0 * delay.OFF_BY_LATER_MAX > 2.0 * abs(right[-1])
 
 
 def test_what_is_known_at_once_is_known_whole() -> None:
