@@ -1,6 +1,6 @@
 """Rules of contact and counted pushes in PostgreSQL: versions are only added, and a person's row is locked by whoever counts.
 
-Locks in a fixed order: rows of the outbox, then rows of contacts by user id. Nobody who holds a contact asks for a row of the outbox.
+Locks in a fixed order: rows of the outbox, devices, then rows of contacts by user id. Nobody who holds a contact asks for one of the others.
 """
 
 from collections.abc import Collection, Mapping, Sequence

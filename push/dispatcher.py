@@ -157,9 +157,10 @@ class Dispatcher:
                 "a campaign is paused: its message is refused", campaign=name, reasons=list(after.faulty.values())
             )
         ours = await outbox.settle(connection, after.settled, sent_at)
-        await contacts.give_back(connection, [place for key, place in after.unsent if key in ours])
+        # In this order, as a merge of people locks them: devices, contacts, promises.
         await addresses.forget(connection, after.dead, sent_at)
         await addresses.disable(connection, after.foreign, sent_at)
+        await contacts.give_back(connection, [place for key, place in after.unsent if key in ours])
         await release(connection, [one.key for one in after.settled if one.state in UNTOLD and one.key in ours])
         # Not the instant of the answer: a push may be opened before FCM's answer has come to us.
         sent = [

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from push import audience, campaigns, contact_rules, contacts, outbox, quiet_hours
 from push.audience import Reachable
+from push.claim import LEASE
 from push.decider import Moments
 from push.local_week import HOURS, instants, to_utc
 from push.occurrences import due_from, is_over, next_occurrence, plan_at
@@ -100,11 +101,11 @@ def _week(campaign: StoredCampaign, occurrence: datetime, zone: str | None, now:
     clock, windows = contact_rules.windows_of(quiet.rules, body, zone, quiet.own)
     begins, until = instants(occurrence, clock), to_utc(body.ends_at, clock)
     chosen = frozenset(body.hours) or frozenset(range(HOURS))
-    spread = timedelta(seconds=body.spread_s)
+    reach = timedelta(seconds=body.spread_s) + LEASE
+    may_be_quiet = windows and not body.is_urgent
+    nights = quiet_hours.spans(min(begins), max(begins) + reach, clock, windows) if may_be_quiet else []
     allowed = tuple(
-        hour in chosen
-        and now <= begin < until
-        and (body.is_urgent or not windows or quiet_hours.quiet(begin, begin + spread, clock, windows).until is None)
+        hour in chosen and now <= begin < until and quiet_hours.meeting(nights, begin, begin + reach) is None
         for hour, begin in enumerate(begins)
     )
     return _Week(begins, allowed, until)

@@ -1,6 +1,7 @@
 """Quiet hours on a person's own clock, as spans of time: right also on the nights on which the clock is changed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
@@ -16,6 +17,10 @@ class Window(NamedTuple):
 
     begins: int
     ends: int
+
+
+Span = tuple[datetime, datetime]
+"""Quiet hours as instants: from the first until the second."""
 
 
 class Quiet(NamedTuple):
@@ -59,22 +64,37 @@ def quiet(begin: datetime, end: datetime, zone: str, windows: tuple[Window, ...]
     Raises:
         ValueError: there is no such zone.
     """
-    spans = sorted(_spans(begin, end, zone, windows))
-    until: datetime | None = None
-    for starts, ends in spans:
-        if ends > begin and starts <= (end if until is None else max(until, end)):
-            until = ends if until is None else max(until, ends)
-    ahead = [starts for starts, _ in spans if starts > end]
-    return Quiet(until, min(ahead, default=None))
+    found = spans(begin, end, zone, windows)
+    met = meeting(found, begin, end)
+    ahead = (starts for starts, _ in found if starts > end)
+    return Quiet(None if met is None else met[1], next(ahead, None))
 
 
-def _spans(begin: datetime, end: datetime, zone: str, windows: Iterable[Window]) -> Iterator[tuple[datetime, datetime]]:
-    """All that touch the time from the day before `begin` to two days after `end`."""
-    day = _local_day(begin, zone) - _DAY
-    last = _local_day(end, zone) + 2 * _DAY
-    while day <= last:
-        yield from (_span(window, day, zone) for window in windows)
-        day += _DAY
+def spans(begin: datetime, end: datetime, zone: str, windows: Sequence[Window]) -> list[Span]:
+    """All quiet hours of the time from `begin` to `end` and of the night after, in order; those that touch each other as one.
+
+    Raises:
+        ValueError: there is no such zone.
+    """
+    day, last = _local_day(begin, zone) - _DAY, _local_day(end, zone) + 2 * _DAY
+    days = [day + number * _DAY for number in range((last - day).days + 1)]
+    joined: list[Span] = []
+    for starts, ends in sorted(_span(window, day, zone) for day in days for window in windows):
+        if joined and starts <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], ends))
+        else:
+            joined.append((starts, ends))
+    return joined
+
+
+def meeting(found: Sequence[Span], begin: datetime, end: datetime) -> Span | None:
+    """The quiet hours, of those `spans` gave, in which an instant from `begin` to `end` lies; None when none does."""
+    place = bisect_right(found, end, key=_begins) - 1
+    return found[place] if place >= 0 and found[place][1] > begin else None
+
+
+def _begins(span: Span) -> datetime:
+    return span[0]
 
 
 @lru_cache(maxsize=65536)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bandits.policies.incremental_draw import exploration
 from push import contacts
+from push.claim import LEASE
 from push.contact_rules import Judge, Verdict
 from push.contacts import RulesCache
 from push.decider import Batch, Drawn, Due
@@ -72,7 +73,7 @@ class PipelineDecider:
     ) -> list[Verdict]:
         """What the rules of contact say of each."""
         people, version = await contacts.people(connection, [one.user_id for one in due])
-        judge = Judge(await self._rules.of_version(connection, version), now)
+        judge = Judge(await self._rules.of_version(connection, version), now, reach=LEASE)
         return [judge.of(campaign, people[one.user_id]) for one in due]
 
     async def _gains(self, connection: Any, template: Ask, due: Sequence[Due]) -> dict[int, GainAsk]:

@@ -299,7 +299,7 @@ async def test_claims_and_settlements_crossing_each_other_and_merges_end(
     """Dispatchers of the same people, some of whose messages are refused and given back, while strangers become known."""
     people = 200
     offer_id = await shop(pool, people, cap(Cap(pushes_max=2, within_s=3600)))
-    await pool.execute("update devices set address = 'bad-' || user_id where user_id % 3 = 0")
+    await pool.execute("update devices set address = 'gone-' || user_id where user_id % 3 = 0")
     await pool.execute(
         "insert into identities select n % 2, 'name ' || (n / 2), n + 1, $1 from generate_series(0, 199) n", NOW
     )
@@ -450,7 +450,7 @@ async def test_planning_keeps_out_of_quiet_hours(pool: asyncpg.Pool) -> None:
     await push_world.people(pool, 400, zone="Europe/Berlin")
     await push_world.rules(pool, ContactRules())
     await pool.execute("update users set time_zone = null where user_id > 300")
-    await pool.execute("update users set quiet_minutes = '{720,900}' where user_id <= 100")
+    await pool.execute("update users set quiet_minutes = '{735,900}' where user_id <= 100")
     await Composer(pool).publish(NOW)
     snapshot = SnapshotCache(pool)
     await snapshot.refresh()
