@@ -16,7 +16,8 @@ _INSERT: Final = """
         insert into campaigns (campaign_id, external_id, body, status, created_at, next_occurrence_at, plan_at)
         values ($1, $2, $3, 'active', $4, $5, $6) on conflict (external_id) do nothing returning campaign_id
     ), allowed as (
-        insert into allowances (holder, budget_minor) select campaign_id, $7::bigint from made where $7::bigint is not null
+        insert into allowances (holder, budget_minor, ends_at)
+        select campaign_id, $7::bigint, $8 from made where $7::bigint is not null
     )
     select campaign_id from made
 """
@@ -73,7 +74,8 @@ async def create(
 ) -> bool:
     """Stores a new campaign whose first occurrence begins at the local time `first`; False when its name is taken."""
     name, body = stored.campaign.campaign_id, msgspec.to_builtins(stored.campaign)
-    given = (stored.id, name, body, now, _label(first), plan_at, stored.campaign.budget_minor)
+    ends_at = _label(stored.campaign.ends_at)
+    given = (stored.id, name, body, now, _label(first), plan_at, stored.campaign.budget_minor, ends_at)
     return await connection.fetchval(_INSERT, *given) is not None
 
 

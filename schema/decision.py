@@ -128,6 +128,8 @@ class DecisionInputs(Kept, frozen=True):
     decided_at: datetime
     dispersion: float = 1.0  # of the redemptions the snapshot was learned from
     gain: GainInputs | None = None  # null: the goal is redemptions
+    prices: list[tuple[int, float]] = []  # of offers by our id, in what a redemption is worth
+    cost_price: float = 0.0  # the same of a campaign's budget, for each minor unit that a discount costs
 
 
 class ExplanationAnswer(Kept, frozen=True):

@@ -46,7 +46,14 @@ def exploration(pushes: float, least: float) -> float:
 
 
 def draw_gain(
-    known: Known, own: Own, phi: F32, worth: Worth, mask: npt.NDArray[np.bool_], terms: GainTerms, key: int
+    known: Known,
+    own: Own,
+    phi: F32,
+    worth: Worth,
+    mask: npt.NDArray[np.bool_],
+    terms: GainTerms,
+    key: int,
+    prices: F64 | None = None,
 ) -> GainDraw:
     """Draws one offer and the gate.
 
@@ -62,11 +69,14 @@ def draw_gain(
         mask: (offers,) eligible offers; at least one.
         terms: what the operator has set.
         key: 64 bits made of the decision's id.
+        prices: (offers,) shadow prices of budgets, in the unit of the worth; None for none.
 
     Raises:
         NotFiniteError: a gain or a deviation is not finite.
     """
     gains = gain(known, own, phi, worth, terms.exploration)
+    if prices is not None:
+        gains = gains._replace(value=gains.value - prices)
     if not (np.isfinite(gains.value).all() and np.isfinite(gains.deviation).all()):
         raise NotFiniteError("a gain or its deviation is not finite")
     pmf = np.empty(len(phi))

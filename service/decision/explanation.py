@@ -10,6 +10,7 @@ from bandits.kernels.tastes import BOUGHT_HALF_LIFE_S, half_life_factor
 from schema.decision import ExplanationAnswer
 from schema.snapshot import HEADS
 from service.decision import gains, inputs
+from service.decision.prices import prices_of
 from service.decision.replay import Replayed
 from service.store.decisions import LoggedDecision
 
@@ -187,6 +188,7 @@ def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
     ids, pmf = again.catalogue.ids, again.draw.pmf
     order = np.argsort(-pmf, kind="stable")[:20]
     offsets, added = _own_offsets(again), _gains(logged, again)
+    prices = prices_of(again.catalogue, logged.request)
     etas = (again.phi @ again.model.means.T).astype(np.float64)
     etas[:, HEADS.index("redeem")] += offsets
     chances = link.mean(again.model.link, etas)
@@ -198,6 +200,7 @@ def _numbers(logged: LoggedDecision, again: Replayed) -> dict[str, Any]:
                 "prediction": {head: float(chances[index, place]) for place, head in enumerate(HEADS)},
                 "features": dict(zip(features.NAMES, map(float, again.phi[index]), strict=True)),
                 "own_part": float(offsets[index]),
+                "shadow_price": 0.0 if prices is None else float(prices[index]),
             }
             | added[index]
             for index in map(int, order)

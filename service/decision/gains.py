@@ -94,7 +94,9 @@ def draw(
     exploration = terms.exploration if given.gain is None else given.gain.exploration
     key = random.key_from_bytes(decision_id.bytes)
     by = GainTerms(terms.floor, exploration, terms.gate_floor, terms.attention_price)
-    drawn = draw_gain(known, own_of(catalogue, known, given), offers.phi, worth_of(catalogue), offers.mask, by, key)
+    drawn = draw_gain(
+        known, own_of(catalogue, known, given), offers.phi, worth_of(catalogue), offers.mask, by, key, offers.prices
+    )
     chosen = np.array([drawn.chosen], np.int64)
     scores = score(model, offers.phi, terms.values, None, own)
     return Draw(

@@ -29,6 +29,7 @@ from service import telemetry
 from service.batching import RETRY_AFTER_S
 from service.decision import gains, inputs, masks, own_part, stock
 from service.decision.ask import Ask, Decided
+from service.decision.prices import prices_of
 from service.decision.stock import Overtaken, Stock, Taker
 from service.errors import ApiError
 from service.store import decisions
@@ -85,6 +86,8 @@ class _Step:
             self.mask &= left.is_left_for(person.user_id, ask.campaign_id)
             self.reasons = () if self.mask.any() else ("sold_out",)
         self.inputs = _inputs(ask, person, catalogue, model, now)
+        if left is not None and not self.reasons:
+            self.inputs = left.priced(self.inputs, ask, self.mask)
         self.tastes = b""
         self.own_sums = b""
         self.own: PersonalScores | None = None
@@ -177,7 +180,7 @@ def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) ->
 def _draw_by(step: _Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
     step.tastes = packed
     step.phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
-    offers = Offers(step.phi, step.mask, catalogue.tag_ids)
+    offers = Offers(step.phi, step.mask, catalogue.tag_ids, prices_of(catalogue, step.inputs))
     terms = terms_of(step.inputs, packed, in_control=step.in_control)
     step.own = own_part.scores(catalogue, model, own_sums, step.inputs, step.phi)
     step.own_sums = own_sums if step.own is not None else b""

@@ -12,6 +12,7 @@ from bandits.policies.draw import Draw, Offers
 from bandits.policies.model import DamagedSnapshotError, Model
 from schema.decision import ReplayAnswer
 from service.decision import inputs, own_part, pipeline
+from service.decision.prices import prices_of
 from service.errors import ApiError
 from service.store import effects, models, snapshots
 from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
@@ -69,7 +70,7 @@ def draw_again(logged: LoggedDecision, catalogue: Catalogue, model: Model, known
     if mask.any():
         terms = pipeline.terms_of(logged.request, logged.tastes, in_control=logged.in_control)
         own = own_part.scores(catalogue, model, logged.personal, logged.request, phi)
-        offers = Offers(phi, mask, catalogue.tag_ids)
+        offers = Offers(phi, mask, catalogue.tag_ids, prices_of(catalogue, logged.request))
         drawn = pipeline.draw_for_goal(model, known, catalogue, logged.request, offers, terms, logged.decision_id, own)
     return Replayed(catalogue, model, mask, phi, own, drawn, known)
 

@@ -12,13 +12,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from bandits.delay import WINDOW_S
-from schema.decision import LIFE_OF_A_DECISION_S, Channel
+from bandits.policies import pacing
+from schema.decision import LIFE_OF_A_DECISION_S, Channel, DecisionInputs
 from schema.ids import stable_entropy, uuid7
+from service.decision import prices
 from service.decision.ask import Ask, Reserved
+from service.decision.prices import PRICED_MAX
 from service.store import allowances, reservations
 from service.store.allowances import NO_LIMIT, Allowance, Change, holder_of
 from service.store.catalogue import Catalogue
@@ -61,14 +65,18 @@ class Stock:
         self.held = held
         self._catalogue = catalogue
         self._now = now
+        self.found = found
+        self._ahead = np.zeros(len(catalogue.ids))
         self._count_left = np.full(len(catalogue.ids), NO_LIMIT, np.int64)
         self._minor_left = np.full(len(catalogue.ids), NO_LIMIT, np.int64)
         for place in np.flatnonzero(catalogue.is_limited):
             known = found.get(holder_of(int(catalogue.ids[place])))
             if known is not None:
                 self._count_left[place], self._minor_left[place] = known.count_left, known.minor_left
+                self._ahead[place] = prices.ahead_of(known, now)
         self._is_left = (self._count_left > 0) & (self._minor_left >= catalogue.cost_minor)
         self._budgets = {one: found[one].minor_left for one in budgeted if one in found}
+        self._budgets_ahead = {one: prices.ahead_of(found[one], now) for one in self._budgets}
         self._promised: defaultdict[int, dict[int, Reserved]] = defaultdict(dict)
         for one in promised:
             index = catalogue.index_by_id.get(one.offer_id)
@@ -86,6 +94,19 @@ class Stock:
         if promised := self._promised.get(user_id):
             is_left[list(promised)] = True
         return is_left
+
+    def priced(self, given: DecisionInputs, ask: Ask, mask: Mask) -> DecisionInputs:
+        """The inputs of a decision with the shadow prices of what is eligible: what the decisions before it in the batch took counts."""
+        places = np.flatnonzero(mask & (self._ahead > pacing.NEGLIGIBLE))
+        dearest = places[np.argsort(-self._ahead[places], kind="stable")[:PRICED_MAX]]
+        found = [(int(self._catalogue.ids[place]), _price(float(self._ahead[place]))) for place in dearest]
+        cost_price = 0.0
+        if ask.campaign_id in self._budgets and mask.any():
+            typical = float(self._catalogue.cost_minor[mask].mean())
+            cost_price = _price(self._budgets_ahead[ask.campaign_id]) / max(typical, 1.0)
+        if not found and cost_price == 0.0:
+            return given
+        return msgspec.structs.replace(given, prices=found, cost_price=cost_price)
 
     def take(self, taker: Taker, places: Sequence[int]) -> tuple[Reserved | None, ...]:
         """Promises the offers at these places to a person, as far as they have an end; what is promised, by place."""
@@ -113,11 +134,27 @@ class Stock:
         return mine[place]
 
     def _less(self, place: int, cost: int, campaign_id: UUID | None) -> None:
+        if self._is_paced(holder_of(int(self._catalogue.ids[place]))):
+            count, minor = float(self._count_left[place]), float(self._minor_left[place])
+            taken = max(pacing.log_ratio(count, count - 1), pacing.log_ratio(minor, minor - cost))
+            self._ahead[place] = pacing.ahead(float(self._ahead[place]), taken, 0.0)
         self._count_left[place] -= 1
         self._minor_left[place] -= cost
         self._is_left[place] = self._count_left[place] > 0 and self._minor_left[place] >= cost
         if campaign_id is not None:
+            if self._is_paced(campaign_id):
+                taken = pacing.log_ratio(self._budgets[campaign_id], self._budgets[campaign_id] - cost)
+                self._budgets_ahead[campaign_id] = pacing.ahead(self._budgets_ahead[campaign_id], taken, 0.0)
             self._budgets[campaign_id] -= cost
+
+    def _is_paced(self, holder: UUID) -> bool:
+        known = self.found.get(holder)
+        return known is not None and known.ends_at is not None
+
+
+def _price(how_far: float) -> float:
+    """With four digits, which are logged."""
+    return float(f"{pacing.price(how_far):.4g}")
 
 
 def is_needed(catalogue: Catalogue, asked: Sequence[Asked]) -> bool:
@@ -154,6 +191,7 @@ async def write(connection: Any, stock: Stock, now: datetime) -> None:
     holders = changes.keys() | {holder_of(one.offer_id) for one in stock.longer}
     if not holders:
         return
+    found = stock.found
     if stock.held is None:
         found = await allowances.hold(connection, holders)
         if not all(_fits(change, found[holder]) for holder, change in changes.items()):
@@ -165,6 +203,14 @@ async def write(connection: Any, stock: Stock, now: datetime) -> None:
     if stock.longer and not await reservations.extend(connection, stock.longer):
         raise Overtaken
     await allowances.change(connection, changes)
+    paced = {holder: (change, found[holder]) for holder, change in changes.items() if found[holder].ends_at is not None}
+    await allowances.pace(
+        connection,
+        {
+            holder: prices.pace_after(known, change.reserved, change.reserved_minor, now)
+            for holder, (change, known) in paced.items()
+        },
+    )
 
 
 def _budgeted(asked: Sequence[Asked]) -> set[UUID]:

@@ -18,6 +18,7 @@ from bandits.policies.probabilities import Probabilities
 from schema.decision import Action, Rules
 from schema.ids import stable_share
 from service.decision import pipeline, policy
+from service.decision.prices import prices_of
 from service.decision.replay import Replayed
 from service.store.decisions import LoggedDecision
 from service.store.policies import InForce
@@ -47,7 +48,7 @@ def of_decision(followed: Followed, again: Replayed, sides: tuple[InForce, InFor
     terms = [own, *(_terms(logged, policy.as_if_by(side, rules)) for side in sides)]
     places = again.catalogue.index_by_id
     taken = np.array([places[offer_id] for offer_id in logged.offer_ids], np.int64)
-    offers = Offers(again.phi, again.mask, again.catalogue.tag_ids)
+    offers = Offers(again.phi, again.mask, again.catalogue.tag_ids, prices_of(again.catalogue, logged.request))
     told = probabilities.judged(again.model, offers, terms, taken, again.own)
     expected = np.clip(told.expected, 0.0, sum(rules.values))
     if rules.is_gated:

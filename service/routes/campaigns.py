@@ -12,15 +12,18 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipV
 
 from push import campaigns, outbox
 from push.occurrences import due_from, first_occurrence
+from schema.allowance import ShownAllowance
 from schema.base import Kept
 from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign
 from schema.ids import stable_entropy, uuid7
 from schema.problem import FieldError
 from service.clock import Clock
+from service.decision import prices
 from service.errors import ApiError, invalid_field
 from service.planning import campaign_rules, contact_checks
 from service.routes.acting import act_once
 from service.settings import Settings
+from service.store import allowances
 from service.store.catalogue import Catalogue, CatalogueCache
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -74,6 +77,20 @@ class CampaignController(Controller):
         """How the campaign's pushes stand, and why some were not sent."""
         async with pool.acquire() as connection:
             return await outbox.outcomes(connection, (await _find(connection, campaign_id)).id)
+
+    @get("/{campaign_id:str}/allowance", status_code=200)
+    async def allowance(
+        self,
+        campaign_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+    ) -> ShownAllowance:
+        """How much of the campaign's budget is promised, spent, and left; of a campaign without one nothing is counted."""
+        now = await clock.now()
+        async with pool.acquire() as connection:
+            stored = await _find(connection, campaign_id)
+            found = await allowances.read(connection, [stored.id])
+        return prices.shown(found.get(stored.id, allowances.NONE), now)
 
     @post(status_code=201)
     async def create(

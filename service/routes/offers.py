@@ -11,14 +11,16 @@ from litestar import Controller, Request, Response, delete, get, patch, post, pu
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
+from schema.allowance import ShownAllowance
 from schema.base import Kept
 from schema.offer import OFFERS_MAX, Offer
 from schema.problem import FieldError
 from service.clock import Clock
+from service.decision import prices
 from service.errors import ApiError, invalid_field
 from service.ingest.offer_rules import normalised, problems
 from service.routes.acting import act_once
-from service.store import offers
+from service.store import allowances, offers
 from service.store.tags import TAGS_MAX
 
 BODY_BYTES_MAX: Final = 2 * 2**20  # twice 10,000 stores of 64 characters, and room
@@ -69,6 +71,21 @@ class OfferController(Controller):
         if not found:
             raise _missing()
         return found[offer_id]
+
+    @get("/{offer_id:str}/allowance", status_code=200)
+    async def allowance(
+        self,
+        offer_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        clock: NamedDependency[SkipValidation[Clock]],
+    ) -> ShownAllowance:
+        """How much of an offer is promised, redeemed, and left."""
+        now = await clock.now()
+        async with pool.acquire() as connection:
+            known = await allowances.of_offer(connection, _key(offer_id))
+        if known is None:
+            raise _missing()
+        return prices.shown(known, now)
 
     @post(status_code=201)
     async def create(

@@ -20,6 +20,7 @@ from schema.ids import stable_entropy
 from schema.offer import OFFERS_MAX, TAGS_PER_OFFER_MAX, Offer
 from service.decision import pipeline, policy, replay
 from service.decision.ask import Ask
+from service.decision.prices import PRICED_MAX
 from service.store import catalogue as catalogues
 from service.store import decision_people, decisions, offers
 from service.store.catalogue import Catalogue, CatalogueCache
@@ -223,7 +224,12 @@ async def test_a_row_stays_small_at_the_extremes(pool: asyncpg.Pool) -> None:
         await pipeline.decide(connection, [(asked, person)], shop, model, NOW)
         row = await connection.fetchrow("select user_id, decision_id, pg_column_size(d.*) as bytes from decisions d")
         logged = await decisions.read(connection, row["user_id"], row["decision_id"])
-    assert logged is not None
+        assert logged is not None
+        dearest = [(4_900 + n, 0.012345 + n * 0.0123) for n in range(PRICED_MAX)]
+        priced = msgspec.structs.replace(logged.request, prices=dearest, cost_price=0.00012345)
+        await decisions.insert(connection, [msgspec.structs.replace(logged, user_id=2, request=priced)])
+        priced_bytes = await connection.fetchval("select pg_column_size(d.*) from decisions d where user_id = 2")
+    assert row["bytes"] < priced_bytes <= ROW_BYTES_MAX
     assert len(logged.eligible) == OFFERS_MAX // 8
     assert LOGGED_BYTES_MAX - 20 <= len(logged.tastes) <= LOGGED_BYTES_MAX
     assert len(logged.offer_ids) == SLOTS_MAX

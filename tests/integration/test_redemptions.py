@@ -208,6 +208,36 @@ def assert_same_sums(after: list[dict[str, Any]], before: list[dict[str, Any]]) 
             assert after[0][name] == value, name
 
 
+async def test_the_operator_sees_what_is_left(api: Api) -> None:
+    await offer(api, discount_type="amount", discount_minor=50, redemptions_max=3, budget_minor=1000)
+    await reserved(api, "ada")
+    assert (await redeem(api, user_id="bob", offer_id="coffee")).status_code == 201
+    stands = (await api.get("/v1/offers/coffee/allowance")).json()
+    assert stands == {
+        "redemptions_max": 3,
+        "redemptions_left": 1,
+        "budget_minor": 1000,
+        "budget_left_minor": 900,
+        "reserved": 1,
+        "reserved_minor": 50,
+        "redeemed": 1,
+        "redeemed_minor": 50,
+        "shadow_price": 0.0,
+    }
+    assert (await api.get("/v1/offers/tea/allowance")).status_code == 404
+    lunch = {
+        "campaign_id": "lunch",
+        "starts_at": "2099-03-02T00:00:00",
+        "ends_at": "2099-03-09T00:00:00",
+        "budget_minor": 70,
+    }
+    assert (await api.post("/v1/campaigns", json=lunch)).status_code == 201
+    assert (await api.get("/v1/campaigns/lunch/allowance")).json()["budget_left_minor"] == 70
+    assert (await api.get("/v1/campaigns/dinner/allowance")).status_code == 404
+    euros = await api.post("/v1/campaigns", json=lunch | {"campaign_id": "euros", "currency": "EUR"})
+    assert (euros.status_code, euros.json()["code"]) == (422, "no_offer_with_cost")
+
+
 async def test_the_campaign_s_budget_counts_too(api: Api) -> None:
     """The money of a reservation that a campaign made is that of the campaign as well."""
     await offer(api, discount_type="amount", discount_minor=40, redemptions_max=5)

@@ -1,7 +1,6 @@
 """Offers that have an end: promised to people as they are drawn, never beyond it, and taken back from those who were not told."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,22 +21,21 @@ from push.release import release
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
 from schema.ids import stable_entropy
-from service.decision import pipeline, policy, replay
-from service.decision.ask import Ask, Decided
+from service.decision import replay
 from service.decision.policy import BUILT_IN
 from service.learning.composer import Composer
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.push_decider import PipelineDecider
-from service.store import allowances, catalogue, decision_people, decisions, merge, redemptions, reservations
-from service.store.allowances import Allowance, holder_of
+from service.store import allowances, decisions, merge, redemptions, reservations
+from service.store.allowances import holder_of
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.merged_state import merged
 from service.store.pool import open_pool
-from tests import deciding
 from tests.integration import decision_world, push_world
 from tests.integration.push_world import HOUR, NOW, SEED
+from tests.integration.reservation_world import asks, assert_in_balance, decide, stands, told
 
 PEOPLE = 60
 OPEN_TO_ALL = {"holdout_share": 0.0, "control_share": 0.0}
@@ -53,42 +51,6 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 @pytest.fixture
 async def model(pool: asyncpg.Pool) -> Model:
     return from_snapshot(await decision_world.publish(pool, NOW - HOUR))
-
-
-def asks(channel: Channel, people: Sequence[int], turn: str, **more: Any) -> list[Ask]:
-    rules = policy.push_rules(0.05, 1.0, 0.0) if channel is Channel.PUSH else policy.in_app_rules(1)
-    entropy = [stable_entropy(turn.encode(), n.to_bytes(8)) for n in people]
-    return [deciding.ask(channel=channel, rules=rules, entropy=one, **more) for one in entropy]
-
-
-async def decide(
-    pool: asyncpg.Pool, model: Model, asked: Sequence[Ask], people: Sequence[int], now: datetime = NOW
-) -> list[Decided]:
-    async with pool.acquire() as connection:
-        found, _ = await decision_people.by_id(connection, list(people))
-        pairs = list(zip(asked, [found[n] for n in people], strict=True))
-        return await pipeline.decide(connection, pairs, await catalogue.load(connection), model, now)
-
-
-def told(decided: Sequence[Decided]) -> Counter[str]:
-    """How many people were told of which offer."""
-    return Counter(one.catalogue.offers[place].offer.offer_id for one in decided for place in one.offer_indices)
-
-
-async def stands(pool: asyncpg.Pool, offer_id: int) -> Allowance:
-    async with pool.acquire() as connection:
-        return (await allowances.read(connection, [holder_of(offer_id)]))[holder_of(offer_id)]
-
-
-async def assert_in_balance(pool: asyncpg.Pool) -> None:
-    """The counts are those of the rows."""
-    wrong = await pool.fetch("""
-        with open as (select holder, count(*) as n, sum(discount_minor) as minor
-                        from reservations cross join unnest(taken_from) as holder where state = 0 group by 1)
-        select a.holder, a.reserved, o.n from allowances a left join open o using (holder)
-         where (a.reserved, a.reserved_minor) <> (coalesce(o.n, 0), coalesce(o.minor, 0))
-    """)
-    assert wrong == []
 
 
 async def test_no_more_is_promised_than_there_is_and_every_propensity_is_that_of_its_mask(
@@ -194,6 +156,7 @@ async def drawn(pool: asyncpg.Pool, snapshot: SnapshotCache, people: Sequence[in
     async with pool.acquire() as connection:
         stored = await push_world.campaign(connection, **OPEN_TO_ALL | body)
         await push_world.planned(connection, stored, people)
+        await connection.execute("update allowances set ends_at = null")  # without a time to last there is no price
     await DueDrawer(pool, decider(pool, snapshot), SEED).draw_due(standing(NOW))
     return stored
 
