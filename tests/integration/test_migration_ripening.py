@@ -25,11 +25,11 @@ async def test_own_parts_begin_again(empty_database: str, tmp_path: Path) -> Non
             shutil.copy(file, tmp_path)
     await migrate(empty_database, tmp_path)
     async with await open_pool(empty_database, 2) as pool, pool.acquire() as connection:
-        await world.build(connection)
         await connection.execute(_LEARNED, START)
         before = await decide(connection, 5, START, feature_set=None)
         await connection.execute(_SHOWN, before, START)
         await _migrate(connection)
+        await world.build(connection)
         assert tuple(await connection.fetchrow("select tastes, personal from user_state")) == (b"tastes", b"")
         assert {row[0] for row in await connection.fetch("select ripe_through from learner_partitions")} == {START}
         await connection.execute("update user_state set tastes = ''")

@@ -40,7 +40,6 @@ async def test_what_was_shown_is_counted_anew_and_rhythms_stay(empty_database: s
     now = START + timedelta(days=5)
     async with await open_pool(empty_database, 3) as pool:
         async with pool.acquire() as connection:
-            await world.build(connection)
             modes = begin(PRIORS, LINK).modes.astype("<f8").tobytes()
             await connection.execute(_EPOCH, FEATURE_SET, LINK, START, modes)
             decided = await decide(connection, 5, START, feature_set=None)
@@ -50,6 +49,7 @@ async def test_what_was_shown_is_counted_anew_and_rhythms_stay(empty_database: s
             for user_id, packed in ((1, came), (2, b"")):
                 await connection.execute(state, user_id, packed, START)
             await migrate(connection, default_folder())
+            await world.build(connection)
             kept = await connection.fetchval("select rhythm from user_state where user_id = 1")
             assert await connection.fetchval("select rhythm from user_state where user_id = 2") == b""
             stored = await epochs.latest(connection)
@@ -60,10 +60,8 @@ async def test_what_was_shown_is_counted_anew_and_rhythms_stay(empty_database: s
         np.testing.assert_array_equal(known.visits, visits)
         assert stored is not None
         assert stored.fitted == UNKNOWN
-        assert [one.rhythm.max() for one in stored.epoch.tellings] == [
-            1.0,
-            1.0,
-        ]  # of an older program: nothing is known of it
+        # Of an older program: nothing is known of when answers are told.
+        assert [one.rhythm.max() for one in stored.epoch.tellings] == [1.0, 1.0]
         assert await Refitter(pool).refit_if_due(now)
         assert await Composer(pool).publish_if_changed(now)
         refitted = await epochs.latest(pool)
