@@ -4,7 +4,6 @@ The only module that knows firebase-admin. The SDK's own sending is left aside: 
 on 429 and costs a millisecond a message. Rules of the service: https://firebase.google.com/docs/cloud-messaging
 """
 
-import asyncio
 import functools
 import json
 import warnings
@@ -32,8 +31,9 @@ from push.channel import (
 )
 from push.fcm_answer import Error, read_answer
 from push.fcm_limits import payload_fault
+from push.meter import EXPIRED
 from push.template import Template, slot
-from push.transport import Reply, Transport
+from push.transport import Posted, Reply, Transport
 
 TTL_MAX: Final = timedelta(days=28)
 
@@ -207,6 +207,12 @@ def outcome_of(reply: Reply) -> Outcome:
     return outcome or Unknown(f"{error.code}: {error}")
 
 
+def _is_refused_token(reply: Posted) -> bool:
+    if not isinstance(reply, Reply) or reply.status != 401:
+        return False
+    return not isinstance(firebase_error(reply), messaging.ThirdPartyAuthError)
+
+
 class FcmChannel:
     """Sends to one Firebase project, from one event loop."""
 
@@ -219,7 +225,7 @@ class FcmChannel:
         base_url: str = "https://fcm.googleapis.com",
         ca_file: Path | None = None,
         channel_id: str = "offers",
-        in_flight_max: int = 500,
+        in_flight_max: int = 2000,
         deadline_s: float = 15.0,
     ) -> None:
         """Take a service account as downloaded from Firebase; tokens come from its own `token_uri`.
@@ -247,36 +253,53 @@ class FcmChannel:
 
     async def send(self, messages: Sequence[Message], now: datetime) -> list[Outcome]:
         """Send all; one outcome a message, in order. A message past its end is not processed, nor one without a token."""
-        return await asyncio.gather(*(self._send_one(message, now) for message in messages))
+        outcomes: list[Outcome] = [NotProcessed(EXPIRED)] * len(messages)
+        places, bodies = [], []
+        for place, message in enumerate(messages):
+            body = self._body(message, now)
+            if isinstance(body, bytes):
+                places.append(place)
+                bodies.append(body)
+            else:
+                outcomes[place] = body
+        for place, reply in zip(places, await self._post(bodies), strict=True):
+            outcomes[place] = outcome_of(reply) if isinstance(reply, Reply) else reply
+        return outcomes
 
     async def close(self) -> None:
         await self._transport.close()
         await self._token.close()
 
-    async def _send_one(self, message: Message, now: datetime) -> Outcome:
+    def _body(self, message: Message, now: datetime) -> bytes | Outcome:
         if message.expires_at <= now:
-            return NotProcessed("expired")
+            return NotProcessed(EXPIRED)
         if not message.address:
             return Rejected("INVALID_ARGUMENT", "the address is empty", is_payload_fault=False)
         try:
-            body = encode(message, now, self._channel_id)
+            return encode(message, now, self._channel_id)
         except ValueError as error:
             return Rejected("INVALID_MESSAGE", str(error), is_payload_fault=False)
-        try:
-            reply = await self._post(body)
-        except GoogleAuthError as error:
-            return NotProcessed(f"no access token: {error}")
-        return outcome_of(reply) if isinstance(reply, Reply) else reply
 
-    async def _post(self, body: bytes) -> Reply | NotProcessed | Unknown:
-        token = await self._token.current()
-        reply = await self._transport.post(body, self._headers_with(token))
-        if isinstance(reply, Reply) and reply.status == 401:
-            is_ours = not isinstance(firebase_error(reply), messaging.ThirdPartyAuthError)
-            other = await self._token.replace(token) if is_ours else None
-            if other is not None:
-                return await self._transport.post(body, self._headers_with(other))
-        return reply
+    async def _post(self, bodies: Sequence[bytes]) -> list[Posted]:
+        """Posts all; those whose token was refused once more with a new one, if one is to be had."""
+        try:
+            token = await self._token.current()
+        except GoogleAuthError as error:
+            return [NotProcessed(f"no access token: {error}")] * len(bodies)
+        replies = await self._transport.post_all(bodies, self._headers_with(token))
+        refused = [place for place, reply in enumerate(replies) if _is_refused_token(reply)]
+        other = await self._other_token(token) if refused else None
+        if other is not None:
+            again = await self._transport.post_all([bodies[place] for place in refused], self._headers_with(other))
+            for place, reply in zip(refused, again, strict=True):
+                replies[place] = reply
+        return replies
+
+    async def _other_token(self, refused: str) -> str | None:
+        try:
+            return await self._token.replace(refused)
+        except GoogleAuthError:
+            return None  # what the service said of the old one stands
 
     def _headers_with(self, token: str) -> tuple[str, ...]:
         if self._headers[0] != token:
