@@ -50,9 +50,9 @@ class Dispatcher:
         self._pool = pool
         self._channel = channel
         self._journal = journal
-        self._governor = governor or Ungoverned()
+        self._governor = Ungoverned() if governor is None else governor
         self._lanes = lanes
-        self._meter = meter or NoMeter()
+        self._meter = NoMeter() if meter is None else meter
         self._known = Known(RulesCache(), CampaignCache())
         self.paused_until: datetime | None = None
 

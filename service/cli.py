@@ -221,6 +221,18 @@ def kernel(*, offers: int, dims: int, as_json: bool) -> None:
     click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
 
 
+@bench.command("push")
+@click.option("--messages", type=click.IntRange(500, 1_000_000), default=10_000, show_default=True, help="A round.")
+@click.option("--json", "as_json", is_flag=True)
+def bench_push(*, messages: int, as_json: bool) -> None:
+    """What sending costs from claimed row to settled row, beside firebase-admin's own sending."""
+    from service.planning import push_bench  # noqa: PLC0415 - only when it is measured
+
+    with in_words():
+        figures = {name: round(value, 2) for name, value in push_bench.push(messages).items()}
+    click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
+
+
 @main.command()
 @click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(

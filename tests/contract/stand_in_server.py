@@ -14,10 +14,10 @@ from typing import Any, Literal, Self
 
 import uvicorn
 
+from push.loopback_certificate import write_certificate
 from push.stand_in import StandIn
 from push.stand_in_account import make_service_account
 from tests.contract.h2_front import H2Front
-from tests.contract.h2_server import write_certificate
 from tests.contract.nginx_front import Nginx
 
 Front = Literal["http1", "h2", "nginx"]

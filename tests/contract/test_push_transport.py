@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from push.channel import NotProcessed, Unknown
+from push.loopback_certificate import write_certificate
 from push.transport import Reply, Transport
-from tests.contract.h2_server import H2Server, write_certificate
+from tests.contract.h2_server import H2Server
 
 HEADERS = ("Content-Type: application/json", "Expect:")
 
