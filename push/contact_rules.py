@@ -173,6 +173,8 @@ def _own_rooms(person: Person, now: datetime) -> list[_Room]:
 
 
 def _is_full(room: _Room, sent: Sequence[Contact]) -> bool:
+    if not sent:  # as of most people
+        return room.full_at <= 0
     after_ms, tag = room.after_ms, room.tag
     taken = sum(1 for contact in sent if contact.at_ms > after_ms and (tag is None or tag in contact.tags))
     return taken >= room.full_at

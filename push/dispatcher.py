@@ -160,11 +160,11 @@ class Dispatcher:
         # In this order, as a merge of people locks them: devices, contacts, promises.
         await addresses.forget(connection, after.dead, sent_at)
         await addresses.disable(connection, after.foreign, sent_at)
-        await contacts.give_back(connection, [place for key, place in after.unsent if key in ours])
-        await release(connection, [one.key for one in after.settled if one.state in UNTOLD and one.key in ours])
+        await contacts.give_back(connection, [place for fence, place in after.unsent if fence in ours])
+        await release(connection, [one.key for one in after.settled if one.state in UNTOLD and one.fence in ours])
         # Not the instant of the answer: a push may be opened before FCM's answer has come to us.
         sent = [
-            Sent(row.key.user_id, row.decision_id, row.offer_id, sent_at) for row in after.accepted if row.key in ours
+            Sent(row.key.user_id, row.decision_id, row.offer_id, sent_at) for row in after.accepted if row.fence in ours
         ]
         # Last, since it holds the heads of the event log until the commit.
         await self._journal.accepted(connection, sent, sent_at)
@@ -181,14 +181,15 @@ def _held(seconds: float) -> RetryAfter:
 
 
 def _message(row: ReadyRow) -> Message:
+    outbox_id = str(row.outbox_id)
     return Message(
-        outbox_id=str(row.outbox_id),
+        outbox_id=outbox_id,
         address=row.address,
         address_kind="fid" if row.address_kind == "fid" else "token",
         title=row.message["title"],
         body=row.message["body"],
         data=row.message["data"],
-        collapse_id=str(row.outbox_id),
+        collapse_id=outbox_id,
         expires_at=row.expires_at if row.quiet_from is None else min(row.expires_at, row.quiet_from),
         image_url=row.message["image_url"],
     )

@@ -10,10 +10,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import certifi
 import firebase_admin
+import msgspec
 from firebase_admin import credentials, exceptions, messaging
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
@@ -31,9 +32,9 @@ from push.channel import (
     Unregistered,
 )
 from push.fcm_answer import Error, read_answer
-from push.fcm_limits import payload_fault
+from push.fcm_limits import COLLAPSE_ID_BYTES_MAX, PAYLOAD_BYTES_MAX, payload_bytes, payload_fault
 from push.meter import EXPIRED
-from push.template import Template, slot
+from push.template import Template, escaped, slot
 from push.transport import Posted, Reply, Transport
 
 TTL_MAX: Final = timedelta(days=28)
@@ -44,7 +45,7 @@ _PROJECT_PAUSE_S = 60
 _MESSAGE_PAUSE_S = 10
 _PLATFORM_PAUSE_S = 900
 
-_ADDRESS, _TITLE, _BODY, _IMAGE, _COLLAPSE, _TTL, _TTL_S, _EXPIRATION, _DATA = range(9)
+_ADDRESS, _COLLAPSE, _TTL, _TTL_S, _EXPIRATION, _TITLE, _BODY, _IMAGE, _DATA = range(9)
 _TTL_MARK = timedelta(seconds=1_234_567)  # the SDK takes no string here
 
 # The SDK's own table of FCM codes, then google.rpc's; both are looked up by name, as the SDK does.
@@ -109,17 +110,23 @@ def sdk_message(message: Message, ttl: timedelta, ttl_s: str, expiration: str, c
         )
 
 
+class _Shape(NamedTuple):
+    """Messages that differ by what is in their slots alone. `empty_bytes` are those that count when all are empty."""
+
+    template: Template
+    empty_bytes: int
+    counted: slice
+
+
 @functools.lru_cache(maxsize=256)
-def _template(
-    address_kind: AddressKind,
-    keys: tuple[str, ...],
-    label: str | None,
-    channel_id: str,
-    *,
-    is_visible: bool,
-    has_image: bool,
-) -> Template:
-    """Let the SDK validate and encode a message of slots, once for each shape. Raises ValueError as the SDK does."""
+def _shape(
+    address_kind: AddressKind, keys: tuple[str, ...], label: str | None, channel_id: str, looks: tuple[bool, bool]
+) -> _Shape:
+    """Let the SDK validate and encode a message of slots, once for each shape. `looks`: visible, with an image.
+
+    Raises ValueError as the SDK does, and for keys that are reserved.
+    """
+    is_visible, has_image = looks
     shape = Message(
         outbox_id="",
         address=slot(_ADDRESS),
@@ -136,28 +143,44 @@ def _template(
     document = str(sdk_message(shape, _TTL_MARK, slot(_TTL_S), slot(_EXPIRATION), channel_id))
     mark = f'"ttl": "{_TTL_MARK.total_seconds():.0f}s"'
     document = document.replace(mark, f'"ttl": {json.dumps(slot(_TTL))}')
-    return Template(f'{{"message":{document}}}')
+    empty = msgspec.structs.replace(
+        shape, title="", body="", image_url="" if has_image else None, data=dict.fromkeys(keys, "")
+    )
+    if fault := payload_fault(empty):
+        raise ValueError(fault)
+    counted = slice(_TITLE if is_visible else _DATA, None)
+    return _Shape(Template(f'{{"message":{document}}}'), payload_bytes(empty), counted)
 
 
 def encode(message: Message, now: datetime, channel_id: str) -> bytes:
     """The body of the POST. Raises ValueError for a message that FCM would refuse whoever the device is."""
-    fault = payload_fault(message)
-    if fault is not None:
-        raise ValueError(fault)
-    keys = tuple(sorted(message.data))
-    template = _template(
-        message.address_kind,
-        keys,
-        message.analytics_label,
-        channel_id,
-        is_visible=message.is_visible,
-        has_image=message.image_url is not None,
+    data, image_url = message.data, message.image_url
+    looks = (message.is_visible, image_url is not None)
+    template, empty_bytes, counted = _shape(
+        message.address_kind, tuple(data), message.analytics_label, channel_id, looks
     )
-    expires_at = min(message.expires_at, now + TTL_MAX)
-    ttl_s = f"{(expires_at - now) // timedelta(seconds=1)}"
-    expiration = f"{int(expires_at.timestamp())}"
-    fixed = (message.address, message.title, message.body, message.image_url or "", message.collapse_id)
-    return template.render((*fixed, f"{ttl_s}s", ttl_s, expiration, *(message.data[key] for key in keys)))
+    life = min(message.expires_at - now, TTL_MAX)
+    ttl_s = life.days * 86_400 + life.seconds
+    expiration = int(message.expires_at.timestamp()) if life is not TTL_MAX else int((now + life).timestamp())
+    values = [
+        escaped(message.address),
+        escaped(message.collapse_id),
+        b'"%ds"' % ttl_s,
+        b'"%d"' % ttl_s,
+        b'"%d"' % expiration,
+        escaped(message.title),
+        escaped(message.body),
+        escaped(image_url or ""),
+        *map(escaped, data.values()),
+    ]
+    # Two quotes of each value are in `empty_bytes` already.
+    texts = values[counted]
+    size = empty_bytes + sum(map(len, texts)) - 2 * len(texts)
+    if (size > PAYLOAD_BYTES_MAX or not 2 < len(values[_COLLAPSE]) <= 2 + COLLAPSE_ID_BYTES_MAX) and (
+        fault := payload_fault(message)
+    ):
+        raise ValueError(fault)
+    return template.render(values)
 
 
 def firebase_error(reply: Reply) -> exceptions.FirebaseError:

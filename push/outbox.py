@@ -104,7 +104,7 @@ _SETTLE: Final = """
            as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at)
      where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $9
        and o.state = 2 and o.fence = t.fence
-    returning o.user_id, o.campaign_id, o.occurrence_at
+    returning o.fence
 """
 _SWEEP: Final = """
     update outbox set state = 7, outcome = 'lease_expired', settled_at = $1, lease_until = null
@@ -177,11 +177,11 @@ async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> Non
     await connection.execute(_DRAWN, now, *key_columns([row.key for row in rows]), *columns, int(Channel.PUSH))
 
 
-async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[Key]:
-    """Notes outcomes of rows that are being sent; gives those that were still the caller's to settle."""
+async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[int]:
+    """Notes outcomes of rows that are being sent; gives the fences of those that were still the caller's to settle."""
     columns = [list(column) for column in zip(*(row[1:] for row in settled), strict=True)]
     keys = key_columns([row.key for row in settled])
-    return {Key(*row) for row in await connection.fetch(_SETTLE, now, *keys, *columns, int(Channel.PUSH))}
+    return {row[0] for row in await connection.fetch(_SETTLE, now, *keys, *columns, int(Channel.PUSH))}
 
 
 async def sweep(connection: Any, now: datetime, real_now: datetime) -> None:

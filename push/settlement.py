@@ -9,7 +9,7 @@ from push import retry
 from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.claim import ReadyRow
 from push.meter import EXPIRED
-from push.outbox import Key, Settled, State
+from push.outbox import Settled, State
 
 _REASON_CHARACTERS_MAX: Final = 200
 
@@ -26,13 +26,13 @@ class Place(NamedTuple):
 class Settlement(NamedTuple):
     """Everything to be written after one batch.
 
-    `unsent` are those of which it is certain that nobody got them: user id and outbox id of each by its key. `paused_until` says that
+    `unsent` are those of which it is certain that nobody got them: user id and outbox id of each by its fence. `paused_until` says that
     nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node; `stopped` are platforms
     that cannot be reached, for so many seconds.
     """
 
     settled: list[Settled]
-    unsent: list[tuple[Key, tuple[int, UUID]]]
+    unsent: list[tuple[int, tuple[int, UUID]]]
     accepted: list[ReadyRow]
     dead: list[Place]
     foreign: list[Place]
@@ -46,25 +46,26 @@ class Settlement(NamedTuple):
 def settlement(results: Sequence[Result], now: datetime) -> Settlement:
     """Judges a batch as a whole; a function of its arguments alone."""
     accepted = [row for row, outcome in results if isinstance(outcome, Accepted)]
-    waits = [outcome for _, outcome in results if isinstance(outcome, RetryAfter) and outcome.scope == "project"]
-    sound = {row.key.campaign_id for row in accepted}
+    # What is not accepted is looked at again and again, and is rare.
+    others = [(row, outcome) for row, outcome in results if not isinstance(outcome, Accepted)]
+    waits = [outcome for _, outcome in others if isinstance(outcome, RetryAfter)]
+    project = [wait for wait in waits if wait.scope == "project"]
+    sound = {row.key.campaign_id for row in accepted} if others else set()
     return Settlement(
         settled=[_settled(row, outcome, now) for row, outcome in results],
         unsent=[
-            (row.key, (row.key.user_id, row.outbox_id))
-            for row, outcome in results
-            if not isinstance(outcome, Accepted | Unknown)
+            (row.fence, (row.key.user_id, row.outbox_id)) for row, outcome in others if not isinstance(outcome, Unknown)
         ],
         accepted=accepted,
-        dead=_places(results, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
-        foreign=_places(results, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),
-        faulty=_faulty(results),
-        paused_until=_paused_until(results, waits, now),
-        asked_to_wait_s=max((wait.seconds for wait in waits), default=0.0),
-        is_over_quota=any(wait.is_over_quota for wait in waits),
+        dead=_places(others, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
+        foreign=_places(others, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),
+        faulty=_faulty(others),
+        paused_until=_paused_until(results, project, now),
+        asked_to_wait_s=max((wait.seconds for wait in project), default=0.0),
+        is_over_quota=any(wait.is_over_quota for wait in project),
         stopped={
             row.platform: outcome.seconds
-            for row, outcome in results
+            for row, outcome in others
             if isinstance(outcome, RetryAfter) and outcome.scope == "platform"
         },
     )
@@ -72,8 +73,8 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
 
 def _settled(row: ReadyRow, outcome: Outcome, now: datetime) -> Settled:
     match outcome:
-        case Accepted(name):
-            settled = _final(row, State.ACCEPTED, name)
+        case Accepted():
+            settled = _final(row, State.ACCEPTED, outcome.message_name)
         case Unregistered():
             settled = _final(row, State.FAILED, "unregistered")
         case Rejected(code, detail):

@@ -15,23 +15,21 @@ def slot(number: int) -> str:
 
 
 class Template:
-    """A document whose slots take strings; a value cannot break out of its slot, for it is escaped as JSON."""
+    """A document whose slots take JSON; `escaped` makes it of a string, which then cannot break out of its slot."""
 
     def __init__(self, document: str) -> None:
         """Compile JSON text in which some string values are `slot(n)`; a slot may appear more than once."""
         compact = msgspec.json.encode(msgspec.json.decode(document)).decode()
         parts = _SLOT.split(compact)
-        self._head = parts[0].encode()
-        self._rest = [(int(number), text.encode()) for number, text in zip(parts[1::2], parts[2::2], strict=True)]
-        self.slots = frozenset(number for number, _ in self._rest)
+        self._format = b"%b".join(text.encode().replace(b"%", b"%%") for text in parts[0::2])
+        self._order = [int(number) for number in parts[1::2]]
+        self.slots = frozenset(self._order)
 
-    def render(self, values: Sequence[str]) -> bytes:
-        """The document with `values[n]` in slot n.
+    def render(self, values: Sequence[bytes]) -> bytes:
+        """The document with the JSON `values[n]` in slot n."""
+        return self._format % tuple([values[number] for number in self._order])
 
-        Raises UnicodeEncodeError for a string that has no UTF-8 form (a lone surrogate).
-        """
-        escaped = [_encode(value) for value in values]
-        pieces = [self._head]
-        for number, text in self._rest:
-            pieces += (escaped[number], text)
-        return b"".join(pieces)
+
+def escaped(text: str) -> bytes:
+    """A string as JSON, quotes and all. Raises UnicodeEncodeError for one that has no UTF-8 form (a lone surrogate)."""
+    return _encode(text)

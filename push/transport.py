@@ -99,8 +99,9 @@ class _Exchange:
         self.batch, self.place = batch, place
 
     def reply(self) -> Reply:
-        retry_after_s: int = self.curl.getinfo(pycurl.RETRY_AFTER)
-        return Reply(self.curl.getinfo(pycurl.RESPONSE_CODE), b"".join(self._answer), retry_after_s)
+        status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        retry_after_s: int = 0 if status == 200 else self.curl.getinfo(pycurl.RETRY_AFTER)
+        return Reply(status, self._answer[0] if len(self._answer) == 1 else b"".join(self._answer), retry_after_s)
 
     def speaks_h2(self) -> bool:
         return bool(self.curl.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)

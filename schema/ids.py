@@ -46,5 +46,5 @@ def stable_share(user_id: int, salt: str) -> float:
 
 def stable_entropy(*parts: bytes) -> bytes:
     """Sixteen bytes that depend on the parts alone; the length of each part counts."""
-    framed = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
+    framed = b"".join([len(part).to_bytes(4, "little") + part for part in parts])
     return bytes(xxhash.xxh3_128_digest(framed))

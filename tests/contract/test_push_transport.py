@@ -34,12 +34,15 @@ async def transport(server: H2Server, certificate: tuple[Path, Path]) -> AsyncIt
     await transport.close()
 
 
-async def test_one_connection_carries_many_streams(server: H2Server, transport: Transport) -> None:
+async def test_one_connection_carries_many_streams(server: H2Server, certificate: tuple[Path, Path]) -> None:
+    transport = Transport(f"https://127.0.0.1:{server.port}/send", ca_file=certificate[0])
+    await transport.open()
     replies = await asyncio.gather(*(transport.post(b"%d" % i, HEADERS) for i in range(300)))
     assert all(isinstance(reply, Reply) and reply.status == 200 for reply in replies)
     assert sorted(server.seen.bodies) == sorted(b"%d" % i for i in range(300))
     assert server.seen.connections <= 6
     assert server.seen.streams_at_once > 10
+    await transport.close()
 
 
 @pytest.mark.parametrize(

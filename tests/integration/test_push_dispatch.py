@@ -291,7 +291,7 @@ async def test_only_the_holder_of_the_last_claim_settles(pool: asyncpg.Pool) -> 
     stale = outbox.Settled(row.key, row.fence - 1, State.READY, "stale", NOW)
     mine = stale._replace(fence=row.fence, state=State.ACCEPTED, retry_at=None)
     assert await outbox.settle(pool, [stale], NOW) == set()
-    assert await outbox.settle(pool, [mine], NOW) == {row.key}
+    assert await outbox.settle(pool, [mine], NOW) == {row.fence}
     assert await outbox.settle(pool, [mine], NOW) == set()
 
 

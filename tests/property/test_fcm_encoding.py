@@ -3,13 +3,15 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from push.channel import Message
 from push.fcm import encode, sdk_message
-from push.fcm_limits import PAYLOAD_BYTES_MAX, payload_bytes
-from push.template import Template, slot
+from push.fcm_limits import PAYLOAD_BYTES_MAX, payload_bytes, payload_fault
+from push.template import Template, escaped, slot
 
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
 
@@ -62,13 +64,26 @@ def test_the_payload_is_counted_no_smaller_than_fcm_counts_it(message: Message) 
     assert sum(len(text.encode()) for text in strings) <= payload_bytes(message) <= PAYLOAD_BYTES_MAX
 
 
+@given(message=messages, length=st.integers(3600, 4200))
+def test_the_limit_is_held_to_the_byte(message: Message, length: int) -> None:
+    long = msgspec.structs.replace(
+        message, data=message.data | {"long": "\u00e9\n" * (length // 4)}, is_visible=length % 2 == 0
+    )
+    fault = payload_fault(long)
+    if fault is None:
+        assert encode(long, NOW, "offers")
+    else:
+        with pytest.raises(ValueError, match="payload of"):
+            encode(long, NOW, "offers")
+
+
 @given(values=st.lists(texts, min_size=3, max_size=3))
 def test_a_value_cannot_leave_its_slot(values: list[str]) -> None:
     template = Template(
         json.dumps({"a": slot(0), slot(1): [slot(1), slot(0)], "b": {"c": slot(2), "d": "x" + slot(2)}})
     )
     assert template.slots == {0, 1, 2}
-    assert json.loads(template.render(values)) == {
+    assert json.loads(template.render([escaped(value) for value in values])) == {
         "a": values[0],
         slot(1): [values[1], values[0]],
         "b": {"c": values[2], "d": "x" + slot(2)},
