@@ -92,15 +92,25 @@ _TAKE: Final = """
                when due.offer_id = any (u.vetoed_offer_ids) then 'vetoed'
                when exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
                              where s.offer_id = due.offer_id and s.until > $1) then 'snoozed'
+               when (v.body ->> 'ends_at')::timestamptz <= $1 then 'offer_ended'
                when v.offer_id is null or (v.body ->> 'paused')::boolean or (v.body ->> 'starts_at')::timestamptz > $1
-                    or (v.body ->> 'ends_at')::timestamptz <= $1 or not v.body -> 'channels' ? 'push' then 'offer_gone'
+                    or not v.body -> 'channels' ? 'push' then 'offer_gone'
+               when v.body -> 'exclude_store_ids' ? coalesce(u.store_id, '')
+                    or (jsonb_array_length(v.body -> 'store_ids') > 0 and not v.body -> 'store_ids' ? coalesce(u.store_id, ''))
+                    then 'wrong_store'
+               when due.message -> 'data' ? 'reservation_id' and r.user_id is null then 'not_reserved'
                when d.address is null then 'no_address'
            end as stopped
       from due
       left join lateral (
-        select user_id, opted_out_at, has_push_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until
+        select user_id, opted_out_at, has_push_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until,
+               traits ->> 'store_id' as store_id
           from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
       left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
+      left join lateral (
+        select user_id from reservations
+         where reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 and reservations.expires_at > $1
+           and due.decision_id = any (held_by) limit 1) r on true
       left join lateral (
         select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled
          order by last_seen_at desc, device_id limit 1) d on true

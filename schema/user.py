@@ -14,7 +14,10 @@ Locale = Annotated[str, Meta(min_length=2, max_length=35)]
 
 
 class Identify(Incoming, frozen=True, kw_only=True):
-    """The body of POST /v1/identify: who this is. anonymous_id and user_id together link the anonymous history to the known person."""
+    """The body of POST /v1/identify: who this is. anonymous_id and user_id together link the anonymous history to the known person.
+
+    The trait `store_id` is the store they go to: what does not hold there is not pushed to them.
+    """
 
     user_id: ExternalId | None = None
     anonymous_id: ExternalId | None = None

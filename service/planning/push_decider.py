@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from bandits.policies.incremental_draw import exploration
@@ -21,9 +22,12 @@ from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_effect import EffectCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
+from service.store.decision_people import DecisionPerson
 from service.store.policies import InForce
 
 _CONTEXT: Final = Context()
+STORE_CHARACTERS_MAX: Final = 64
+"""Of the id of a store; a trait may be any text."""
 
 
 class PipelineDecider:
@@ -46,7 +50,7 @@ class PipelineDecider:
         if version != catalogue.version:
             catalogue = await self._catalogue.refresh(connection)
         asked = [
-            (ask, people[one.user_id])
+            (_near_home(ask, people[one.user_id]), people[one.user_id])
             for campaign, due in batch
             for ask, one in zip(await self._asks(connection, campaign, due, catalogue, now), due, strict=True)
         ]
@@ -82,6 +86,17 @@ class PipelineDecider:
         parts = await effects.own_parts(connection, [one.user_id for one in due])
         scale = exploration(pushes, template.rules.exploration)
         return {one.user_id: GainAsk(known, version, scale, parts.get(one.user_id)) for one in due}
+
+
+def _near_home(ask: Ask, person: DecisionPerson) -> Ask:
+    """What a store does not give is not offered to those who go there."""
+    store_id = person.store_id
+    return ask if store_id is None else ask._replace(context=_context_of(store_id[:STORE_CHARACTERS_MAX]))
+
+
+@lru_cache(maxsize=4_096)
+def _context_of(store_id: str) -> Context:
+    return Context(store_id=store_id)
 
 
 def _counts_gain(campaign: StoredCampaign) -> bool:

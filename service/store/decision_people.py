@@ -26,7 +26,7 @@ _BY_ID: Final = """
                                    order by d.last_seen_at desc limit 1)),
            u.birth_date, u.has_push_consent, u.has_personalization_consent,
            u.opted_out_at, u.muted_until, u.vetoed_offer_ids, u.snoozed_offer_ids, u.snoozed_until,
-           u.feedback_applied_through, u.created_at, s.tastes, s.personal
+           u.feedback_applied_through, u.created_at, s.tastes, s.personal, null, u.traits ->> 'store_id'
       from users u left join user_state s on s.user_id = u.user_id
      where u.user_id = any($1::bigint[])
 """
@@ -35,7 +35,8 @@ _BY_ID: Final = """
 class DecisionPerson(NamedTuple):
     """The user's row and learned state as they stood when the decision was made; without a time zone that of the device seen last.
 
-    `known_as` is the name of somebody who was asked for by an anonymous_id and has one.
+    `known_as` is the name of somebody who was asked for by an anonymous_id and has one, `store_id` the store they were said to go to: only a
+    push needs that, the app tells where they are.
     """
 
     user_id: int
@@ -54,6 +55,7 @@ class DecisionPerson(NamedTuple):
     tastes: bytes | None
     personal: bytes | None = None
     known_as: str | None = None
+    store_id: str | None = None
 
 
 K = TypeVar("K")

@@ -325,32 +325,39 @@ async def test_what_was_said_between_draw_and_claim_stops_the_push(
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "reason"),
     [
-        {"is_paused": True},
-        {"ends_at": NOW},
-        {"starts_at": NOW + HOUR},
-        {"channels": ["in_app"]},
-        None,
+        ({"is_paused": True}, "offer_gone"),
+        ({"ends_at": NOW}, "offer_ended"),
+        ({"starts_at": NOW + HOUR}, "offer_gone"),
+        ({"channels": ["in_app"]}, "offer_gone"),
+        ({"exclude_store_ids": ["s1"]}, "wrong_store"),
+        ({"store_ids": ["s2"]}, "wrong_store"),
+        (None, "offer_gone"),
     ],
 )
 async def test_an_offer_that_is_gone_when_its_push_leaves_is_not_sent(
-    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher, changes: dict[str, Any] | None
+    pool: asyncpg.Pool, server: StandInServer, dispatcher: Dispatcher, changes: dict[str, Any] | None, reason: str
 ) -> None:
     await world(pool, 1)
+    await pool.execute("update users set traits = $1", {"store_id": "s1"})
     if changes is None:
         async with pool.acquire() as connection:
             await offers.delete(connection, "coffee")
     else:
         await push_world.offer(pool, **changes)
     await dispatcher.dispatch(standing(LATER))
-    assert await outcomes(pool) == {1: (State.WITHDRAWN, "offer_gone")}
+    assert await outcomes(pool) == {1: (State.WITHDRAWN, reason)}
     assert server.app.posts == 0
 
 
-async def test_a_changed_offer_that_still_runs_is_sent(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:
+@pytest.mark.parametrize("stores", [{}, {"store_ids": ["s1", "s2"]}, {"exclude_store_ids": ["s2"]}])
+async def test_a_changed_offer_that_still_runs_is_sent(
+    pool: asyncpg.Pool, dispatcher: Dispatcher, stores: dict[str, Any]
+) -> None:
     await world(pool, 1)
-    await push_world.offer(pool, starts_at=NOW - HOUR, ends_at=NOW + HOUR)
+    await pool.execute("update users set traits = $1", {"store_id": "s1"})
+    await push_world.offer(pool, starts_at=NOW - HOUR, ends_at=NOW + HOUR, **stores)
     await dispatcher.dispatch(standing(NOW))
     assert await states(pool) == {State.ACCEPTED: 1}
 

@@ -335,3 +335,29 @@ async def test_no_query_reads_what_is_past(pool: asyncpg.Pool, mode: str) -> Non
         ):
             plan = "\n".join(row[0] for row in await connection.fetch("explain " + query, *arguments))
             assert "Seq Scan on reservations" not in plan, f"{query}\n{plan}"
+
+
+async def test_a_push_whose_promise_is_gone_is_not_sent(pool: asyncpg.Pool, snapshot: SnapshotCache) -> None:
+    """It ran out while the push waited, or was redeemed already."""
+    await push_world.offer(pool, "few", redemptions_max=20)
+    await drawn(pool, snapshot, range(1, 11))
+    ready = [row[0] for row in await pool.fetch("select user_id from outbox where state = 1 order by 1")]
+    await pool.execute("update reservations set state = 1 where user_id = $1", ready[0])
+    await pool.execute("update reservations set expires_at = $2 where user_id = $1", ready[1], NOW)
+    await Dispatcher(pool, Answering([]), EventLogJournal()).dispatch(standing(NOW))
+    stopped = await pool.fetch("select user_id, outcome from outbox where state = 6 order by 1")
+    assert [tuple(row) for row in stopped] == [(ready[0], "not_reserved"), (ready[1], "not_reserved")]
+    assert await pool.fetchval("select count(*) from outbox where state = 3") == len(ready) - 2
+
+
+async def test_what_the_person_s_store_does_not_give_is_not_pushed(pool: asyncpg.Pool, snapshot: SnapshotCache) -> None:
+    await push_world.offer(pool, "here", store_ids=["s1"])
+    await push_world.offer(pool, "there", store_ids=["s2"])
+    await push_world.offer(pool, "not-here", exclude_store_ids=["s1"])
+    await pool.execute("update users set traits = $1 where user_id <= 30", {"store_id": "s1"})
+    await drawn(pool, snapshot, range(1, PEOPLE + 1))
+    rows = await pool.fetch("""
+        select o.user_id <= 30 as is_near, f.external_id as name, count(*) as n
+          from outbox o join offers f using (offer_id) where o.state = 1 group by 1, 2
+    """)
+    assert {(row["is_near"], row["name"]) for row in rows} == {(True, "here"), (False, "not-here")}
