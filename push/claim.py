@@ -109,7 +109,8 @@ _TAKE: Final = """
       left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
       left join lateral (
         select user_id from reservations
-         where reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 and reservations.expires_at > $1
+         where due.message -> 'data' ? 'reservation_id'
+           and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 and reservations.expires_at > $1
            and due.decision_id = any (held_by) limit 1) r on true
       left join lateral (
         select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled

@@ -63,5 +63,7 @@ def prices_of(catalogue: Catalogue, given: DecisionInputs) -> npt.NDArray[np.flo
         shares[catalogue.index_by_id[offer_id]] += share
     if given.gain is None:
         return shares * max(given.rules.values)
-    margins: npt.NDArray[np.float64] = np.array([one.offer.margin_minor for one in catalogue.offers], np.float64)
+    margins: npt.NDArray[np.float64] = np.array(
+        [max(one.offer.margin_minor, 0) for one in catalogue.offers], np.float64
+    )
     return shares * margins

@@ -1,5 +1,7 @@
 """Redemptions over HTTP: given once, refused in words, taken back; and what is learned of them."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,6 +94,20 @@ async def test_without_a_reservation_it_is_taken_from_what_is_not_reserved(api: 
     assert (await redeem(api, user_id=told["user_id"], code="coffee-20")).json()["reservation_id"] is not None
     assert await counts(api) == (0, 0, 2, 0)
     assert await refused(api, user_id=told["user_id"], code="coffee-20") == (409, "limit_reached")
+
+
+async def test_tills_at_once_get_what_there_is_and_no_more(api: Api) -> None:
+    await offer(api, redemptions_max=6)
+    told = await reserved(api, "ada")
+    mine = told["reservation"]["reservation_id"]
+    wishes = [{"user_id": f"person-{n}", "code": "coffee-20"} for n in range(24)] + [{"reservation_id": mine}] * 6
+    answers = await asyncio.gather(*(redeem(api, **wish) for wish in wishes))
+    assert Counter(one.json().get("code", "redeemed") for one in answers) == {
+        "redeemed": 6,
+        "limit_reached": 19,
+        "already_redeemed": 5,
+    }
+    assert await counts(api) == (0, 0, 6, 0)
 
 
 async def test_a_budget_is_kept_to_the_last_cent(api: Api) -> None:

@@ -1,6 +1,7 @@
 """Offers that have an end: promised to people as they are drawn, never beyond it, and taken back from those who were not told."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,17 +22,22 @@ from push.release import release
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
 from schema.ids import stable_entropy
+from schema.redemption import NewRedemption
 from service.decision import replay
 from service.decision.policy import BUILT_IN
+from service.errors import ApiError
+from service.ingest import till
+from service.ingest.till import Wish
 from service.learning.composer import Composer
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.push_decider import PipelineDecider
-from service.store import allowances, decisions, merge, redemptions, reservations
+from service.store import allowances, catalogue, decisions, merge, redemptions, reservations
 from service.store.allowances import holder_of
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.merged_state import merged
+from service.store.people import USER, PersonKey, Speaker
 from service.store.pool import open_pool
 from tests.integration import decision_world, push_world
 from tests.integration.push_world import HOUR, NOW, SEED
@@ -361,3 +367,60 @@ async def test_what_the_person_s_store_does_not_give_is_not_pushed(pool: asyncpg
           from outbox o join offers f using (offer_id) where o.state = 1 group by 1, 2
     """)
     assert {(row["is_near"], row["name"]) for row in rows} == {(True, "here"), (False, "not-here")}
+
+
+async def test_deciding_redeeming_releasing_and_merging_at_once_wait_for_nobody_in_a_circle(
+    pool: asyncpg.Pool, snapshot: SnapshotCache, model: Model
+) -> None:
+    for name in "abcd":
+        await push_world.offer(pool, name, redemptions_max=40, code=name.upper())
+    async with pool.acquire() as connection:
+        for name in ("one", "two"):
+            stored = await push_world.campaign(connection, name, **OPEN_TO_ALL)
+            await push_world.planned(connection, stored, range(1, PEOPLE + 1))
+        shop = await catalogue.load(connection)
+        await connection.execute("insert into identities select 0, external_id, user_id, $1 from users", NOW)
+    refused: Counter[str] = Counter()
+
+    async def redeem(n: int) -> None:
+        wish = NewRedemption(user_id=f"user {n % PEOPLE + 1}", code="ABCD"[n % 4])
+        speaker = Speaker(PersonKey(USER, f"user {n % PEOPLE + 1}"))
+        try:
+            async with pool.acquire() as connection, connection.transaction():
+                await till.redeem(connection, Wish(wish, speaker, n.to_bytes(10), NOW), shop)
+        except ApiError as error:
+            refused[error.code] += 1
+
+    async def sweep(n: int) -> None:
+        async with pool.acquire() as connection:
+            await reservations.expire(connection, NOW + timedelta(minutes=15 + n))
+
+    async def unite(kept: int, lost: int) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "select 1 from users where user_id = any($1::bigint[]) order by user_id for update", [kept, lost]
+            )
+            await merge.merge(connection, kept, lost, NOW, merged)
+
+    drawers = [DueDrawer(pool, decider(pool, snapshot), SEED) for _ in range(2)]
+    dispatchers = [Dispatcher(pool, Answering([Unregistered()] * 5), EventLogJournal()) for _ in range(2)]
+    people = list(range(1, PEOPLE + 1))
+    await asyncio.gather(
+        *(drawer.draw_due(standing(NOW)) for drawer in drawers),
+        *(decide(pool, model, asks(Channel.IN_APP, people[n::4], f"app {n}"), people[n::4]) for n in range(4)),
+        *(redeem(n) for n in range(200)),
+        *(sweep(n) for n in range(5)),
+        *(unite(n, n + 30) for n in range(1, 6)),
+        *(dispatcher.dispatch(standing(NOW)) for dispatcher in dispatchers),
+    )
+    assert refused.keys() <= {"limit_reached"}
+    for name in "abcd":
+        offer_id = shop.offers[shop.index_by_external[name]].id
+        stood = await stands(pool, offer_id)
+        assert 0 < stood.redeemed + stood.reserved <= 40
+    await assert_in_balance(pool)
+    wrong = await pool.fetchval("""
+        select count(*) from allowances a
+         where redeemed <> (select count(*) from redemptions r where a.holder = any (r.taken_from) and rolled_back_at is null)
+    """)
+    assert wrong == 0

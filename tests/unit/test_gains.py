@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from bandits.policies.incremental_draw import GainTerms, draw_gain, exploration
 from schema.decision import Context, DecisionInputs, GainInputs
 from service.decision import gains, pipeline, policy
 from service.decision.gains import GainAsk
+from service.decision.prices import prices_of
 from service.store.effects import OwnPart
 from tests import deciding
 from tests.deciding import NOW, offer
@@ -90,6 +92,26 @@ def test_the_draw_is_by_the_logged_scale_under_the_mask(scale: float) -> None:
     assert (drawn.chosen.tolist(), drawn.propensities.tolist()) == ([wanted.chosen], [wanted.pmf[wanted.chosen]])
     assert (drawn.send_probability, drawn.is_sent) == (wanted.send_probability, wanted.is_sent)
     assert drawn.predictions.shape == (1, 2, 2)
+
+
+def test_a_shadow_price_is_told_in_margins_and_lowers_the_gain() -> None:
+    inputs = given(GainInputs(effect_version=3, exploration=0.1))
+    scarce = msgspec.structs.replace(inputs, prices=[(SHELF.offers[2].id, 0.5)], cost_price=0.01)
+    prices = prices_of(SHELF, scarce)
+    assert prices_of(SHELF, inputs) is None
+    assert prices is not None
+    assert prices.tolist() == pytest.approx([160 * 0.6, 90 * 0.3, 200 * (0.5 + 0.1), 0.0, 0.0, 0.0, 0.0])
+    phi = np.random.default_rng(2).uniform(0.0, 1.0, (7, DIMS)).astype(np.float32)
+    mask = np.array([False, True, True, False, False, False, False])
+    terms = pipeline.terms_of(inputs, b"", in_control=False)
+    plain, priced = (
+        pipeline.draw_for_goal(
+            deciding.model(), KNOWN, SHELF, one, Offers(phi, mask, SHELF.tag_ids, of), terms, DECISION, None
+        )
+        for one, of in ((inputs, None), (scarce, prices))
+    )
+    assert priced.pmf[2] < plain.pmf[2]
+    assert priced.pmf.sum() == pytest.approx(1.0)
 
 
 def test_the_control_is_drawn_evenly_and_sent_with_all_but_the_floor() -> None:
