@@ -206,9 +206,12 @@ class _Counting:
         """What becomes of a row, and one contact more if it goes."""
         if row["stopped"] is not None:
             return _Judged(_STATES.get(row["stopped"], State.WITHDRAWN), row["stopped"])
-        person = self._people.get(row["user_id"])
+        user_id = row["user_id"]
+        person = self._people.get(user_id)
         if person is None:
             return _Judged(State.WITHDRAWN, "person_gone")
+        if user_id in self.changed:
+            person = person._replace(sent=self.changed[user_id])
         verdict = self._judge.of(campaign, person)
         if verdict.quiet.until is not None:
             return _waiting(row, verdict.quiet.until, campaign.campaign.spread_s)
@@ -216,8 +219,7 @@ class _Counting:
             return _Judged(State.WITHDRAWN, reason)
         if contact_rules.is_counted(campaign):
             contact = contact_rules.contact_at(self._now, str(row["outbox_id"]), row["tags"])
-            self.changed[row["user_id"]] = sent = contact_rules.counted(person.sent, contact)
-            self._people[row["user_id"]] = person._replace(sent=sent)
+            self.changed[user_id] = contact_rules.counted(person.sent, contact)
         return _Judged(State.SENDING, quiet_from=verdict.quiet.begins_at)
 
 

@@ -46,6 +46,9 @@ class Person(NamedTuple):
     sent: list[Contact]
 
 
+_NO_TAGS: Final[frozenset[str]] = frozenset()
+
+
 class Verdict(NamedTuple):
     """`reason` is why the person is left in peace, None when they need not be; `full_tags` are those of which they have had enough.
 
@@ -92,8 +95,12 @@ class Judge:
         reason = QUIET_HOURS if quiet.until is not None else None
         if not is_counted(campaign):
             return Verdict(reason, frozenset(), quiet)
-        rooms = [*self._rooms_of(campaign, person.zone), *_own_rooms(person, self._now)]
+        rooms = self._rooms_of(campaign, person.zone)
+        if person.per_day_max is not None or person.per_week_max is not None:
+            rooms = [*rooms, *_own_rooms(person, self._now)]
         full = [room for room in rooms if _is_full(room, person.sent)]
+        if not full:
+            return Verdict(reason, _NO_TAGS, quiet)
         reason = reason or next((room.reason for room in full if room.tag is None), None)
         return Verdict(reason, frozenset(room.tag for room in full if room.tag is not None), quiet)
 
@@ -136,6 +143,8 @@ def windows_of(
 
 def counted(sent: Sequence[Contact], contact: Contact) -> list[Contact]:
     """With one more; what is too old to matter goes, and of very many the oldest."""
+    if not sent:
+        return [contact]
     oldest_ms = contact.at_ms - KEPT_FOR // _MILLISECOND
     kept = [one for one in sent if one.at_ms > oldest_ms]
     return [*sorted(kept)[-CONTACTS_MAX + 1 :], contact]
