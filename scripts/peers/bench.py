@@ -144,6 +144,11 @@ def _simulate(asked: argparse.Namespace) -> tuple[Any, str]:
     return found, tables.table(commands.CLAIMS_HEAD, commands.claim_rows(found))
 
 
+def _push(asked: argparse.Namespace) -> tuple[Any, str]:
+    found = commands.welltimed("bench", "push", "--messages", "2000" if asked.quick else "20000")
+    return found, tables.table(commands.PUSH_HEAD, commands.push_rows(found))
+
+
 def _rounds(asked: argparse.Namespace, seeds: range) -> quality.Asked:
     count = 2_000 if asked.quick else 10_000
     shown = seeds[:2] if asked.quick else seeds
@@ -158,9 +163,10 @@ PARTS: Final[dict[str, Callable[[argparse.Namespace], tuple[Any, str]]]] = {
     "personal": _personal,
     "demo": _demo,
     "simulate": _simulate,
+    "push": _push,
     "settings": _settings,
 }
-USUAL: Final = ("speed", "batch", "quality", "digits", "personal", "demo", "simulate")
+USUAL: Final = ("speed", "batch", "quality", "digits", "personal", "demo", "simulate", "push")
 UNWRITTEN: Final = ("settings", "simulate")
 
 if __name__ == "__main__":

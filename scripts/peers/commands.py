@@ -36,6 +36,7 @@ DEMO: Final = (
     Column("÷ usual, six hours", "second_half", "vs_usual_six_hours", "opened", True),
 )
 DEMO_HEAD: Final = ("salt", *(column.head for column in DEMO))
+PUSH_HEAD: Final = ("", "messages a CPU-second", "µs a message", "messages/s")
 CLAIMS_HEAD: Final = ("world", "claim", "value", "asked", "holds")
 
 
@@ -56,6 +57,25 @@ def demo_rows(found: Mapping[str, Told]) -> list[tuple[str, ...]]:
     """A row a salt, value and lower bound of 95 %, and the means."""
     rows = [(salt, *(_ratio(told, column) for column in DEMO)) for salt, told in found.items()]
     return [*rows, ("mean", *(_mean(found.values(), column) for column in DEMO))]
+
+
+def push_rows(found: Told) -> list[tuple[str, ...]]:
+    """Ours, the reference, and how many times ours goes into it."""
+    ours = ("", "dispatcher, claimed row to settled row"), ("reference_", "firebase-admin, send_each_async alone")
+    rows = [
+        (
+            name,
+            f"{found[f'{which}messages_per_cpu_s']:,.0f}",
+            f"{found[f'{which}cpu_us']:,.0f}",
+            f"{found[f'{which}messages_per_s']:,.0f}",
+        )
+        for which, name in ours
+    ]
+    return [
+        *rows,
+        ("ratio", f"{found['ratio']:.1f}", "", ""),
+        ("PostgreSQL besides", "", f"{found['postgres_cpu_us']:,.0f}", ""),
+    ]
 
 
 def claim_rows(found: Mapping[str, Told]) -> list[tuple[str, ...]]:
