@@ -24,7 +24,8 @@ _MAKE: Final = """
     insert into send_rates (account, rate_per_s, free_at, leased_at, paused_until, halved_at)
     values ($1, $2, clock_timestamp(), clock_timestamp(), '-infinity', '-infinity') on conflict do nothing
 """
-# A pause is no idleness: after it the rate goes on from where it was.
+# A pause is no idleness: after it the rate goes on from where it was. No lease reaches a minute ahead: what does is of a clock that was
+# set back since, and counts no more.
 _LEASE: Final = """
     with held as materialized (
         select * from send_rates where account = $1 for update
@@ -32,10 +33,12 @@ _LEASE: Final = """
         select *, extract(epoch from at - greatest(leased_at, paused_until)) as idle_s, $3::float8 / $4::float8 as step
           from (select held.*, clock_timestamp() as at from held) dated
     ), grown as (
-        select *, case when idle_s > $4 then step else least($3, rate_per_s + step * least(idle_s, 1)) end as rate
-          from present where paused_until <= at and free_at <= at + make_interval(secs => $6)
+        select *, case when idle_s > $4 then step else least($3, rate_per_s + step * greatest(least(idle_s, 1), 0)) end as rate
+          from present where paused_until <= at and free_at not between at + make_interval(secs => $6) and at + make_interval(secs => $4)
     ), given as (
-        select *, least($2::int, ceil(rate * $5))::int as messages, greatest(free_at, at) as starts_at from grown
+        select *, least($2::int, ceil(rate * $5))::int as messages,
+               case when free_at > at + make_interval(secs => $6) then at else greatest(free_at, at) end as starts_at
+          from grown
     )
     update send_rates s
        set rate_per_s = g.rate, leased_at = g.at, free_at = g.starts_at + make_interval(secs => g.messages / g.rate)

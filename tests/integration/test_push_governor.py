@@ -86,6 +86,22 @@ async def test_beyond_two_seconds_nothing_is_promised(pool: asyncpg.Pool) -> Non
     assert (await governor.lease(10)).messages == 0
 
 
+async def test_a_clock_that_was_set_back_or_forth_stops_nothing(pool: asyncpg.Pool) -> None:
+    governor = SharedGovernor(pool, "a", MAX)
+    await governor.lease(1)
+    await set_row(
+        pool,
+        rate_per_s="3000",
+        leased_at="clock_timestamp() + interval '1 h'",
+        free_at="clock_timestamp() + interval '1 h'",
+    )
+    lease = await governor.lease(10)
+    assert (lease.messages, lease.rate_per_s, lease.wait_s) == (10, 3000, 0)
+    assert (await governor.lease(10)).wait_s < 1
+    await set_row(pool, leased_at="clock_timestamp() - interval '1 h'", free_at="clock_timestamp() - interval '1 h'")
+    assert (await governor.lease(10)).messages == 10
+
+
 async def test_what_is_not_used_is_given_back_if_nobody_came_after(pool: asyncpg.Pool) -> None:
     governor = SharedGovernor(pool, "a", MAX)
     first = await governor.lease(20)
