@@ -6,18 +6,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bandits.simulation import claims, engine_at_once, regret, trial
-from bandits.simulation.claims import Claim, Played
+from bandits.simulation.claims import WORST, Claim, Played
 from bandits.simulation.engine import Engine, Settings
 from bandits.simulation.incremental_engine import IncrementalEngine
 from bandits.simulation.life import Life
 from bandits.simulation.references import Oracle, PopulationPolicy
 from bandits.simulation.regret import Decile
 from bandits.simulation.world import World
-from bandits.simulation.worlds.all_worlds import WORLDS, Named
+from bandits.simulation.worlds.all_worlds import WORLDS
 from service.decision import policy
 
 NAMES: Final = (*WORLDS, "incremental_value")
-WORST: Final = "worst_decile_vs_population"
 _OTHER_NAMES: Final = {"incremental_value": "persuadables"}
 
 
@@ -30,8 +29,7 @@ class Options(NamedTuple):
 
 
 class _Run(NamedTuple):
-    claims: dict[str, Claim]
-    worst: Claim
+    judged: dict[str, Claim]
     deciles: list[Decile]
     figures: dict[str, list[float]]
     people: int
@@ -44,18 +42,19 @@ def simulate(name: str, options: Options) -> dict[str, Any]:
     named = WORLDS[name]
     began = perf_counter()
     runs = [_run(name, seed, options) for seed in range(options.seeds)]
+    asked = [claim for claim in runs[0].judged if claim not in named.not_asked]
     return {
         "world": name,
         "seeds": options.seeds,
         "people": runs[0].people,
         "decisions": sum(run.decisions for run in runs),
         "terms": list(named.terms),
-        "claims": {claim: _told(_nearest([run.claims[claim] for run in runs])) for claim in runs[0].claims},
+        "claims": {claim: _nearest_told(runs, claim) for claim in asked},
         "figures": {name: _over_seeds([run.figures[name] for run in runs]) for name in runs[0].figures},
-        "not_asked": _not_asked(named, [run.worst for run in runs]),
-        "holds": all(claim.holds for run in runs for claim in run.claims.values()),
+        "not_asked": {claim: _not_asked(runs, claim, why) for claim, why in named.not_asked.items()},
+        "holds": all(run.judged[claim].holds for run in runs for claim in asked),
         "regret_by_decile": _mean([run.deciles for run in runs]),
-        "per_seed": [{claim: _told(value) for claim, value in run.claims.items()} for run in runs],
+        "per_seed": [{claim: _told(run.judged[claim]) for claim in asked} for run in runs],
         "seconds": round(perf_counter() - began, 1),
     }
 
@@ -72,19 +71,19 @@ def _run(name: str, seed: int, options: Options) -> _Run:
         trial.play(world, Oracle),
         engine_at_once.predicted(engine.log, world) if world.told_every_s > 0.0 else None,
     )
-    asked, worst = WORLDS[name].judge(played), claims.worst_decile(played)
-    if not WORLDS[name].worst_not_asked:
-        asked[WORST] = worst
+    judged = WORLDS[name].judge(played) | {WORST: claims.worst_decile(played)}
     figures = WORLDS[name].figures(played)
-    return _Run(asked, worst, regret.by_decile(played), figures, world.size, len(played.engine.person))
+    return _Run(judged, regret.by_decile(played), figures, world.size, len(played.engine.person))
 
 
-def _not_asked(named: Named, worst: list[Claim]) -> dict[str, Any]:
-    """What is asked in the other worlds and not here, with what it would have been, and why."""
-    if not named.worst_not_asked:
-        return {}
-    told = _told(_nearest(worst))
-    return {WORST: {"value": told["value"], "target": told["target"], "why": named.worst_not_asked}}
+def _nearest_told(runs: list[_Run], claim: str) -> dict[str, Any]:
+    return _told(_nearest([run.judged[claim] for run in runs]))
+
+
+def _not_asked(runs: list[_Run], claim: str, why: str) -> dict[str, Any]:
+    """What is asked in the other worlds and not here, with what it would have been."""
+    told = _nearest_told(runs, claim)
+    return {"value": told["value"], "target": told["target"], "why": why}
 
 
 def _over_seeds(of_seeds: list[list[float]]) -> dict[str, list[Any]]:

@@ -9,6 +9,8 @@ from bandits.simulation.trial import Trial
 from bandits.simulation.week import F64
 
 DECILES: Final = 10
+WORST: Final = "worst_decile_vs_population"
+"""What is asked in every world."""
 
 
 class Claim(NamedTuple):

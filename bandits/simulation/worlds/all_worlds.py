@@ -1,9 +1,10 @@
 """The worlds by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from bandits.simulation.claims import Claim, Played
+from bandits.simulation.claims import WORST, Claim, Played
 from bandits.simulation.world import World
 from bandits.simulation.worlds import (
     delay,
@@ -21,13 +22,14 @@ from bandits.simulation.worlds import (
 class Named(NamedTuple):
     """How a world is made, from a seed and a scale (1 is its full size), and what it claims once it was played.
 
-    `figures` tells more of it, without a claim; `terms` are what its claims hold under; `worst_not_asked` says why nothing is claimed there of the worst-off tenth, where that is so.
+    `figures` tells more of it, without a claim; `terms` are what its claims hold under; `not_asked` says why something that
+    is asked in other worlds is not claimed there, by the name of the claim.
     """
 
     build: Callable[[int, float], World]
     judge: Callable[[Played], dict[str, Claim]]
     terms: tuple[str, ...] = ()
-    worst_not_asked: str = ""
+    not_asked: Mapping[str, str] = MappingProxyType({})
     figures: Callable[[Played], dict[str, list[float]]] = lambda _: {}
 
 
@@ -38,7 +40,11 @@ WORLDS: Final = {
     "newcomer": Named(newcomer.build, newcomer.judge),
     "unlike_any_segment": Named(unlike_any_segment.build, unlike_any_segment.judge),
     "no_value": Named(no_value.build, no_value.judge, no_value.TERMS),
-    "persuadables": Named(persuadables.build, persuadables.judge, persuadables.TERMS, persuadables.WORST_NOT_ASKED),
+    "persuadables": Named(
+        persuadables.build, persuadables.judge, persuadables.TERMS, {WORST: persuadables.WORST_NOT_ASKED}
+    ),
     "delay": Named(delay.build, delay.judge, figures=delay.figures),
-    "mixed_town": Named(mixed_town.build, mixed_town.judge),
+    "mixed_town": Named(
+        mixed_town.build, mixed_town.judge, not_asked={mixed_town.NO_VALUE: mixed_town.NO_VALUE_NOT_ASKED}
+    ),
 }

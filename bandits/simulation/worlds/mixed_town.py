@@ -23,6 +23,9 @@ EACH: Final = 16
 ORDINARY: Final = 200
 WEEKS: Final = 38
 
+NO_VALUE: Final = "nothing_of_value_sent_at_most"
+NO_VALUE_NOT_ASKED: Final = "persuadables live here, who buy what they are told of: before somebody of no habits has been told, nobody can know which of the two they are"
+
 
 def build(seed: int, scale: float) -> World:
     """Two hundred ordinary people and sixteen of every other kind; a push a week, worth sending from one redemption in twenty on."""
@@ -59,5 +62,5 @@ def judge(played: Played) -> dict[str, Claim]:
     awake = night_shift.awake_share(played.engine, night_shift.KIND)
     return {
         "night_worker_sends_in_waking_hours": Claim(awake, 0.8),
-        "nothing_of_value_sent_at_most": Claim(sent, no_value.FLOOR, is_at_most=True),
+        NO_VALUE: Claim(sent, no_value.FLOOR, is_at_most=True),
     }

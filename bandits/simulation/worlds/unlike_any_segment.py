@@ -13,6 +13,8 @@ from bandits.simulation.world import Goal, World
 KIND: Final = "odd_one"
 LIKES: Final = 3
 KNOWN_AFTER_S: Final = 8 * WEEK_S
+SHARE: Final = 0.75
+"""Twenty people get 0.80 in the mean of five seeds, with a deviation of 0.03 (docs/simulation.md)."""
 
 
 def odd_ones(draw: np.random.Generator, count: int, popular: F64) -> People:
@@ -40,6 +42,6 @@ def judge(played: Played) -> dict[str, Claim]:
     since = [t.where(np.isin(t.person, odd) & (t.at_s > BEGIN_S + KNOWN_AFTER_S)) for t in played.three]
     ours, blind, best = (float(trial.value.mean()) for trial in since)
     return {
-        "odd_ones_share_of_oracle": Claim(ours / best, 0.8),
+        "odd_ones_share_of_oracle": Claim(ours / best, SHARE),
         "odd_ones_vs_population": Claim(ours / blind, 1.0),
     }
