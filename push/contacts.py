@@ -93,7 +93,8 @@ async def put(connection: Any, rules: ContactRules, now: datetime, by: str) -> R
 
 async def hold(connection: Any, user_ids: Collection[int]) -> None:
     """Locks what is counted of these people until the caller's transaction ends."""
-    await connection.execute(_HOLD, sorted(set(user_ids)))
+    if user_ids:
+        await connection.execute(_HOLD, sorted(set(user_ids)))
 
 
 async def people(connection: Any, user_ids: Collection[int]) -> tuple[dict[int, Person], int | None]:
