@@ -88,9 +88,20 @@ class Judge:
         self._until = now + reach
         self._quiet: dict[tuple[UUID, str | None, tuple[Window, ...]], Quiet] = {}
         self._rooms: dict[tuple[UUID, str | None], list[_Room]] = {}
+        self._of_many: dict[tuple[UUID, str | None, tuple[Window, ...]], Verdict] = {}
 
     def of(self, campaign: StoredCampaign, person: Person) -> Verdict:
         """What the rules say of a push of this campaign to this person."""
+        if person.sent or person.per_day_max is not None or person.per_week_max is not None:
+            return self._of(campaign, person)
+        # Most people were sent nothing of late and have no limits of their own: the same goes for all of a zone.
+        key = (campaign.id, person.zone, person.quiet)
+        found = self._of_many.get(key)
+        if found is None:
+            found = self._of_many[key] = self._of(campaign, person)
+        return found
+
+    def _of(self, campaign: StoredCampaign, person: Person) -> Verdict:
         quiet = self._quiet_of(campaign, person)
         reason = QUIET_HOURS if quiet.until is not None else None
         if not is_counted(campaign):
