@@ -11,7 +11,7 @@ import asyncpg
 
 from push import agenda
 from push.channel import Channel
-from push.clock import Now, standing
+from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.governor import Governor, SharedGovernor, Ungoverned
@@ -37,7 +37,7 @@ from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.pool import LOST, open_pool
 
-DISPATCH_EVERY_S: Final = 0.5
+PUSH_EVERY_S: Final = 0.5
 DISPATCH_LANES: Final = 4
 PUBLISH_EVERY_S: Final = 0.25
 REFIT_EVERY_S: Final = 5.0
@@ -122,7 +122,10 @@ class Worker:
             await self.planner.plan_due(now)
             due = await agenda.look(self.pool, now)
         # Never stopped half-way: what is called settled is settled.
-        await self._push(due, standing(now))
+        if due.has_to_draw:
+            await self.drawer.draw_due(standing(now))
+        if due.has_to_draw or due.has_to_send:
+            await self.dispatcher.dispatch(standing(now))
 
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
@@ -139,7 +142,8 @@ class Worker:
             group.create_task(self.learner.run(clock, self._stop))
             group.create_task(self._every(PUBLISH_EVERY_S, clock, self.publish))
             group.create_task(self._every(REFIT_EVERY_S, clock, self.refitter.refit_if_due))
-            group.create_task(self._every(DISPATCH_EVERY_S, clock, self.push))
+            group.create_task(self._every(PUSH_EVERY_S, clock, self.draw))
+            group.create_task(self._every(PUSH_EVERY_S, clock, self.send))
             group.create_task(self._lead(clock))
 
     async def publish(self, now: datetime) -> None:
@@ -152,16 +156,15 @@ class Worker:
         await self.snapshot.refresh()
         await self.policy.refresh()
 
-    async def push(self, now: datetime) -> None:
-        """Draws what is due and sends what is ready."""
-        if self.snapshot.current is not None:
-            await self._push(await agenda.look(self.pool, now), self._clock.now, self._stop)
+    async def draw(self, now: datetime) -> None:
+        """Draws what is due. What is drawn leaves meanwhile: the last of a long backlog need not be drawn for the first to be sent."""
+        if self.snapshot.current is not None and (await agenda.look(self.pool, now)).has_to_draw:
+            await self.drawer.draw_due(self._clock.now, self._stop)
 
-    async def _push(self, due: agenda.Agenda, now: Now, stop: asyncio.Event | None = None) -> None:
-        if due.has_to_draw:
-            await self.drawer.draw_due(now, stop)
-        if due.has_to_draw or due.has_to_send:
-            await self.dispatcher.dispatch(now, stop)
+    async def send(self, now: datetime) -> None:
+        """Sends what is ready."""
+        if (await agenda.look(self.pool, now)).has_to_send:
+            await self.dispatcher.dispatch(self._clock.now, self._stop)
 
     async def _lead(self, clock: Clock) -> None:
         while not self._stop.is_set():

@@ -129,7 +129,8 @@ async def test_a_worker_that_is_stopped_ends_after_the_batch_under_way(
     now = datetime.now(UTC)
     stored = await push_world.campaign(pool, holdout_share=0.0)
     await push_world.planned(pool, stored, range(1, 601), now)
-    await worker.push(now)
+    await worker.draw(now)
+    await worker.send(now)
     found = await states(pool)
     assert found[State.ACCEPTED] == 500
     assert State.SENDING not in found

@@ -51,9 +51,9 @@ async def test_each_loop_goes_on_when_another_fails(database: str, monkeypatch: 
         async def publish(self, now: datetime) -> None:
             raise ZeroDivisionError
 
-        async def push(self, now: datetime) -> None:
+        async def send(self, now: datetime) -> None:
             pushes.append(now)
-            await super().push(now)
+            await super().send(now)
 
     stand, stood = Leader._stand, 0
 
