@@ -97,13 +97,20 @@ _DRAWN: Final = """
            as t(user_id, campaign_id, occurrence_at, state, outcome, decision_id, offer_id, message)
      where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $10
 """
+# Row by row by its key, which the lateral look asks for. Who has a lease is being sent; asked by its state, a planner that believes that
+# nobody is would go by the index of the leased, and compare each of them with each row of the batch.
 _SETTLE: Final = """
-    update outbox o set state = t.state, outcome = t.outcome, settled_at = case when t.retry_at is null then $1::timestamptz end,
-           lease_until = null, send_at = coalesce(t.retry_at, o.send_at)
-      from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::bigint[], $6::smallint[], $7::text[], $8::timestamptz[])
-           as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at)
-     where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $9
-       and o.state = 2 and o.fence = t.fence
+    update outbox o set state = found.state, outcome = found.outcome,
+           settled_at = case when found.retry_at is null then $1::timestamptz end,
+           lease_until = null, send_at = coalesce(found.retry_at, o.send_at)
+      from (select t.*, mine.place
+              from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::bigint[], $6::smallint[], $7::text[], $8::timestamptz[])
+                   as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at)
+             cross join lateral (
+                select r.ctid as place from outbox r
+                 where r.user_id = t.user_id and r.campaign_id = t.campaign_id and r.occurrence_at = t.occurrence_at and r.channel = $9
+                   and r.lease_until is not null and r.fence = t.fence limit 1 for update) mine) found
+     where o.ctid = found.place
     returning o.fence
 """
 _SWEEP: Final = """

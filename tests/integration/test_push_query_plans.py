@@ -146,3 +146,27 @@ async def test_each_campaign_has_its_share_of_a_batch(connection: asyncpg.Connec
         rows = await outbox.due(connection, NOW, 300)
         taken = Counter(row.key.campaign_id for row in rows)
     assert sorted(taken.values()) == [10, 100, 100]
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_batch_is_settled_by_its_keys_however_many_others_are_being_sent(
+    connection: asyncpg.Connection, mode: str
+) -> None:
+    await prepare(connection)
+    stored = await push_world.campaign(connection)
+    occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
+    await connection.execute(_HISTORY, stored.id, occurrence, NOW)
+    await connection.execute("update outbox set state = 3 where state = 2")
+    await connection.execute("analyze")  # as the planner knows it: nobody is being sent
+    await connection.execute(
+        "update outbox set state = 2, lease_until = $1, fence = user_id where user_id between 1001 and 3000", NOW
+    )
+    await connection.execute(f"set plan_cache_mode to {mode}")
+    people = list(range(1001, 1501))
+    columns = [people, [stored.id] * 500, [occurrence] * 500, people, [3] * 500, ["m"] * 500, [None] * 500]
+    plan = "\n".join(row[0] for row in await connection.fetch("explain " + outbox._SETTLE, NOW, *columns, 1))
+    assert "outbox_pkey" in plan
+    assert "outbox_leased" not in plan
+    settled = await connection.fetch(outbox._SETTLE, NOW, *columns, 1)
+    assert sorted(row[0] for row in settled) == people
+    assert await connection.fetch(outbox._SETTLE, NOW, *columns, 1) == []
