@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from push.channel import Message
-from push.fcm import SdkSender
+from push.fcm.sdk_sender import SdkSender
 
 TOKEN: Final = f"dAbCdEfGhIj%012d:APA91b{'Q' * 128}"
 """A token as long as a real one."""

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from push.decider import Draft
-from push.fcm_limits import PAYLOAD_BYTES_MAX, content_bytes
+from push.fcm.limits import PAYLOAD_BYTES_MAX, content_bytes
 from schema.offer import Offer
 
 _ANY_ID = UUID(int=0)

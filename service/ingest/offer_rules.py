@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from push.draft import excess_bytes
-from push.fcm_limits import PAYLOAD_BYTES_MAX
+from push.fcm.limits import PAYLOAD_BYTES_MAX
 from schema.external_id import DOTS
 from schema.offer import TAGS_PER_OFFER_MAX, Creative, Offer
 from schema.problem import FieldError

@@ -5,7 +5,7 @@ from typing import Final
 
 import certifi
 
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from service.service_account import read_account
 from service.settings import Settings
 

@@ -24,7 +24,7 @@ import uvloop
 
 from push.clock import standing
 from push.dispatcher import Dispatcher
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from push.governor import SharedGovernor
 from push.loopback_certificate import write_certificate
 from push.stand_in_account import make_service_account

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from push.channel import Accepted, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from tests.contract.stand_in_server import StandInServer
 from tests.parts import needs_nginx
 

@@ -9,7 +9,7 @@ import msgspec
 
 from push.clock import standing
 from push.dispatcher import Dispatcher
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool
 

@@ -10,7 +10,7 @@ import asyncpg
 import numpy as np
 
 from push import campaigns
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from push.occurrences import due_from
 from schema.campaign import Campaign, StoredCampaign
 from schema.event import EventType

@@ -14,7 +14,7 @@ from push import contacts
 from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from push.outbox import State
 from push.planner import Planner
 from schema.contact_rules import LONGEST_S, Cap, ContactRules, Limits, QuietHours

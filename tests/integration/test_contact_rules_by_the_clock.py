@@ -16,7 +16,7 @@ from push import agenda
 from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from push.planner import Planner
 from schema.contact_rules import LONGEST_S, Cap, ContactRules, QuietHours
 from service.decision.policy import BUILT_IN

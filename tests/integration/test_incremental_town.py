@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from service.store import decisions
 from service.store.decisions import LoggedDecision
 from service.store.migrate import migrate

@@ -13,7 +13,7 @@ from bandits.incremental import Own
 from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from push.outbox import State
 from push.planner import Planner
 from schema.policy_evaluation import EvaluationRequest

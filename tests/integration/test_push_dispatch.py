@@ -20,7 +20,7 @@ from push.clock import standing
 from push.contacts import RulesCache
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from push.governor import SharedGovernor
 from push.outbox import State
 from schema.event import EventType

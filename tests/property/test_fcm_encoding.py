@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push.channel import Message
-from push.fcm import encode, sdk_message
-from push.fcm_limits import PAYLOAD_BYTES_MAX, payload_bytes, payload_fault
+from push.fcm.limits import PAYLOAD_BYTES_MAX, payload_bytes, payload_fault
+from push.fcm.message import encode, sdk_message
 from push.template import Template, escaped, slot
 
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from push.dispatcher import Dispatcher
-from push.fcm import FcmChannel
+from push.fcm.channel import FcmChannel
 from service.clock import SystemClock
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool

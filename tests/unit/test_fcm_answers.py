@@ -8,7 +8,7 @@ import pytest
 from firebase_admin.messaging import _MessagingService
 
 from push.channel import Accepted, Outcome, Rejected, RetryAfter, Unknown, Unregistered
-from push.fcm import firebase_error, outcome_of
+from push.fcm.verdict import firebase_error, outcome_of
 from push.transport import Reply
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"

@@ -10,7 +10,7 @@ import pytest
 
 from push.channel import Message
 from push.draft import draft_of, excess_bytes
-from push.fcm_limits import payload_fault
+from push.fcm.limits import payload_fault
 from schema.offer import Creative, Offer
 from service.ingest.offer_rules import normalised, problems
 
