@@ -17,7 +17,7 @@ class _Plot(NamedTuple):
     weeks: int
     top: float
     left: int = 46
-    right: int = 800
+    right: int = 760
     upper: int = 12
     lower: int = 262
 
