@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels import cholesky
+from bandits.kernels.cholesky import factor as cholesky
 from bandits.kernels.compile import (
     bool_in,
     boolean,
@@ -60,7 +60,7 @@ def _factor(sums: F64 | F32, scale: float, precision: F64, lower: F64) -> bool:
             matrix[i, j] = scale * sums[c]
             c += 1
         matrix[j, j] += precision[j]
-    return cholesky.factor(matrix, lower)
+    return cholesky(matrix, lower)
 
 
 @kernel(boolean(f32_in, f64, f64_in, f32_out, f32_out_2d))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels import cholesky
+from bandits.kernels.cholesky import factor as cholesky
 from bandits.kernels.compile import (
     boolean,
     f32_in,
@@ -96,7 +96,7 @@ def score_offers(
     dims, width = phi.shape[1], own.shape[0]
     x = _columns(phi, z, width)
     lower = np.zeros(own_covariance.shape)
-    if not cholesky.factor(own_covariance, lower):
+    if not cholesky(own_covariance, lower):
         return False
     own_factor = lower.astype(np.float32)
     linear(own_mean, x, width, dims * width, own)

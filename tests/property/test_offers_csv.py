@@ -42,6 +42,8 @@ def offers(draw: st.DrawFn) -> Offer:
         currency=draw(st.sampled_from(["USD", "EUR", "JPY", "KWD"])),
         is_redeemable=draw(st.booleans()),
         code=draw(st.none() | WORDS),
+        redemptions_max=draw(st.none() | st.integers(1, 10**9)),
+        budget_minor=draw(st.none() | st.integers(1, 10**9)),
         starts_at=draw(st.none() | st.datetimes(timezones=st.just(UTC))),
         ends_at=draw(st.none() | st.datetimes(timezones=st.just(UTC))),
         store_ids=draw(STORES),
@@ -61,7 +63,7 @@ def amount(minor: int, currency: str) -> str:
 def as_cell(offer: Offer, pointer: str) -> str:
     *holder, name = pointer[1:].split("/")
     value = getattr(offer.creative if holder else offer, name)
-    if name.endswith("_minor"):
+    if name.endswith("_minor") and value is not None:
         return amount(value, offer.currency)
     if isinstance(value, list):
         return ";".join(value)
