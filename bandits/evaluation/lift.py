@@ -19,6 +19,11 @@ class Lift:
     def __init__(
         self, low: float = 0.0, high: float = 1.0, confidence: float = 0.95, streams: tuple[int, ...] = ()
     ) -> None:
+        """Nothing has come yet; `confidence` is that of the bounds of the difference, so each group's are a little wider.
+
+        Raises:
+            ValueError: low and high are no range, or the confidence is not between 0 and 1.
+        """
         each = (1.0 + confidence) / 2.0
         self.treated = ConfidenceSequence(low, high, each, streams)
         self.holdout = ConfidenceSequence(low, high, each, streams)

@@ -34,6 +34,7 @@ class Thompson(NamedTuple):
     floor: float
 
     def pmf(self, belief: Belief, phi: F32, mask: Mask) -> F64:
+        """The chance of each arm to be the best, (arms,), mixed with the floor; phi (arms, d), mask (arms,)."""
         out = np.empty(len(phi))
         thompson_pmf(np.ascontiguousarray(phi), mask, belief.packed, self.scale * belief.spread, self.floor, out)
         return out
