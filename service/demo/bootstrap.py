@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.demo.world import Flags
 
@@ -10,6 +11,9 @@ RESAMPLES: Final = 2_000
 _LEVEL: Final = 0.95
 _BLOCK: Final = 250
 """Resamples drawn at a time: 5 MB for all households."""
+
+
+Counts = Flags | NDArray[np.float64]
 
 
 class Ratio(NamedTuple):
@@ -20,8 +24,11 @@ class Ratio(NamedTuple):
     high: float | None
 
 
-def ratio(ours: Flags, theirs: Flags, seed: int) -> Ratio:
-    """How many times as many household-weeks are true in `ours` (H, W) as in `theirs`; households are drawn with both together."""
+def ratio(ours: Counts, theirs: Counts, seed: int) -> Ratio:
+    """How many times as many household-weeks are true in `ours` (H, W), or how many times as much it holds, as in `theirs`.
+
+    Households are drawn with both together.
+    """
     totals = np.stack([ours.sum(axis=1), theirs.sum(axis=1)], axis=1).astype(np.float64)
     resampled = _resampled(totals, seed)
     tail = (1 - _LEVEL) / 2

@@ -58,6 +58,8 @@ def print_table(console: Console, results: Results) -> None:
     for weeks, span in (("all weeks", results.whole), ("second half", results.second_half)):
         title = f"How many times as many, {weeks} (95 % intervals over households)"
         console.print(_table(title, tables.COMPARISON_TITLES, tables.comparison(span)))
+    title = "The moment alone: opens where the engine sent, and its pushes from 22:00 to 06:00"
+    console.print(_table(title, tables.MOMENT_TITLES, tables.moments(results.moments)))
     traffic = results.traffic
     console.print(f"{traffic.events} events, {traffic.accepted} pushes accepted, in {traffic.seconds:.0f} s")
     console.print(CAVEAT)

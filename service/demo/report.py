@@ -84,7 +84,11 @@ def _policies(results: Results) -> str:
         f"<h2>How many times as many, {weeks}</h2>{_table(tables.COMPARISON_TITLES, tables.comparison(span))}"
         for weeks, span in spans
     )
-    return _table(tables.POLICY_TITLES, tables.policies(results)) + "".join(compared)
+    moments = (
+        "<h2>The moment alone: opens where the engine sent, and its pushes from 22:00 to 06:00</h2>"
+        f"{_table(tables.MOMENT_TITLES, tables.moments(results.moments))}"
+    )
+    return _table(tables.POLICY_TITLES, tables.policies(results)) + "".join(compared) + moments
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

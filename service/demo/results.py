@@ -5,8 +5,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from service.demo import bootstrap, scoring
+from service.demo import bootstrap, moments, scoring
 from service.demo.bootstrap import Ratio
+from service.demo.moments import Moments, Opens
 from service.demo.scoring import Pushes, Scores
 from service.demo.world import Flags, World
 
@@ -60,6 +61,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     policies: dict[str, Policy]
     whole: Span
     second_half: Span
+    moments: Moments
 
 
 def of_run(world: World, scores: dict[str, Scores], engine: Pushes, traffic: Traffic, seed: int) -> Results:
@@ -73,6 +75,7 @@ def of_run(world: World, scores: dict[str, Scores], engine: Pushes, traffic: Tra
         policies={name: _policy(one) for name, one in scores.items()},
         whole=_span(scores, best, every_week, seed),
         second_half=_span(scores, best, slice(world.weeks // 2, world.weeks), seed),
+        moments=moments.compare(world, engine, seed),
     )
 
 
@@ -91,6 +94,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "policies": {name: msgspec.to_builtins(policy) for name, policy in results.policies.items()},
         "second_half": _span_as_json(results.second_half),
         "whole": _span_as_json(results.whole),
+        "moments": _moments_as_json(results.moments),
         "events_per_s": traffic.events / traffic.seconds,
         "seconds": traffic.seconds,
         "caveat": CAVEAT,
@@ -103,6 +107,30 @@ def _span_as_json(span: Span) -> dict[str, Any]:
         for name, one in span.versus.items()
     }
     return {**versus, "share_of_oracle": span.share_of_oracle}
+
+
+def _moments_as_json(found: Moments) -> dict[str, Any]:
+    return {
+        "everyone": _opens_as_json(found.everyone),
+        "night_households": _opens_as_json(found.night_households),
+        "sent_at_night": found.sent_at_night,
+        "sent_at_night_to_night_households": found.sent_at_night_to_night_households,
+        "sent_by_hour": found.sent_by_hour,
+        "sent_by_hour_to_night_households": found.sent_by_hour_to_night_households,
+    }
+
+
+def _opens_as_json(opens: Opens) -> dict[str, Any]:
+    return {
+        "pushes": opens.pushes,
+        "opened_per_push": {
+            "chosen": opens.chosen,
+            "best_hour": opens.best_hour,
+            "random_hour": opens.random_hour,
+        },
+        "vs_best_hour": opens.vs_best_hour._asdict(),
+        "vs_random_hour": opens.vs_random_hour._asdict(),
+    }
 
 
 def _policy(scores: Scores) -> Policy:

@@ -62,9 +62,21 @@ def check_arithmetic(found: dict[str, Any]) -> None:
                 assert ratio["low"] <= ratio["value"]
 
 
+def check_moments(found: dict[str, Any]) -> None:
+    moments = found["moments"]
+    everyone = moments["everyone"]
+    assert everyone["pushes"] == found["pushes"]
+    assert everyone["opened_per_push"]["chosen"] == pytest.approx(found["opened"] / found["pushes"])
+    assert 0 < everyone["opened_per_push"]["random_hour"] < everyone["opened_per_push"]["best_hour"]
+    assert 0 <= moments["night_households"]["pushes"] <= found["pushes"]
+    assert 0 <= moments["sent_at_night"] < 1
+    assert sum(moments["sent_by_hour"]) == found["pushes"]
+
+
 def test_a_run_adds_up_and_the_same_salt_gives_the_same(reachable_folder: Path) -> None:
     one, again = run(reachable_folder, "--salt", "x"), run(reachable_folder, "--salt", "x")
     check_arithmetic(one)
+    check_moments(one)
     for found in (one, again):
         del found["seconds"], found["events_per_s"]
     assert one == again
