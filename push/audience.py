@@ -1,31 +1,19 @@
-"""Who may be reached by a campaign: people with consent and a live address, in blocks by user id."""
+"""Who may be reached by a campaign, in blocks by user id. Who that is says one function of the database (0027_audience.sql)."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from push.quiet_hours import Window, windows_in
-from schema.campaign import Audience
+from schema.audience import Audience
 
 STALE_AFTER: Final = timedelta(days=270)
 """FCM forgets an Android token after 270 days without a connection."""
 
-# A person is active by what they did, not by what was sent to them: a device that reported itself, or the last visit, with which
-# a packed rhythm begins (seconds since 1970, four bytes, the lowest first). user_state.updated_at would also move with a push.
 _BLOCK: Final = """
-    select u.user_id, coalesce(u.time_zone, (
-               select d.time_zone from devices d where d.user_id = u.user_id and d.time_zone is not null
-                order by d.last_seen_at desc limit 1)), s.rhythm, u.quiet_minutes
-      from users u left join user_state s on s.user_id = u.user_id
-     where u.user_id > $1 and u.merged_into is null and u.has_push_consent and u.opted_out_at is null
-       and exists (select 1 from devices d
-                    where d.user_id = u.user_id and d.is_push_enabled and d.last_seen_at >= $3)
-       and ($2::timestamptz is null
-            or exists (select 1 from devices d where d.user_id = u.user_id and d.last_seen_at >= $2)
-            or case when length(s.rhythm) >= 4
-                    then get_byte(s.rhythm, 0) + (get_byte(s.rhythm, 1) << 8) + (get_byte(s.rhythm, 2) << 16)
-                         + (get_byte(s.rhythm, 3)::bigint << 24) >= extract(epoch from $2) end)
-     order by u.user_id limit $4
+    select user_id, time_zone, rhythm, quiet_minutes
+      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     where user_id > $13 and left_out_by is null order by user_id limit $14
 """
 _ZONES: Final = """
     select time_zone from users where time_zone is not null union select time_zone from devices where time_zone is not null
@@ -41,13 +29,34 @@ class Reachable(NamedTuple):
     quiet: tuple[Window, ...] = ()
 
 
+def asked(audience: Audience, now: datetime) -> tuple[Any, ...]:
+    """The twelve arguments of audience_of, in its order; None is a rule that is not asked."""
+    return (
+        now - STALE_AFTER,
+        audience.tags_any or None,
+        audience.tags_all or None,
+        audience.tags_none or None,
+        audience.store_ids or None,
+        audience.exclude_store_ids or None,
+        audience.time_zones or None,
+        _days_before(now, audience.active_within_days),
+        _days_before(now, audience.inactive_for_days),
+        _days_before(now, audience.new_within_days),
+        audience.platforms or None,
+        [language.lower() for language in audience.languages] or None,
+    )
+
+
 async def block(connection: Any, audience: Audience, now: datetime, after: int, people_max: int) -> Sequence[Reachable]:
     """The next people of the audience by user id, after the given one."""
-    active_since = now - timedelta(days=audience.active_within_days) if audience.active_within_days else None
-    rows = await connection.fetch(_BLOCK, after, active_since, now - STALE_AFTER, people_max)
+    rows = await connection.fetch(_BLOCK, *asked(audience, now), after, people_max)
     return [Reachable(row[0], row[1], row[2] or b"", windows_in(row[3])) for row in rows]
 
 
 async def zones(connection: Any) -> frozenset[str]:
     """The names of all time zones that people or their devices said they are in."""
     return frozenset(row[0] for row in await connection.fetch(_ZONES))
+
+
+def _days_before(now: datetime, days: int | None) -> datetime | None:
+    return now - timedelta(days=days) if days else None

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from schema.audience import Audience
 from schema.base import Incoming, Kept
 from schema.contact_rules import Limits
 from schema.offer import Currency, Limit, OfferKey
@@ -22,12 +23,6 @@ Worth = Annotated[float, Meta(ge=0, le=1e9)]
 Goal = Literal["redemptions", "incremental_value"]
 
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class Audience(Incoming, frozen=True):
-    """Who may be reached: everyone with consent and a live token, or only people who have been active lately."""
-
-    active_within_days: Annotated[int, Meta(ge=1, le=730)] | None = None
 
 
 class Campaign(Incoming, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +14,7 @@ from schema.decision import Channel
 from schema.external_id import DOTS
 from schema.problem import Code, FieldError
 from service.decision import gains
-from service.planning import contact_checks
+from service.planning import audience_checks, contact_checks
 from service.store import zones
 from service.store.catalogue import Catalogue
 
@@ -43,6 +44,7 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
     for index, name in enumerate(campaign.offers):
         if name not in catalogue.index_by_external:
             yield _wrong(f"/offers/{index}", "There is no offer with this offer_id.")
+    yield from audience_checks.of_audience(campaign.audience, "/audience")
     yield from contact_checks.of_limits(campaign.contact, "/contact")
     if campaign.is_urgent and campaign.kind != "transactional":
         yield _wrong(
@@ -50,6 +52,12 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
         )
     if campaign.goal == "incremental_value":
         yield from _of_gain(campaign, catalogue)
+
+
+def spelled(campaign: Campaign) -> Campaign:
+    """The same with its tags in their one spelling."""
+    audience, contact = audience_checks.spelled(campaign.audience), contact_checks.spelled(campaign.contact)
+    return msgspec.structs.replace(campaign, audience=audience, contact=contact)
 
 
 def _of_gain(campaign: Campaign, catalogue: Catalogue) -> Iterator[FieldError]:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import asyncpg
-import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
@@ -20,7 +19,7 @@ from schema.problem import FieldError
 from service.clock import Clock
 from service.decision import prices
 from service.errors import ApiError, invalid_field
-from service.planning import campaign_rules, contact_checks
+from service.planning import campaign_rules
 from service.routes.acting import act_once
 from service.settings import Settings
 from service.store import allowances
@@ -105,8 +104,7 @@ class CampaignController(Controller):
         """Makes a campaign; 409 when its campaign_id is taken, 422 when it would have nothing of value to send."""
         now = await clock.now()
         entropy = stable_entropy(settings.seed.encode(), b"campaign", data.campaign_id.encode())
-        body = msgspec.structs.replace(data, contact=contact_checks.spelled(data.contact))
-        made = StoredCampaign(id=uuid7(now, entropy), status="active", campaign=body)
+        made = StoredCampaign(id=uuid7(now, entropy), status="active", campaign=campaign_rules.spelled(data))
 
         async def effect(connection: Any) -> StoredCampaign:
             _check(data, await catalogue.refresh(connection), now)

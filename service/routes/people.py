@@ -17,9 +17,9 @@ from service.errors import ApiError, invalid_field
 from service.planning import contact_checks
 from service.routes import bounds
 from service.routes.acting import act_once
-from service.routes.caller import check_zone, owner_of, speaker_of
-from service.store import identify, preferences
-from service.store.identify import Profile, TraitsTooLarge
+from service.routes.caller import check_zone, owner_of, principal_of, speaker_of
+from service.store import identify, preferences, tags
+from service.store.identify import Profile, Tagging, TooManyTags, TraitsTooLarge
 from service.store.merge import MergeState
 from service.store.offer_ids import OfferIds
 from service.store.preferences import Limit, Wishes
@@ -50,11 +50,11 @@ class IdentifyController(Controller):
         history, devices, thumbs-downs and snoozes united, and of opt-outs, mutes and consent the stricter. On a phone that
         several people share, what comes from then on is the one's who was named last. Where user tokens are required, a
         publishable key may not take over an anonymous_id that is another known user's (403 user_token_required): an app makes
-        a new one when somebody logs out.
+        a new one when somebody logs out. Tags are told by secret keys only (403).
         """
         check_zone(data.time_zone)
         speaker = speaker_of(request, data.user_id, data.anonymous_id)
-        profile = Profile(data.time_zone, data.locale, data.birth_date, data.traits)
+        profile = Profile(data.time_zone, data.locale, data.birth_date, data.traits, _tagging(request, data))
         now = await clock.now()
         bounds.check_birth_date(data.birth_date, now)
 
@@ -65,6 +65,8 @@ class IdentifyController(Controller):
                 )
             except TraitsTooLarge as error:
                 raise invalid_field("/traits", str(error)) from None
+            except TooManyTags as error:
+                raise invalid_field("/add_tags" if data.add_tags else "/tags", str(error)) from None
             return Acknowledgement(applied=True, feedback_applied_through=watermark)
 
         return await act_once(request, pool, now, effect, status=200)
@@ -144,6 +146,23 @@ class UserController(Controller):
             return await preferences.change_consent(
                 connection, key, push=data.push, personalization=data.personalization, now=await clock.now()
             )
+
+
+def _tagging(request: Request[Any, Any, Any], data: Identify) -> Tagging:
+    """The tags told, in their one spelling. Raises ApiError 403 for a publishable key, 400 for one that nobody can have."""
+    told = {"/tags": data.tags or (), "/add_tags": data.add_tags, "/remove_tags": data.remove_tags}
+    if (data.tags is not None or data.add_tags or data.remove_tags) and principal_of(request).kind == "pk":
+        raise ApiError(
+            403, "forbidden", "Tags are what the shop calls a person: its server tells them, by a secret key."
+        )
+    for pointer, given in told.items():
+        for place, tag in enumerate(given):
+            if not tags.is_fit(tags.normalise(tag)):
+                raise invalid_field(
+                    f"{pointer}/{place}", "A tag has 1 to 64 characters, no control characters and no ';'."
+                )
+    replaced, added, removed = ([tags.normalise(tag) for tag in given] for given in told.values())
+    return Tagging(None if data.tags is None else replaced, added, removed)
 
 
 def _quiet_hours(given: list[QuietHours] | msgspec.UnsetType) -> list[QuietHours] | None:

@@ -1,9 +1,11 @@
 """What an app tells us about a person, and the day on which somebody unknown turns out to be somebody known."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 from schema.ids import UserId
+from schema.user import PERSON_TAGS_MAX
 from service.store import people
 from service.store.merge import MergeState, merge
 from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
@@ -29,10 +31,20 @@ _DESCRIBE: Final = """
         time_zone = coalesce($3, time_zone),
         locale = coalesce($4, locale),
         birth_date = coalesce($5, birth_date),
-        traits = traits || $6::jsonb
+        traits = traits || $6::jsonb,
+        tags = array(select distinct tag from unnest(coalesce($7::text[], tags) || $8::text[]) as given(tag)
+                      where tag <> all ($9::text[]) order by tag)
      where user_id = $1
-    returning feedback_applied_through, octet_length(traits::text)
+    returning feedback_applied_through, octet_length(traits::text), cardinality(tags)
 """
+
+
+class Tagging(NamedTuple):
+    """How a person's normalised tags change: to these (None: to those there are), and these, but for these."""
+
+    replaced_by: Sequence[str] | None = None
+    added: Sequence[str] = ()
+    removed: Sequence[str] = ()
 
 
 class Profile(NamedTuple):
@@ -42,10 +54,15 @@ class Profile(NamedTuple):
     locale: str | None
     birth_date: date | None
     traits: dict[str, Any]
+    tagging: Tagging = Tagging()
 
 
 class TraitsTooLarge(Exception):
     """The merged traits take more than TRAITS_BYTES_MAX bytes; nothing was written."""
+
+
+class TooManyTags(Exception):
+    """The person would have more than PERSON_TAGS_MAX tags; nothing was written."""
 
 
 class _Raced(Exception):
@@ -67,6 +84,7 @@ async def identify(
 
     Raises:
         TraitsTooLarge: the traits have grown beyond their bound.
+        TooManyTags: more than there are bounds for, by tags that are new.
         ApiError: 403, when the caller may not speak for the anonymous id.
     """
     for attempt in range(_ATTEMPTS):
@@ -82,10 +100,13 @@ async def identify(
 
 async def _describe(connection: Any, user_id: int, profile: Profile, now: datetime) -> datetime:
     row = await connection.fetchrow(
-        _DESCRIBE, user_id, now, profile.time_zone, profile.locale, profile.birth_date, profile.traits
+        _DESCRIBE, user_id, now, profile.time_zone, profile.locale, profile.birth_date, profile.traits, *profile.tagging
     )
     if row[1] > TRAITS_BYTES_MAX:
         raise TraitsTooLarge(f"traits may take {TRAITS_BYTES_MAX} bytes in all, these would take {row[1]}")
+    # Two people who became one may have more between them: only who adds some is refused.
+    if row[2] > PERSON_TAGS_MAX and (profile.tagging.replaced_by or profile.tagging.added):
+        raise TooManyTags(f"a person may have {PERSON_TAGS_MAX} tags, these would be {row[2]}")
     return row[0]  # type: ignore[no-any-return] # asyncpg is untyped
 
 

@@ -18,6 +18,7 @@ _UNITE_USERS: Final = """
         locale = coalesce(k.locale, l.locale),
         birth_date = coalesce(k.birth_date, l.birth_date),
         traits = l.traits || k.traits,
+        tags = array(select distinct unnest(k.tags || l.tags) order by 1),
         has_push_consent = k.has_push_consent and l.has_push_consent,
         has_personalization_consent = k.has_personalization_consent and l.has_personalization_consent,
         opted_out_at = least(k.opted_out_at, l.opted_out_at),

@@ -119,6 +119,24 @@ async def test_what_is_wrong_is_named(api: Api) -> None:
     assert (await api.get("/v1/campaigns?cursor=%25")).status_code == 400
 
 
+async def test_what_is_wrong_with_an_audience_is_named(api: Api) -> None:
+    async def wrong_rules(**rules: Any) -> list[str]:
+        return [pointer.removeprefix("/audience/") for pointer in await wrong(api, audience=rules)]
+
+    assert await wrong_rules(tags_all=["vip", "a;b", "Staff"], tags_none=["staff "]) == ["tags_all/1", "tags_all/2"]
+    assert await wrong_rules(tags_any=["staff", "VIP"], tags_none=["vip", "staff"]) == ["tags_any"]
+    assert await wrong_rules(store_ids=["7", "8"], exclude_store_ids=["8"]) == ["store_ids/1"]
+    assert await wrong_rules(time_zones=["Europe/Berlin", "Mars"]) == ["time_zones/1"]
+    assert await wrong_rules(active_within_days=7, inactive_for_days=7) == ["active_within_days"]
+    assert await wrong_rules(languages=["german"]) == ["languages/0"]
+    assert await wrong_rules(platforms=["fax"]) == ["platforms/0"]
+    assert await wrong_rules(birth_date="2000-01-01") == ["birth_date"]
+    rules = {"tags_any": ["VIP", "vip "], "languages": ["de-AT"], "active_within_days": 8, "inactive_for_days": 7}
+    made = await api.post("/v1/campaigns", json=LUNCH | {"audience": rules})
+    assert made.status_code == 201
+    assert made.json()["campaign"]["audience"]["tags_any"] == ["vip"]
+
+
 async def test_pages(api: Api) -> None:
     for name in ("c", "a", "b"):
         assert (await api.post("/v1/campaigns", json=LUNCH | {"campaign_id": name})).status_code == 201

@@ -66,6 +66,9 @@ async def test_traits_are_merged_and_the_version_rises(api: Api) -> None:
         ({"user_id": "ann", "birth_date": "soon"}, "/birth_date"),
         ({"user_id": "ann", "traits": {"a": "x" * 70_000}}, "/traits"),
         ({"user_id": "a\x00"}, "/user_id"),
+        ({"user_id": "ann", "tags": ["vip", "a;b"]}, "/tags/1"),
+        ({"user_id": "ann", "add_tags": ["x" * 65]}, "/add_tags/0"),
+        ({"user_id": "ann", "tags": ["a"], "add_tags": [f"t{n}" for n in range(64)]}, "/add_tags"),
     ],
 )
 async def test_a_bad_profile_writes_nothing(api: Api, body: dict[str, Any], pointer: str) -> None:
@@ -73,6 +76,36 @@ async def test_a_bad_profile_writes_nothing(api: Api, body: dict[str, Any], poin
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["pointer"] == pointer
     assert await api.resources.pool.fetchval("select count(*) from users") == 0
+
+
+async def test_tags_are_spelled_in_one_way_and_change_by_steps_or_whole(api: Api) -> None:
+    async def after(**told: Any) -> list[str]:
+        await identify(api, user_id="ann", **told)
+        return await api.resources.pool.fetchval("select tags from users")  # type: ignore[no-any-return]
+
+    assert await after(tags=["VIP ", "staff", "vip"]) == ["staff", "vip"]
+    assert await after(locale="de") == ["staff", "vip"]
+    assert await after(add_tags=["Newsletter", "staff"], remove_tags=["vip", "unknown"]) == ["newsletter", "staff"]
+    assert await after(tags=["vip"]) == ["vip"]
+    assert await after(tags=[]) == []
+
+
+async def test_only_the_shop_says_how_people_are_tagged(api: Api) -> None:
+    await api.resources.pool.execute("update identity_settings set mode = 'disabled'")
+    await api.resources.access.reload()
+    pk = await api.key("pk")
+    assert (await api.post("/v1/identify", json={"user_id": "ann"}, headers=pk)).status_code == 200
+    for told in ({"tags": []}, {"add_tags": ["vip"]}, {"remove_tags": ["blocked"]}):
+        answer = await api.post("/v1/identify", json={"user_id": "ann"} | told, headers=pk)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), told
+
+
+async def test_of_two_who_are_one_the_tags_of_both_stay_however_many(api: Api) -> None:
+    await identify(api, user_id="ann", tags=[f"a{n:02}" for n in range(64)])
+    await identify(api, anonymous_id="phone", tags=[f"p{n:02}" for n in range(64)])
+    await identify(api, user_id="ann", anonymous_id="phone", remove_tags=["a00"])
+    kept = await api.resources.pool.fetchval("select tags from users where merged_into is null")
+    assert kept == [f"a{n:02}" for n in range(1, 64)] + [f"p{n:02}" for n in range(64)]
 
 
 async def test_a_stranger_who_signs_up_stays_the_same_user(api: Api) -> None:

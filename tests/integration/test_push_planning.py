@@ -12,7 +12,7 @@ from bandits.rhythm import Rhythm
 from push import agenda, audience, campaigns, occurrences, planner
 from push.outbox import State
 from push.planner import Planner
-from schema.campaign import Audience
+from schema.audience import Audience
 from schema.ids import partition_of
 from service.store.pool import open_pool
 from tests.integration import push_world
