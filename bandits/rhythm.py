@@ -22,9 +22,10 @@ _MONDAY: Final = 96
 """1970-01-05 00:00 in hours since 1970: the first hour of a week."""
 
 _RECENT_BYTES: Final = RECENT_HOURS // 8
-_KEPT: Final = np.dtype(
+RECORD: Final = np.dtype(
     [("as_of_s", "<u4"), ("newest_trip", "<u4"), ("recent", "V", _RECENT_BYTES), ("visits", "<f4", (HOURS,))]
 )
+"""How a rhythm is kept."""
 
 
 class Rhythm:
@@ -80,7 +81,7 @@ class Rhythm:
 
     def pack(self) -> bytes:
         """As a little-endian record."""
-        record = np.zeros(1, _KEPT)
+        record = np.zeros(1, RECORD)
         record["as_of_s"] = int(self.as_of_s)
         record["newest_trip"] = self.newest_trip
         record["recent"] = np.void(self.recent.to_bytes(_RECENT_BYTES, "little"))
@@ -123,7 +124,7 @@ def unpack(data: bytes) -> Rhythm:
     """
     rhythm = Rhythm()
     if data:
-        (record,) = np.frombuffer(data, _KEPT)
+        (record,) = np.frombuffer(data, RECORD)
         rhythm.as_of_s = float(record["as_of_s"])
         rhythm.newest_trip = int(record["newest_trip"])
         rhythm.recent = int.from_bytes(record["recent"].tobytes(), "little")

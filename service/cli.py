@@ -13,7 +13,7 @@ import msgspec
 
 from push.channel import AddressKind
 from schema.access import Scope
-from service import cli_policies
+from service import cli_bench, cli_policies
 from service import settings as settings_of
 from service.cli_database import in_words, load_settings, with_database
 from service.settings import Settings, SettingsError
@@ -28,6 +28,7 @@ def main() -> None:
     """Decides for each person which deal to offer, at what moment, or nothing at all."""
 
 
+main.add_command(cli_bench.bench)
 main.add_command(cli_policies.policies)
 main.add_command(cli_policies.snapshots)
 
@@ -202,35 +203,6 @@ def doctor(*, as_json: bool) -> None:
         return
     for name, value in described.items():
         click.echo(f"{name}={value}")
-
-
-@main.group()
-def bench() -> None:
-    """Measure on this machine."""
-
-
-@bench.command()
-@click.option("--offers", type=click.IntRange(1, 5_000), default=50, show_default=True)
-@click.option("--dims", type=click.IntRange(1, 512), default=32, show_default=True, help="Features of an offer.")
-@click.option("--json", "as_json", is_flag=True)
-def kernel(*, offers: int, dims: int, as_json: bool) -> None:
-    """How long one decision and one update take in the numeric core."""
-    from service import bench as benches  # noqa: PLC0415 - only when it is measured
-
-    figures = {name: round(value, 2) for name, value in benches.kernels(offers, dims).items()}
-    click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
-
-
-@bench.command("push")
-@click.option("--messages", type=click.IntRange(500, 1_000_000), default=10_000, show_default=True, help="A round.")
-@click.option("--json", "as_json", is_flag=True)
-def bench_push(*, messages: int, as_json: bool) -> None:
-    """What sending costs from claimed row to settled row, beside firebase-admin's own sending."""
-    from service.planning import push_bench  # noqa: PLC0415 - only when it is measured
-
-    with in_words():
-        figures = {name: round(value, 2) for name, value in push_bench.push(messages).items()}
-    click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
 
 
 @main.command()

@@ -20,6 +20,7 @@ HOUSEHOLDS: Final = 600
 SALTS: Final = ("0", "1", "2", "3", "4")
 DIGIT_SEEDS: Final = 5
 DIGIT_PLAYERS: Final = (build.GENERIC_DEFAULT, "linear_thompson", "uniform")
+PLAN_USERS: Final = (100_000, 300_000, 1_000_000)
 CORE: Final = max(os.sched_getaffinity(0))
 
 
@@ -149,6 +150,12 @@ def _push(asked: argparse.Namespace) -> tuple[Any, str]:
     return found, tables.table(commands.PUSH_HEAD, commands.push_rows(found))
 
 
+def _plan(asked: argparse.Namespace) -> tuple[Any, str]:
+    sizes = PLAN_USERS[:1] if asked.quick else PLAN_USERS
+    found = [commands.welltimed("bench", "plan", "--users", str(users)) for users in sizes]
+    return found, tables.table(commands.PLAN_HEAD, commands.plan_rows(found))
+
+
 def _rounds(asked: argparse.Namespace, seeds: range) -> quality.Asked:
     count = 2_000 if asked.quick else 10_000
     shown = seeds[:2] if asked.quick else seeds
@@ -164,9 +171,10 @@ PARTS: Final[dict[str, Callable[[argparse.Namespace], tuple[Any, str]]]] = {
     "demo": _demo,
     "simulate": _simulate,
     "push": _push,
+    "plan": _plan,
     "settings": _settings,
 }
-USUAL: Final = ("speed", "batch", "quality", "digits", "personal", "demo", "simulate", "push")
+USUAL: Final = ("speed", "batch", "quality", "digits", "personal", "demo", "simulate", "push", "plan")
 UNWRITTEN: Final = ("settings", "simulate")
 
 if __name__ == "__main__":

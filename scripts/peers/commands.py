@@ -37,6 +37,7 @@ DEMO: Final = (
 )
 DEMO_HEAD: Final = ("salt", *(column.head for column in DEMO))
 PUSH_HEAD: Final = ("", "messages a CPU-second", "µs a message", "messages/s")
+PLAN_HEAD: Final = ("people", "rows", "seconds", "bare parts: read + draw + write", "ratio", "MiB")
 CLAIMS_HEAD: Final = ("world", "claim", "value", "asked", "holds")
 
 
@@ -75,6 +76,21 @@ def push_rows(found: Told) -> list[tuple[str, ...]]:
         *rows,
         ("ratio", f"{found['ratio']:.1f}", "", ""),
         ("PostgreSQL besides", "", f"{found['postgres_cpu_us']:,.0f}", ""),
+    ]
+
+
+def plan_rows(found: Iterable[Told]) -> list[tuple[str, ...]]:
+    """A row a size: planning, and the sum of its bare parts."""
+    return [
+        (
+            f"{told['users']:,.0f}",
+            f"{told['rows']:,.0f}",
+            f"{told['seconds']:.1f}",
+            " + ".join(f"{told[f'{part}_seconds']:.1f}" for part in ("copy_out", "kernels", "copy_in")),
+            f"{told['ratio']:.2f}",
+            f"{told['rss_mib']:,.0f}",
+        )
+        for told in found
     ]
 
 

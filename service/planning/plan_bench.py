@@ -1,0 +1,134 @@
+"""What planning costs on this machine, from people in PostgreSQL to rows of the outbox, beside its bare parts of the same run.
+
+The bare parts are what nobody can do without: the audience read by one COPY (binary, nothing made of it), the moments drawn by the
+kernel from rhythms that lie in memory, and the very rows written by one COPY into the outbox with its indexes.
+"""
+
+import asyncio
+import resource
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import uvloop
+
+from push.planner import Planner
+from service.learning.composer import Composer
+from service.planning import plan_bench_world
+from service.planning.moments import LearnedMoments
+from service.store import partitions_by_day
+from service.store.current_snapshot import SnapshotCache
+from service.store.embedded import SUPERUSER, EmbeddedPostgres
+from service.store.migrate import migrate
+from service.store.pool import open_pool
+
+POOL_MAX: Final = 4
+SEED: Final = b"bench"
+CHUNK: Final = 1 << 20
+
+Tell = Callable[[str], None]
+
+_AUDIENCE: Final = """
+    select u.user_id, u.time_zone, s.rhythm from users u left join user_state s on s.user_id = u.user_id
+     where u.merged_into is null and u.has_push_consent and u.opted_out_at is null
+       and exists (select 1 from devices d where d.user_id = u.user_id and d.is_push_enabled)
+     order by u.user_id
+"""
+
+
+def plan(users: int, tell: Tell) -> dict[str, float]:
+    """Seconds by the clock; rss_mib is the most this process had, parts are told as `<part>_seconds`.
+
+    Raises:
+        RuntimeError: not everybody of the audience got a row.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="welltimed-bench-")))
+        folder.chmod(0o711)  # PostgreSQL may run as another account
+        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
+        return uvloop.run(_measure(postgres.dsn(role=SUPERUSER), folder / "rows", users, tell))
+
+
+async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[str, float]:
+    await migrate(dsn)
+    async with await open_pool(dsn, POOL_MAX) as pool:
+        tell(f"making {users:,} people")
+        async with pool.acquire() as connection:
+            await plan_bench_world.fill(connection, users)
+            await partitions_by_day.ensure(connection, plan_bench_world.NOW)
+        snapshot = SnapshotCache(pool)
+        await Composer(pool).publish(plan_bench_world.NOW)
+        await snapshot.refresh()
+        moments = LearnedMoments(snapshot)
+        tell("reading the audience, bare")
+        copy_out = await _seconds(lambda: _copy_out(pool))
+        tell("drawing moments, bare")
+        kernels = await asyncio.to_thread(_kernels, moments, users)
+        tell("planning")
+        began = time.perf_counter()
+        rows = await Planner(pool, moments, SEED).plan_due(plan_bench_world.NOW)
+        seconds = time.perf_counter() - began
+        tell("writing the rows, bare")
+        copy_in = await _copy_in(pool, rows_file)
+    if rows < 0.9 * users:
+        raise RuntimeError(f"of {users} people {rows} were planned")
+    bare = copy_out + kernels + copy_in
+    return {
+        "users": float(users),
+        "rows": float(rows),
+        "seconds": seconds,
+        "users_per_s": users / seconds,
+        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "copy_out_seconds": copy_out,
+        "kernels_seconds": kernels,
+        "copy_in_seconds": copy_in,
+        "bare_seconds": bare,
+        "ratio": seconds / bare,
+    }
+
+
+async def _copy_out(pool: Any) -> None:
+    async def drop(data: bytes) -> None: ...
+
+    async with pool.acquire() as connection:
+        await connection.copy_from_query(_AUDIENCE, output=drop, format="binary", timeout=600)
+
+
+def _kernels(moments: LearnedMoments, users: int) -> float:
+    """Seconds of the draw alone, on rhythms that lie in memory."""
+    seconds = 0.0
+    allowed = [[True] * 168] * plan_bench_world.BLOCK
+    for packed in plan_bench_world.rhythms(users):
+        given = [one.tobytes() for one in packed]
+        uniforms = np.linspace(0.0, 1.0, len(given) + 2)[1:-1].tolist()
+        began = time.perf_counter()
+        moments.draw(given, allowed[: len(given)], uniforms)
+        seconds += time.perf_counter() - began
+    return seconds
+
+
+async def _copy_in(pool: Any, rows_file: Path) -> float:
+    """The planned rows are put aside, and written once more into the empty table."""
+    async with pool.acquire() as connection:
+        await connection.copy_from_table("outbox", output=rows_file, format="binary", timeout=600)
+        await connection.execute("truncate outbox")
+        await connection.execute("checkpoint", timeout=600)
+        began = time.perf_counter()
+        await connection.copy_to_table("outbox", source=_chunks(rows_file), format="binary", timeout=600)
+        return time.perf_counter() - began
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK):
+            yield chunk
+
+
+async def _seconds(run: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await run()
+    return time.perf_counter() - began
