@@ -1,4 +1,4 @@
-"""Who may be reached by a campaign, in blocks by user id. Who that is says one function of the database (0027_audience.sql)."""
+"""Who may be reached by a campaign, in blocks by user id. Who that is says one function of the database (0027_audience.sql, 0028_inbox.sql)."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -29,10 +29,10 @@ class Reachable(NamedTuple):
     quiet: tuple[Window, ...] = ()
 
 
-def asked(audience: Audience, now: datetime) -> tuple[Any, ...]:
+def asked(audience: Audience, now: datetime, *, is_push_alone: bool = True) -> tuple[Any, ...]:
     """The twelve arguments of audience_of, in its order; None is a rule that is not asked."""
     return (
-        now - STALE_AFTER,
+        now - STALE_AFTER if is_push_alone else None,
         audience.tags_any or None,
         audience.tags_all or None,
         audience.tags_none or None,
@@ -47,9 +47,11 @@ def asked(audience: Audience, now: datetime) -> tuple[Any, ...]:
     )
 
 
-async def block(connection: Any, audience: Audience, now: datetime, after: int, people_max: int) -> Sequence[Reachable]:
-    """The next people of the audience by user id, after the given one."""
-    rows = await connection.fetch(_BLOCK, *asked(audience, now), after, people_max)
+async def block(
+    connection: Any, audience: Audience, now: datetime, after: int, people_max: int, *, is_push_alone: bool = True
+) -> Sequence[Reachable]:
+    """The next people of the audience by user id, after the given one; who cannot be pushed belongs to it if push is not alone."""
+    rows = await connection.fetch(_BLOCK, *asked(audience, now, is_push_alone=is_push_alone), after, people_max)
     return [Reachable(row[0], row[1], row[2] or b"", windows_in(row[3])) for row in rows]
 
 

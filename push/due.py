@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from push import outbox
+from push import fan_out, outbox
 from push.campaigns import CampaignCache
 from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
+from push.fan_out import Told
 from push.outbox import DrawnRow, DueRow, State
 from push.planner import entropy_of
 from schema.campaign import StoredCampaign
@@ -58,10 +59,17 @@ class DueDrawer:
         batch = [(known[campaign_id], mine) for campaign_id, mine in by_campaign.items()]
         asked = [(campaign, [self._due(campaign, row) for row in mine]) for campaign, mine in batch]
         drawn = await self._decider.decide(connection, asked, now) if asked else []
-        drawable = [row for mine in by_campaign.values() for row in mine]
-        settled += [_drawn(row, one) for row, one in zip(drawable, drawn, strict=True)]
+        drawable = [(campaign, row) for campaign, mine in batch for row in mine]
+        settled += [_drawn(campaign, row, one) for (campaign, row), one in zip(drawable, drawn, strict=True)]
         if settled:
             await outbox.drawn(connection, settled, now)
+        told = [
+            Told(campaign, row.key.user_id, row.expires_at, one.decision_id, one.draft)
+            for (campaign, row), one in zip(drawable, drawn, strict=True)
+            if one.draft is not None and not campaign.is_push_only()
+        ]
+        if told:
+            await fan_out.tell(connection, told, now)
 
     def _due(self, campaign: StoredCampaign, row: DueRow) -> Due:
         occurrence = row.key.occurrence_at.replace(tzinfo=None)
@@ -75,9 +83,11 @@ def _stopped(row: DueRow) -> DrawnRow:
     return DrawnRow(row.key, State.EXPIRED, "expired")
 
 
-def _drawn(row: DueRow, drawn: Drawn) -> DrawnRow:
+def _drawn(campaign: StoredCampaign, row: DueRow, drawn: Drawn) -> DrawnRow:
     if drawn.draft is None:
         return DrawnRow(row.key, State.NO_SEND, drawn.reason, drawn.decision_id)
     draft = drawn.draft
+    if "push" not in campaign.campaign.channels:
+        return DrawnRow(row.key, State.ELSEWHERE, None, drawn.decision_id, draft.offer_id)
     message = {"title": draft.title, "body": draft.body, "image_url": draft.image_url, "data": draft.data}
     return DrawnRow(row.key, State.READY, None, drawn.decision_id, draft.offer_id, message)

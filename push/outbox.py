@@ -23,6 +23,8 @@ class State(IntEnum):
     WITHDRAWN = 6
     UNKNOWN = 7
     NO_SEND = 8
+    ELSEWHERE = 9
+    """Drawn for a campaign that does not push: other channels serve it."""
 
 
 class Key(NamedTuple):
@@ -40,6 +42,7 @@ class DueRow(NamedTuple):
     outbox_id: UUID
     has_ended: bool
     is_late: bool
+    expires_at: datetime
 
 
 class DrawnRow(NamedTuple):
@@ -81,9 +84,10 @@ _DUE: Final = """
              order by o.send_at limit 1) due
          where c.status <> 'paused' limit $2
     )
-    select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1
+    select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1,
+           share.expires_at
       from going cross join lateral (
-        select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_at, o.send_until
+        select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_at, o.send_until, o.expires_at
           from outbox o join users u on u.user_id = o.user_id
          where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at <= $1
          order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)

@@ -202,7 +202,14 @@ class Planner:
         planned = 0
         after = await campaigns.begin_occurrence(connection, campaign.id, occurrence)
         while after is not None:
-            people = await audience.block(connection, campaign.campaign.audience, now, after, BLOCK_PEOPLE)
+            people = await audience.block(
+                connection,
+                campaign.campaign.audience,
+                now,
+                after,
+                BLOCK_PEOPLE,
+                is_push_alone=campaign.is_push_only(),
+            )
             given = (campaign, occurrence, people, self._moments, self._seed, now, rules)
             rows = await asyncio.to_thread(plan_bucket, *given)
             through = people[-1].user_id if people else after

@@ -10,6 +10,7 @@ from msgspec import Meta
 from schema.audience import Audience
 from schema.base import Incoming, Kept
 from schema.contact_rules import Limits
+from schema.decision import Channel
 from schema.offer import Currency, Limit, OfferKey
 
 WEEK: Final = timedelta(weeks=1)
@@ -23,6 +24,8 @@ Worth = Annotated[float, Meta(ge=0, le=1e9)]
 Goal = Literal["redemptions", "incremental_value"]
 
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
+
+ChannelName = Literal["push", "inbox"]
 
 
 class Campaign(Incoming, frozen=True):
@@ -44,6 +47,8 @@ class Campaign(Incoming, frozen=True):
 
     With a `budget_minor`, in `currency`, only offers in it are sent whose discount's cost is known, and no more than their discounts may
     cost in all (docs/redemptions.md).
+
+    `channels` are the ways in which the one decision reaches the person (docs/channels.md).
 
     `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
     quiet hours do, the last not if it `is_urgent`. `contact` makes the rules of contact stricter for this campaign.
@@ -67,10 +72,17 @@ class Campaign(Incoming, frozen=True):
     spread_s: Annotated[int, Meta(ge=0, le=3600)] = 300
     ttl_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 6 * 3600
     budget_minor: Limit | None = None
-    channel: Literal["push"] = "push"
+    channels: Annotated[list[ChannelName], Meta(min_length=1, max_length=4)] = msgspec.field(
+        default_factory=lambda: ["push"]
+    )
     kind: Literal["marketing", "transactional"] = "marketing"
     is_urgent: bool = False
     contact: Limits = msgspec.field(default_factory=Limits)
+
+
+def channels_of(campaign: Campaign) -> tuple[Channel, ...]:
+    """The channels that its decisions serve; push comes first, if it is one."""
+    return tuple(sorted((Channel[name.upper()] for name in campaign.channels), key=lambda one: one is not Channel.PUSH))
 
 
 class CampaignOutcomes(Kept, frozen=True):
@@ -90,3 +102,7 @@ class StoredCampaign(Kept, frozen=True):
     id: UUID
     status: Literal["active", "paused", "ended"]
     campaign: Campaign
+
+    def is_push_only(self) -> bool:
+        """Whether its decisions reach people by push and in no other way."""
+        return self.campaign.channels == ["push"]

@@ -19,6 +19,7 @@ from service.routes.document import configuration
 from service.routes.events import EventController
 from service.routes.feedback import FeedbackController
 from service.routes.health import HealthController
+from service.routes.inbox import InboxController
 from service.routes.offer_imports import OfferImportController
 from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
@@ -70,6 +71,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         HealthController,
         IdentifyController,
         IdentityController,
+        InboxController,
         KeyController,
         OfferController,
         OfferImportController,

@@ -15,7 +15,8 @@ class Ask(NamedTuple):
     """One decision to be made at the instant `now` of its batch.
 
     `silences` say why the person is to be left in peace whatever the offers, by the rules of contact. `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw. `gain` is there for the
-    goal incremental_value. `is_budgeted` says that the campaign has a budget of its own.
+    goal incremental_value. `is_budgeted` says that the campaign has a budget of its own. `also` are further channels that the one decision
+    serves: the offer must be fit for all, and who cannot be pushed is reached by them.
     """
 
     placement: str
@@ -31,6 +32,7 @@ class Ask(NamedTuple):
     gain: GainAsk | None = None
     silences: tuple[str, ...] = ()
     is_budgeted: bool = False
+    also: tuple[Channel, ...] = ()
 
 
 class Reserved(NamedTuple):

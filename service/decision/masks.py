@@ -24,10 +24,12 @@ _NOWHERE: Final[Positions] = np.empty(0, np.int64)
 
 def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> tuple[Mask, tuple[str, ...]]:
     """The mask (offers,) and, when it is empty, the reason codes."""
-    reasons = (*silences(person, ask.channel, now), *ask.silences)
+    reasons = (*silences(person, ask.channel, now, is_alone=not ask.also), *ask.silences)
     if reasons:
         return np.zeros(len(catalogue.ids), np.bool_), reasons
     mask = on_offer(catalogue, ask.channel, now) & (catalogue.min_age <= age(person.birth_date, now))
+    for channel in ask.also:
+        mask &= on_offer(catalogue, channel, now)
     if ask.candidates is not None:
         mask &= _among(catalogue, ask.candidates)
     if removed := removed_by_person(catalogue, person, ask, now):
@@ -37,12 +39,12 @@ def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: dateti
     return mask, () if mask.any() else ("no_eligible_offer",)
 
 
-def silences(person: DecisionPerson, channel: Channel, now: datetime) -> tuple[str, ...]:
-    """Why this person is to be left in peace on this channel, whatever the offers."""
+def silences(person: DecisionPerson, channel: Channel, now: datetime, *, is_alone: bool = True) -> tuple[str, ...]:
+    """Why this person is to be left in peace on this channel, whatever the offers; one that is not alone may be of no use."""
     reasons = []
-    if channel is Channel.PUSH and person.opted_out_at is not None:
+    if channel is not Channel.IN_APP and person.opted_out_at is not None:
         reasons.append("opted_out")
-    if channel is Channel.PUSH and not person.has_push_consent:
+    if channel is Channel.PUSH and is_alone and not person.has_push_consent:
         reasons.append("no_push_consent")
     if person.muted_until is not None and person.muted_until > now:
         reasons.append("muted")

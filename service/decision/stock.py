@@ -31,6 +31,7 @@ from service.store.reservations import IN_APP, Longer, New, Open
 
 VALID_FOR: Final = {
     Channel.PUSH: timedelta(seconds=WINDOW_S),
+    Channel.INBOX: timedelta(seconds=WINDOW_S),
     Channel.IN_APP: timedelta(seconds=LIFE_OF_A_DECISION_S),
 }
 
@@ -120,7 +121,7 @@ class Stock:
             return None
         ends_at = self._catalogue.offers[place].offer.ends_at or datetime.max.replace(tzinfo=UTC)
         expires_at = min(self._now + VALID_FOR[ask.channel], ends_at)
-        by = taker.decision_id if ask.channel is Channel.PUSH else IN_APP
+        by = IN_APP if ask.channel is Channel.IN_APP else taker.decision_id
         if place in mine:
             known = mine[place]
             mine[place] = Reserved(known.reservation_id, max(known.expires_at, expires_at))

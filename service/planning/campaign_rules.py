@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from push.occurrences import LATEST_ZONE
-from schema.campaign import EARLIEST_ZONE, Campaign
-from schema.decision import Channel
+from schema.campaign import EARLIEST_ZONE, Campaign, channels_of
 from schema.external_id import DOTS
 from schema.problem import Code, FieldError
 from service.decision import gains
@@ -50,6 +49,7 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
         yield _wrong(
             "/is_urgent", "Only what is transactional can be urgent: marketing waits until quiet hours are over."
         )
+    yield from _of_channels(campaign)
     if campaign.goal == "incremental_value":
         yield from _of_gain(campaign, catalogue)
 
@@ -58,6 +58,14 @@ def spelled(campaign: Campaign) -> Campaign:
     """The same with its tags in their one spelling."""
     audience, contact = audience_checks.spelled(campaign.audience), contact_checks.spelled(campaign.contact)
     return msgspec.structs.replace(campaign, audience=audience, contact=contact)
+
+
+def _of_channels(campaign: Campaign) -> Iterator[FieldError]:
+    if len(set(campaign.channels)) < len(campaign.channels):
+        yield _wrong("/channels", "A channel is named once.")
+    if campaign.goal == "incremental_value" and "push" not in campaign.channels:
+        detail = "What a push adds can be learned from pushes alone: name push too, or take another goal."
+        yield _wrong("/channels", detail)
 
 
 def _of_gain(campaign: Campaign, catalogue: Catalogue) -> Iterator[FieldError]:
@@ -96,12 +104,12 @@ def refusal(campaign: Campaign, catalogue: Catalogue, now: datetime) -> tuple[Co
 
 
 def _live(campaign: Campaign, catalogue: Catalogue, now: datetime) -> npt.NDArray[np.bool_]:
-    """Offers it may send that can be redeemed, are not paused, go by push, and run at some time of what is left of it."""
+    """Offers it may send that can be redeemed, are not paused, go by all its channels, and run at some time of what is left of it."""
     begins = max((campaign.starts_at.replace(tzinfo=UTC) - EARLIEST_ZONE).timestamp(), now.timestamp())
     ends = (campaign.ends_at.replace(tzinfo=UTC) + LATEST_ZONE).timestamp()
-    is_live: npt.NDArray[np.bool_] = (
-        catalogue.is_redeemable & ~catalogue.is_paused & ((catalogue.channels >> Channel.PUSH & 1) == 1)
-    )
+    is_live: npt.NDArray[np.bool_] = catalogue.is_redeemable & ~catalogue.is_paused
+    for channel in channels_of(campaign):
+        is_live &= (catalogue.channels >> channel & 1) == 1
     is_live &= (catalogue.starts_at < ends) & (begins < catalogue.ends_at)
     if campaign.offers:
         known = catalogue.index_by_external

@@ -5,6 +5,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from bandits.policies.incremental_draw import exploration
 from push import contacts
 from push.claim import LEASE
@@ -12,7 +14,7 @@ from push.contact_rules import Judge, Verdict
 from push.contacts import RulesCache
 from push.decider import Batch, Drawn, Due
 from push.draft import draft_of
-from schema.campaign import StoredCampaign
+from schema.campaign import StoredCampaign, channels_of
 from schema.decision import Channel, Context
 from service.decision import gains, masks, pipeline, policy
 from service.decision.ask import Ask, Decided
@@ -61,6 +63,9 @@ class PipelineDecider:
     ) -> list[Ask]:
         template = _ask(campaign, _candidates(campaign, catalogue), self._policy.current)
         gain_of = await self._gains(connection, template, due) if _counts_gain(campaign) else {}
+        if "inbox" in campaign.campaign.channels:
+            # It disturbs nobody: what else leaves is judged when it is claimed.
+            return [template._replace(entropy=one.entropy, gain=gain_of.get(one.user_id)) for one in due]
         verdicts = await self._verdicts(connection, campaign, due, now)
         return [
             template._replace(
@@ -122,6 +127,7 @@ def _candidates(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ..
 def _ask(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_force: InForce) -> Ask:
     """What is asked for everybody alike."""
     body = campaign.campaign
+    served = channels_of(body)
     rules = (
         policy.gain_rules(body.attention_price, in_force)
         if _counts_gain(campaign)
@@ -129,8 +135,11 @@ def _ask(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_force:
     )
     return Ask(
         placement=body.campaign_id,
-        channel=Channel.PUSH,
-        rules=rules,
+        channel=served[0],
+        also=served[1:],
+        rules=rules
+        if any(one is not Channel.INBOX for one in served)
+        else msgspec.structs.replace(rules, is_gated=False),
         context=_CONTEXT,
         candidates=candidates,
         excluded=(),

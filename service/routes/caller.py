@@ -7,7 +7,7 @@ from litestar import Request
 from schema.external_id import ID_RULE, is_fit
 from service import guards
 from service.errors import ApiError, invalid_field
-from service.guards import NAMED_IN_BODY, Principal
+from service.guards import NAMED_IN_BODY, NAMED_IN_QUERY, Principal
 from service.store import zones
 from service.store.people import USER, PersonKey, Speaker
 
@@ -32,6 +32,14 @@ def speaker_of(
 ) -> Speaker:
     """Whom a call says it acts for. Raises ApiError 403 when the key may not, 400 about `place` when nobody is named."""
     return guards.speaker_of(principal_of(request), user_id, anonymous_id, place)
+
+
+def named_in_query(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> Speaker:
+    """The person a query names, or a user token. Raises ApiError 400 for an unfit id or nobody, 403 for somebody else's."""
+    for name, text in (("user_id", user_id), ("anonymous_id", anonymous_id)):
+        if text is not None:
+            fit_id(f"query:{name}", text)
+    return speaker_of(request, user_id, anonymous_id, NAMED_IN_QUERY)
 
 
 def owner_of(request: Request[Any, Any, Any], user_id: str) -> PersonKey:

@@ -23,9 +23,8 @@ from service.decision import explanation, replay
 from service.decision.ask import Decided, Reserved
 from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
-from service.guards import NAMED_IN_QUERY
 from service.routes.acting import attempt_of, has_key, response_of
-from service.routes.caller import fit_id, principal_of, speaker_of
+from service.routes.caller import named_in_query, principal_of, speaker_of
 from service.store import decisions, people
 from service.store.catalogue import CatalogueCache
 from service.store.decisions import LoggedDecision
@@ -76,7 +75,7 @@ class DecisionController(Controller):
         anonymous_id: FromQuery[str | None] = None,
     ) -> ExplanationAnswer:
         """Why this deal, in words; with a secret key in numbers too."""
-        speaker = _named(request, user_id, anonymous_id)
+        speaker = named_in_query(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
             logged = await _logged(connection, speaker, decision_id)
             again = await replay.redraw(connection, catalogue, logged)
@@ -93,18 +92,10 @@ class DecisionController(Controller):
         anonymous_id: FromQuery[str | None] = None,
     ) -> ReplayAnswer:
         """Draws the decision again from what was logged and tells whether it comes out the same."""
-        speaker = _named(request, user_id, anonymous_id)
+        speaker = named_in_query(request, user_id, anonymous_id)
         async with pool.acquire() as connection:
             logged = await _logged(connection, speaker, decision_id)
             return replay.compare(logged, await replay.redraw(connection, catalogue, logged))
-
-
-def _named(request: Request[Any, Any, Any], user_id: str | None, anonymous_id: str | None) -> Speaker:
-    """The person a query names, or a user token. Raises ApiError 400 for an unfit id or nobody, 403 for somebody else's."""
-    for name, text in (("user_id", user_id), ("anonymous_id", anonymous_id)):
-        if text is not None:
-            fit_id(f"query:{name}", text)
-    return speaker_of(request, user_id, anonymous_id, NAMED_IN_QUERY)
 
 
 async def _logged(connection: Any, speaker: Speaker, decision_id: UUID) -> LoggedDecision:

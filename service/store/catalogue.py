@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -25,6 +25,12 @@ _LOAD: Final = """
 """
 OLDER_MAX: Final = 4
 _VERSION: Final = "select version from catalogue_head"
+
+
+_CHANNELS: Final[Mapping[str, tuple[Channel, ...]]] = {
+    "push": (Channel.PUSH,),
+    "in_app": (Channel.IN_APP, Channel.INBOX),
+}
 
 
 class VersionMissing(Exception):
@@ -115,7 +121,7 @@ def _seconds(instant: datetime | None, otherwise: float) -> float:
 
 
 def _channel_mask(offer: Offer) -> int:
-    return sum(1 << Channel[channel.upper()] for channel in set(offer.channels))
+    return sum(1 << channel for name in set(offer.channels) for channel in _CHANNELS[name])
 
 
 def _discount_minor(offer: Offer) -> float:

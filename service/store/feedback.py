@@ -9,7 +9,7 @@ import xxhash
 from schema.decision import Action
 from schema.event import EventType
 from schema.ids import instant_of, partition_of
-from service.store import decisions, event_log, events, people
+from service.store import decisions, event_log, events, inbox, people
 from service.store.events import StoredEvent
 from service.store.people import Person, Speaker
 
@@ -75,6 +75,7 @@ async def apply(connection: Any, speaker: Speaker, answered: Answered) -> Applie
         offer_id = await _offer(connection, person.user_id, answered)
         log_place = await _record(connection, person, offer_id, answered)
         is_new = log_place is not None
+        await inbox.note(connection, person.user_id, answered.decision_id, answered.type, answered.now)
         has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
         if is_new or has_changed:
             return Applied(await people.raise_version(connection, person.user_id, answered.now), log_place)
