@@ -23,6 +23,7 @@ _INSERT: Final = """
 """
 _ONE: Final = "select campaign_id, status, body from campaigns where external_id = $1"
 _MANY: Final = "select campaign_id, status, body from campaigns where campaign_id = any($1::uuid[])"
+_NEXT: Final = "select next_occurrence_at from campaigns where campaign_id = $1"
 _LIST: Final = "select campaign_id, status, body from campaigns where external_id > $1 order by external_id limit $2"
 _STATUS: Final = """
     update campaigns set status = $2 where external_id = $1 and status <> 'ended' returning campaign_id, status, body
@@ -83,6 +84,12 @@ async def read(connection: Any, external_id: str) -> StoredCampaign | None:
     """One campaign by the name the operator gave it."""
     row = await connection.fetchrow(_ONE, external_id)
     return _stored(row) if row else None
+
+
+async def next_to_plan(connection: Any, campaign_id: UUID) -> datetime | None:
+    """The naive local start of the occurrence that is planned next; None when there is none left."""
+    at = await connection.fetchval(_NEXT, campaign_id)
+    return None if at is None else at.replace(tzinfo=None)
 
 
 async def page(connection: Any, after: str, limit: int) -> list[StoredCampaign]:

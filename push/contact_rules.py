@@ -166,11 +166,16 @@ def contact_at(now: datetime, outbox_id: str, tags: Collection[str]) -> Contact:
     return Contact(_ms(now) + 1, outbox_id, list(tags))
 
 
-def _clock(rules: ContactRules, campaign: Campaign, zone: str | None) -> _Clock:
+def zone_of(campaign: Campaign, zone: str | None) -> str:
+    """The zone of a person's clock: their own if it is known, else the campaign's."""
     if zone is not None and quiet_hours.is_known(zone):
-        return _Clock(zone, 0)
-    default = campaign.default_time_zone
-    return _Clock(default if quiet_hours.is_known(default) else "UTC", rules.unknown_zone_margin_s // 60)
+        return zone
+    return campaign.default_time_zone if quiet_hours.is_known(campaign.default_time_zone) else "UTC"
+
+
+def _clock(rules: ContactRules, campaign: Campaign, zone: str | None) -> _Clock:
+    is_known = zone is not None and quiet_hours.is_known(zone)
+    return _Clock(zone_of(campaign, zone), 0 if is_known else rules.unknown_zone_margin_s // 60)
 
 
 def _room(cap: Cap, now: datetime, zone: str) -> _Room:

@@ -18,6 +18,7 @@ from service.routes.devices import DeviceController
 from service.routes.document import configuration
 from service.routes.events import EventController
 from service.routes.feedback import FeedbackController
+from service.routes.forecasts import ForecastController
 from service.routes.health import HealthController
 from service.routes.inbox import InboxController
 from service.routes.offer_imports import OfferImportController
@@ -68,6 +69,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         DeviceController,
         EventController,
         FeedbackController,
+        ForecastController,
         HealthController,
         IdentifyController,
         IdentityController,
@@ -92,6 +94,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "clock": lambda: resources.clock,
         "decisions": lambda: resources.decisions,
         "evaluator": lambda: resources.evaluator,
+        "forecaster": lambda: resources.forecaster,
         "hand": lambda: resources.hand,
         "intake": lambda: resources.intake,
         "merge_state": lambda: merged_state.merged,

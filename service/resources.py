@@ -14,6 +14,7 @@ from service.decision.policy import BUILT_IN
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.ingest.intake import Intake
+from service.planning.forecast import Forecaster
 from service.policies.evaluator import Evaluator
 from service.routes.health import Check
 from service.settings import Settings
@@ -42,6 +43,7 @@ class Resources:
     snapshot: SnapshotCache
     decisions: DecisionBatcher
     evaluator: Evaluator
+    forecaster: Forecaster
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self.settings = settings
@@ -79,6 +81,8 @@ class Resources:
             await self.policy.refresh()
             self.snapshot = SnapshotCache(self.pool)
             self.evaluator = Evaluator(self.pool, self.catalogue)
+            seed = self.settings.seed.encode()
+            self.forecaster = Forecaster(self.pool, self.catalogue, self.snapshot, self.policy, seed)
             watching = asyncio.create_task(self.snapshot.watch(self._dsn, self.policy.refresh), name="snapshot-watch")
             stack.push_async_callback(_cancel, watching)
             self.decisions = DecisionBatcher(self.pool, self.clock, self.catalogue, self.snapshot, self.policy)

@@ -23,12 +23,13 @@ from bandits.policies.draw import Draw, Offers, Terms
 from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM, NotFiniteError
 from schema.decision import Action, Channel, DecisionInputs
-from schema.ids import stable_share, uuid7
+from schema.ids import uuid7
 from schema.policy import PolicyKind
 from service import telemetry
 from service.batching import RETRY_AFTER_S
 from service.decision import gains, inputs, masks, own_part, stock
 from service.decision.ask import Ask, Decided
+from service.decision.groups import group_of
 from service.decision.prices import prices_of
 from service.decision.stock import Overtaken, Stock, Taker
 from service.errors import ApiError
@@ -79,8 +80,8 @@ class _Step:
         self.ask = ask
         self.person = person
         self.decision_id: UUID = uuid7(now, ask.entropy)
-        self.in_holdout = stable_share(person.user_id, "holdout") < ask.holdout_share
-        self.in_control = not self.in_holdout and stable_share(person.user_id, "control") < ask.control_share
+        group = group_of(person.user_id, ask.holdout_share, ask.control_share)
+        self.in_holdout, self.in_control = group == "holdout", group == "control"
         self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
         if left is not None and not self.reasons:
             self.mask &= left.is_left_for(person.user_id, ask.campaign_id)

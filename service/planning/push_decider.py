@@ -52,7 +52,7 @@ class PipelineDecider:
         if version != catalogue.version:
             catalogue = await self._catalogue.refresh(connection)
         asked = [
-            (_near_home(ask, people[one.user_id]), people[one.user_id])
+            (near_home(ask, people[one.user_id]), people[one.user_id])
             for campaign, due in batch
             for ask, one in zip(await self._asks(connection, campaign, due, catalogue, now), due, strict=True)
         ]
@@ -61,19 +61,14 @@ class PipelineDecider:
     async def _asks(
         self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], catalogue: Catalogue, now: datetime
     ) -> list[Ask]:
-        template = _ask(campaign, _candidates(campaign, catalogue), self._policy.current)
+        template = ask_of(campaign, candidates_of(campaign, catalogue), self._policy.current)
         gain_of = await self._gains(connection, template, due) if _counts_gain(campaign) else {}
         if "inbox" in campaign.campaign.channels:
             # It disturbs nobody: what else leaves is judged when it is claimed.
             return [template._replace(entropy=one.entropy, gain=gain_of.get(one.user_id)) for one in due]
         verdicts = await self._verdicts(connection, campaign, due, now)
         return [
-            template._replace(
-                entropy=one.entropy,
-                gain=gain_of.get(one.user_id),
-                silences=(verdict.reason,) if verdict.reason else (),
-                excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
-            )
+            judged(template, verdict, catalogue)._replace(entropy=one.entropy, gain=gain_of.get(one.user_id))
             for one, verdict in zip(due, verdicts, strict=True)
         ]
 
@@ -93,10 +88,18 @@ class PipelineDecider:
         return {one.user_id: GainAsk(known, version, scale, parts.get(one.user_id)) for one in due}
 
 
-def _near_home(ask: Ask, person: DecisionPerson) -> Ask:
+def near_home(ask: Ask, person: DecisionPerson) -> Ask:
     """What a store does not give is not offered to those who go there."""
     store_id = person.store_id
     return ask if store_id is None else ask._replace(context=_context_of(store_id[:STORE_CHARACTERS_MAX]))
+
+
+def judged(ask: Ask, verdict: Verdict, catalogue: Catalogue) -> Ask:
+    """What the rules of contact say is a silence, or takes offers away."""
+    return ask._replace(
+        silences=(verdict.reason,) if verdict.reason else (),
+        excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
+    )
 
 
 @lru_cache(maxsize=4_096)
@@ -108,7 +111,7 @@ def _counts_gain(campaign: StoredCampaign) -> bool:
     return campaign.campaign.goal == "incremental_value"
 
 
-def _candidates(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ...] | None:
+def candidates_of(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ...] | None:
     """Ids of the offers this campaign may send; None for all. An offer that gives nothing of value is never pushed, nor, where the gain
     counts, one of which the margin is not known, nor by a campaign with a budget one of which the cost is not known in its currency.
     """
@@ -124,7 +127,7 @@ def _candidates(campaign: StoredCampaign, catalogue: Catalogue) -> tuple[int, ..
     return tuple(int(catalogue.ids[place]) for place in places if is_fit[place])
 
 
-def _ask(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_force: InForce) -> Ask:
+def ask_of(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_force: InForce) -> Ask:
     """What is asked for everybody alike."""
     body = campaign.campaign
     served = channels_of(body)

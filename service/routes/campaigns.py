@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
 from push import campaigns, outbox
@@ -14,12 +15,14 @@ from push.occurrences import due_from, first_occurrence
 from schema.allowance import ShownAllowance
 from schema.base import Kept
 from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign
+from schema.forecast import Forecast
 from schema.ids import stable_entropy, uuid7
 from schema.problem import FieldError
 from service.clock import Clock
 from service.decision import prices
 from service.errors import ApiError, invalid_field
 from service.planning import campaign_rules
+from service.planning.forecast import Forecaster
 from service.routes.acting import act_once
 from service.settings import Settings
 from service.store import allowances
@@ -67,7 +70,7 @@ class CampaignController(Controller):
     ) -> StoredCampaign:
         """One campaign."""
         async with pool.acquire() as connection:
-            return await _find(connection, campaign_id)
+            return await find(connection, campaign_id)
 
     @get("/{campaign_id:str}/outcomes", status_code=200)
     async def outcomes(
@@ -75,7 +78,7 @@ class CampaignController(Controller):
     ) -> CampaignOutcomes:
         """How the campaign's pushes stand, and why some were not sent."""
         async with pool.acquire() as connection:
-            return await outbox.outcomes(connection, (await _find(connection, campaign_id)).id)
+            return await outbox.outcomes(connection, (await find(connection, campaign_id)).id)
 
     @get("/{campaign_id:str}/allowance", status_code=200)
     async def allowance(
@@ -87,11 +90,16 @@ class CampaignController(Controller):
         """How much of the campaign's budget is promised, spent, and left; of a campaign without one nothing is counted."""
         now = await clock.now()
         async with pool.acquire() as connection:
-            stored = await _find(connection, campaign_id)
+            stored = await find(connection, campaign_id)
             found = await allowances.read(connection, [stored.id])
         return prices.shown(found.get(stored.id, allowances.NONE), now)
 
-    @post(status_code=201)
+    @post(
+        status_code=201,
+        responses={
+            200: ResponseSpec(Forecast, generate_examples=False, description="What it would do; nothing is made.")
+        },
+    )
     async def create(
         self,
         request: Request[Any, Any, Any],
@@ -100,8 +108,13 @@ class CampaignController(Controller):
         clock: NamedDependency[SkipValidation[Clock]],
         settings: NamedDependency[SkipValidation[Settings]],
         catalogue: NamedDependency[SkipValidation[CatalogueCache]],
+        forecaster: NamedDependency[SkipValidation[Forecaster]],
+        dry_run: FromQuery[bool] = False,
     ) -> Response[StoredCampaign]:
-        """Makes a campaign; 409 when its campaign_id is taken, 422 when it would have nothing of value to send."""
+        """Makes a campaign, or with dry_run only says what it would do (200).
+
+        409 when its campaign_id is taken, 422 when it would have nothing of value to send.
+        """
         now = await clock.now()
         entropy = stable_entropy(settings.seed.encode(), b"campaign", data.campaign_id.encode())
         made = StoredCampaign(id=uuid7(now, entropy), status="active", campaign=campaign_rules.spelled(data))
@@ -113,6 +126,12 @@ class CampaignController(Controller):
                 raise _taken()
             return made
 
+        if dry_run:
+            async with pool.acquire() as connection:
+                _check(data, await catalogue.refresh(connection), now)
+                if await campaigns.read(connection, data.campaign_id) is not None:
+                    raise _taken()
+            return Response(await forecaster.of_new(made, now), status_code=200)  # type: ignore[arg-type] # told by `responses`
         return await act_once(request, pool, now, effect, status=201)
 
     @post("/{campaign_id:str}/pause", status_code=200)
@@ -158,7 +177,7 @@ async def _turn(
         changed = await campaigns.set_status(connection, campaign_id, status, now)
         if changed is not None:
             return changed
-        found = await _find(connection, campaign_id)
+        found = await find(connection, campaign_id)
         if status != "ended":
             raise ApiError(409, "conflict", "The campaign has ended.")
         return found
@@ -168,7 +187,8 @@ async def _turn(
     return await act_once(request, pool, now, effect, status=200)
 
 
-async def _find(connection: Any, campaign_id: str) -> StoredCampaign:
+async def find(connection: Any, campaign_id: str) -> StoredCampaign:
+    """The campaign of this name. Raises ApiError 404."""
     found = await campaigns.read(connection, campaign_id) if _KEY.fullmatch(campaign_id) else None
     if found is None:
         raise _missing()
