@@ -1,4 +1,4 @@
-"""What there is to do at an instant, found out by one look instead of three."""
+"""What there is to do at an instant, found out by one look instead of four."""
 
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -13,16 +13,18 @@ _LOOK: Final = """
            exists (select 1 from campaigns_with_ready join campaigns c using (campaign_id) cross join lateral (
                      select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 1 and o.send_at <= $1
                       order by o.send_at limit 1) due
-                    where c.status <> 'paused')
+                    where c.status <> 'paused'),
+           coalesce((select min(expires_at) from reservations where state = 0) <= $1, false)
 """
 
 
 class Agenda(NamedTuple):
-    """Whether an occurrence has to be planned, a planned push to be drawn, a drawn one to be sent."""
+    """Whether an occurrence has to be planned, a planned push to be drawn, a drawn one to be sent, a promise to be taken back."""
 
     has_to_plan: bool
     has_to_draw: bool
     has_to_send: bool
+    has_to_release: bool
 
 
 async def look(connection: Any, now: datetime) -> Agenda:

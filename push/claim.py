@@ -9,7 +9,7 @@ from push import contact_rules, contacts
 from push.campaigns import CampaignCache
 from push.contact_rules import CATEGORY_CAP_REACHED, QUIET_HOURS, Contact, Judge, Person, Verdict
 from push.contacts import RulesCache
-from push.outbox import Key, State
+from push.outbox import Key, State, is_all
 from push.release import UNTOLD, release
 from schema.campaign import StoredCampaign
 
@@ -37,10 +37,11 @@ class ReadyRow(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """`rows` are to be sent; `taken` also counts those that were stopped, or have to wait."""
+    """`rows` are to be sent; `taken` also counts those that were stopped, or have to wait; `is_all` when no more were ready."""
 
     rows: list[ReadyRow]
     taken: int
+    is_all: bool
 
 
 class Known(NamedTuple):
@@ -81,7 +82,7 @@ _TAKE: Final = """
     )
     select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id,
            least(due.expires_at, (v.body ->> 'ends_at')::timestamptz) as expires_at, due.decision_id, due.offer_id, due.message,
-           d.address, d.address_kind, d.platform, due.send_until, array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
+           d.address, d.address_kind, d.platform, due.send_until, (select count(*) from going) as going, array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
            case
                when has_ended then 'campaign_ended'
                when is_late then 'expired'
@@ -132,12 +133,12 @@ _STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
 async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetime, known: Known) -> Claimed:
     """Takes ready rows and commits; the caller must not be in a transaction. The lease runs in real time.
 
-    Fewer than `rows_max` may be taken although more are ready: each campaign gets its share. None are when none are left.
+    Fewer than `rows_max` may be taken although more are ready: each campaign gets its share.
     """
     async with connection.transaction():
         taken = await connection.fetch(_TAKE, now, rows_max)
         if not taken:
-            return Claimed([], 0)
+            return Claimed([], 0, is_all=True)
         judged = await _judge(connection, taken, now, known)
         columns = [
             [row["place"] for row in taken],
@@ -154,7 +155,7 @@ async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetim
         for row, one in zip(taken, judged, strict=True)
         if one.state is State.SENDING
     ]
-    return Claimed(going, len(taken))
+    return Claimed(going, len(taken), is_all([row["campaign_id"] for row in taken], taken[0]["going"], rows_max))
 
 
 def _key(row: Any) -> Key:

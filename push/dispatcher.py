@@ -88,7 +88,8 @@ class Dispatcher:
             if claimed.rows:
                 await self._send(claimed.rows, at, now, lease)
             total += claimed.taken
-            if not claimed.taken:
+            # Beside others a lane goes on while there is anything: what is drawn meanwhile must not wait for the slowest of them.
+            if not claimed.taken or (claimed.is_all and self._lanes == 1):
                 break
         return total
 

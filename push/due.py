@@ -42,10 +42,10 @@ class DueDrawer:
             while goes_on(stop):
                 at = await now()
                 async with connection.transaction():
-                    rows = await outbox.due(connection, at, BATCH_ROWS)
+                    rows, is_all = await outbox.due(connection, at, BATCH_ROWS)
                     await self._draw(connection, rows, at)
                 total += len(rows)
-                if not rows:
+                if is_all:
                     break
         return total
 

@@ -45,6 +45,13 @@ class DueRow(NamedTuple):
     expires_at: datetime
 
 
+class DueRows(NamedTuple):
+    """What was found due; all of it, or as much as a batch holds."""
+
+    rows: list[DueRow]
+    is_all: bool
+
+
 class DrawnRow(NamedTuple):
     """What was drawn for a due row."""
 
@@ -85,7 +92,7 @@ _DUE: Final = """
          where c.status <> 'paused' limit $2
     )
     select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1,
-           share.expires_at
+           share.expires_at, (select count(*) from going)
       from going cross join lateral (
         select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_at, o.send_until, o.expires_at
           from outbox o join users u on u.user_id = o.user_id
@@ -174,12 +181,25 @@ async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
     return CampaignOutcomes(states=states, decisions=decisions, reasons=dict(reasons))
 
 
-async def due(connection: Any, now: datetime, rows_max: int) -> list[DueRow]:
+async def due(connection: Any, now: datetime, rows_max: int) -> DueRows:
     """Planned rows whose moment has come, locked for the caller's transaction; those that others hold are left out.
 
-    Fewer than `rows_max` may come although more are due: each campaign gets its share. None come when none are left.
+    Fewer than `rows_max` may come although more are due: each campaign gets its share.
     """
-    return [DueRow(Key(row[0], row[1], row[2]), *row[3:]) for row in await connection.fetch(_DUE, now, rows_max)]
+    found = await connection.fetch(_DUE, now, rows_max)
+    rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:7]) for row in found]
+    return DueRows(rows, is_all([row[1] for row in found], found[0][7] if found else 0, rows_max))
+
+
+def is_all(campaign_ids: Sequence[UUID], going: int, rows_max: int) -> bool:
+    """Whether rows of these campaigns are all there were, but for those that others hold: no campaign has filled its share.
+
+    Args:
+        campaign_ids: of each row that was taken.
+        going: how many campaigns had rows.
+        rows_max: what they shared.
+    """
+    return not campaign_ids or max(Counter(campaign_ids).values()) < rows_max // going
 
 
 async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> None:

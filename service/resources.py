@@ -60,8 +60,9 @@ class Resources:
         """Opens everything; when a part fails, what was opened before it is closed again."""
         warm.warm()
         async with AsyncExitStack() as stack:
+            is_virtual = self.settings.is_virtual_clock
             self.pool = await open_pool(
-                self._dsn, self.settings.pool_max, waits_for_disk=not self.settings.is_virtual_clock
+                self._dsn, self.settings.pool_max, waits_for_disk=not is_virtual, plans_once=is_virtual
             )
             stack.push_async_callback(self.pool.close)
             self.clock = VirtualClock(self.pool) if self.settings.is_virtual_clock else SystemClock()

@@ -69,11 +69,10 @@ class Worker:
     async def run(self) -> None:
         """Works until stopped."""
         async with AsyncExitStack() as stack:
-            self.pool = await open_pool(
-                self._dsn, self._settings.pool_max, waits_for_disk=not self._settings.is_virtual_clock
-            )
+            is_virtual, size_max = self._settings.is_virtual_clock, self._settings.pool_max
+            self.pool = await open_pool(self._dsn, size_max, waits_for_disk=not is_virtual, plans_once=is_virtual)
             stack.push_async_callback(self.pool.close)
-            self.quick_pool = await open_pool(self._dsn, self._settings.pool_max, waits_for_disk=False)
+            self.quick_pool = await open_pool(self._dsn, size_max, waits_for_disk=False, plans_once=is_virtual)
             stack.push_async_callback(self.quick_pool.close)
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
@@ -115,9 +114,9 @@ class Worker:
         if now.date() != self._day:
             self._day = now.date()
             await self._begin_day(now)
-        async with self.pool.acquire() as connection:
-            await reservations.expire(connection, now)
         due = await agenda.look(self.pool, now)
+        if due.has_to_release:
+            await self._release(now)
         if due.has_to_plan:
             await self.planner.plan_due(now)
             due = await agenda.look(self.pool, now)
@@ -126,6 +125,10 @@ class Worker:
             await self.drawer.draw_due(standing(now))
         if due.has_to_draw or due.has_to_send:
             await self.dispatcher.dispatch(standing(now))
+
+    async def _release(self, now: datetime) -> None:
+        async with self.pool.acquire() as connection:
+            await reservations.expire(connection, now)
 
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:

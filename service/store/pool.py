@@ -28,8 +28,12 @@ async def _leave(connection: Any) -> None:
     """By default asyncpg spends a round trip a release on undoing session state, of which we make none."""
 
 
-async def open_pool(dsn: str, size_max: int, *, waits_for_disk: bool = True) -> asyncpg.Pool:
-    """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash."""
+async def open_pool(dsn: str, size_max: int, *, waits_for_disk: bool = True, plans_once: bool = False) -> asyncpg.Pool:
+    """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash.
+
+    One that plans each statement once is for a virtual world, whose hours bring a handful of rows: to plan for just these takes
+    longer than to read them.
+    """
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -42,5 +46,6 @@ async def open_pool(dsn: str, size_max: int, *, waits_for_disk: bool = True) -> 
             "timezone": "UTC",
             "lock_timeout": "10s",
             "synchronous_commit": "on" if waits_for_disk else "off",
+            "plan_cache_mode": "force_generic_plan" if plans_once else "auto",
         },
     )

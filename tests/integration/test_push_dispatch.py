@@ -155,6 +155,7 @@ async def test_each_batch_of_a_backlog_is_drawn_at_its_own_instant(pool: asyncpg
     await push_world.planned(pool, await push_world.campaign(pool), range(1, 1201))
     clock = PassingClock(timedelta(hours=4))
     assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(clock.now) == 1200
+    assert clock.at == NOW + 8 * HOUR  # three looks: the last batch was not full, so nothing was left to look for
     assert await states(pool) == {State.READY: 1000, State.EXPIRED: 200}
     found = await pool.fetch("select distinct decision_id from outbox where decision_id is not null")
     assert {instant_of(row[0]) for row in found} == {NOW, NOW + 4 * HOUR}
@@ -166,11 +167,27 @@ async def test_each_batch_of_a_backlog_is_sent_at_its_own_instant(
     await world(pool, 1200)
     clock = PassingClock(timedelta(hours=2))  # read before a batch and after its answers
     assert await dispatcher.dispatch(clock.now) == 1200
+    assert clock.at == NOW + 8 * HOUR  # the third claim took what was left, and there was no fourth
     assert await states(pool) == {State.ACCEPTED: 1000, State.EXPIRED: 200}
     assert {entry.occurred_at for entry in await exposures(pool)} == {NOW, NOW + 4 * HOUR}
     received = server.get("/inbox?after=0&limit=5000")["messages"]
     lives = {entry["message"]["android"]["ttl"] for entry in received}
     assert lives == {f"{6 * 3600}s", f"{2 * 3600}s"}
+
+
+@pytest.mark.parametrize(("lanes", "taken"), [(1, 1), (2, 2)])
+async def test_beside_others_a_lane_takes_what_was_drawn_while_it_sent(
+    pool: asyncpg.Pool, channel: FcmChannel, lanes: int, taken: int
+) -> None:
+    stored = await world(pool, 2)
+    await pool.execute("update outbox set send_at = $1 where user_id = 2", LATER)
+
+    class DrawsAnother(EventLogJournal):
+        async def accepted(self, connection: Any, *given: Any) -> None:
+            await super().accepted(connection, *given)
+            await connection.execute("update outbox set send_at = $1 where campaign_id = $2", NOW, stored.id)
+
+    assert await Dispatcher(pool, channel, DrawsAnother(), lanes=lanes).dispatch(standing(NOW)) == taken
 
 
 async def test_a_wait_runs_from_the_answer_that_asked_for_it(pool: asyncpg.Pool, dispatcher: Dispatcher) -> None:

@@ -103,7 +103,7 @@ async def test_what_paused_campaigns_hold_back_is_not_walked(
     if are_statistics_fresh:
         await connection.execute("analyze")
     await connection.execute(f"set plan_cache_mode to {mode}")
-    assert await agenda.look(connection, NOW) == (False, False, False)
+    assert await agenda.look(connection, NOW) == (False, False, False, False)
     for query, arguments in ALWAYS_RUN:
         pages, rows = await cost(connection, query, arguments)
         assert pages < 100, query
@@ -143,9 +143,24 @@ async def test_each_campaign_has_its_share_of_a_batch(connection: asyncpg.Connec
         stored = await push_world.campaign(connection, name)
         await push_world.planned(connection, stored, range(1, people + 1))
     async with connection.transaction():
-        rows = await outbox.due(connection, NOW, 300)
+        rows, is_all = await outbox.due(connection, NOW, 300)
         taken = Counter(row.key.campaign_id for row in rows)
     assert sorted(taken.values()) == [10, 100, 100]
+    assert not is_all
+
+
+@pytest.mark.parametrize(("people", "is_all"), [(99, True), (100, False)])
+async def test_all_has_been_taken_when_no_campaign_fills_its_share(
+    connection: asyncpg.Connection, people: int, is_all: bool
+) -> None:
+    await prepare(connection)
+    await push_world.people(connection, 200)
+    for name, due in (("one", people), ("other", 1), ("third", 50)):
+        await push_world.planned(connection, await push_world.campaign(connection, name), range(1, due + 1))
+    async with connection.transaction():
+        assert (await outbox.due(connection, NOW, 300)).is_all is is_all
+    async with connection.transaction():
+        assert (await outbox.due(connection, NOW - HOUR, 300)) == ([], True)
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from bandits.policies.model import Model, from_snapshot
-from push import campaigns, outbox
+from push import agenda, campaigns, outbox
 from push import release as release_statement
 from push.channel import Accepted, Message, Outcome, Unknown, Unregistered
 from push.clock import standing
@@ -127,10 +127,13 @@ async def test_what_ran_out_is_there_for_the_next(pool: asyncpg.Pool, model: Mod
     assert one.reserved[0] is not None
     assert one.reserved[0].expires_at == NOW + 2 * HOUR  # the offer's own end
     async with pool.acquire() as connection:
+        assert not (await agenda.look(connection, NOW + HOUR)).has_to_release
         await reservations.expire(connection, NOW + HOUR)
         assert (await stands(pool, only)).reserved == 1
+        assert (await agenda.look(connection, NOW + 2 * HOUR)).has_to_release
         await reservations.expire(connection, NOW + 2 * HOUR)
         assert (await stands(pool, only)).reserved == 0
+        assert not (await agenda.look(connection, NOW + 2 * HOUR)).has_to_release
         await reservations.purge(connection, NOW + timedelta(days=91))
     assert await pool.fetchval("select count(*) from reservations") == 0
     await assert_in_balance(pool)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from schema.event import EventType
 from service import worker as working
 from service.planning.leader import Leader
 from service.settings import Settings
-from service.store import snapshots
+from service.store import snapshots, virtual_clock
 from service.store.pool import prepare
 from service.telemetry import FAILURES
 from service.worker import Worker
 from tests.integration import learning_world as world
+
+MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 class Silent:
@@ -129,3 +131,32 @@ async def test_a_new_epoch_is_fitted_and_published_beside_all_else(
         worker.stop()
         await asyncio.wait_for(task, 10.0)
         await connection.close()
+
+
+async def test_in_a_virtual_world_a_promise_is_taken_back_in_the_hour_it_runs_out(database: str) -> None:
+    settings = Settings(data_dir=Path("/nonexistent"), pool_max=4, is_virtual_clock=True)
+    worker = Worker(settings, database, Silent())
+    connection = await asyncpg.connect(database)
+    await connection.execute("insert into allowances (holder, reserved) values (holder_of(1), 1)")
+    await connection.execute(
+        """insert into reservations (user_id, reservation_id, offer_id, taken_from, discount_minor, state, made_at, expires_at, held_by)
+           values (1, gen_random_uuid(), 1, array[holder_of(1)], 0, 0, $1, $1::timestamptz + interval '90 minutes', '{}')""",
+        MORNING,
+    )
+    task = asyncio.create_task(worker.run())
+    states = []
+    try:
+        for hour in range(3):
+            to = MORNING + timedelta(hours=hour)
+            await virtual_clock.advance(connection, to)
+            async with asyncio.timeout(10.0):
+                while (await virtual_clock.read(connection)) != (to, to):
+                    await asyncio.sleep(0.02)
+            states.append(await connection.fetchval("select state from reservations"))
+        assert await worker.pool.fetchval("show plan_cache_mode") == "force_generic_plan"
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 10.0)
+    assert states == [0, 0, 2]
+    assert await connection.fetchval("select reserved from allowances") == 0
+    await connection.close()
