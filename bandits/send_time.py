@@ -8,35 +8,38 @@ to the best, with a floor.
 """
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bandits.kernels import moments
 from bandits.rhythm import HOURS
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
-SOON_H: Final = 6
-HORIZON_H: Final = 72
-HORIZON_WEIGHT: Final = 0.12
 PSEUDO_VISITS: Final = 5.0
-
-WAKING: Final = 0.1
-"""Hours with fewer visits than this share of the mean count as asleep, gradually. On the grocery year 0, .1 and .25 give opens of 1.032, 1.035 and
-1.031 times usual; in worlds whose people sleep at night it keeps pushes from them (docs/simulation.md)."""
-
-TEMPERATURE: Final = 0.002
-FLOOR: Final = 0.005
-"""Probability spread evenly over all allowed hours."""
 
 _HOUR_DEVIATION: Final = 1.5
 _SAME_DAY, _SAME_KIND, _ANY_DAY = 0.4, 0.3, 0.3
 
 
+class Moments(NamedTuple):
+    """Hours of the week and their probabilities, (people,) each; -1 and 0 where no hour was allowed.
+
+    `unreadable` is how many people's visits were no counts; they count as never having come.
+    """
+
+    hours: I64
+    propensities: F64
+    unreadable: int
+
+
 @lru_cache(maxsize=1)
-def _smoothing() -> F64:
+def smoothing() -> F64:
     """(168, 168): how much a visit in one hour (row) says of another (column); rows sum to one.
 
     First to the hours around it on the circle of the week, so that what is near midnight is near the next day; then to those of other days.
@@ -47,62 +50,29 @@ def _smoothing() -> F64:
     is_weekend = np.arange(7) >= 5
     same_kind = is_weekend[:, None] == is_weekend[None]
     days = _SAME_DAY * np.eye(7) + _SAME_KIND * same_kind / same_kind.sum(axis=1, keepdims=True) + _ANY_DAY / 7
-    smoothing: F64 = nearby @ np.kron(days, np.eye(24))
-    return smoothing
+    both: F64 = nearby @ np.kron(days, np.eye(24))
+    both.flags.writeable = False
+    return both
 
 
-@lru_cache(maxsize=1)
-def _ahead() -> F64:
-    """(168, 168): column h adds up the hours of the two windows that begin at h, each with its weight."""
-    ahead = np.zeros((HOURS, HOURS))
-    for hour in range(HOURS):
-        ahead[(hour + np.arange(SOON_H)) % HOURS, hour] += 1.0
-        ahead[(hour + np.arange(HORIZON_H)) % HOURS, hour] += HORIZON_WEIGHT
-    return ahead
+def of_all(hour_shares: F32) -> F64:
+    """What the population adds to everyone's smoothed visits, (168,), from its share of visits by hour (168,)."""
+    visits: F64 = PSEUDO_VISITS * hour_shares.astype(np.float64)
+    return visits
 
 
-@lru_cache(maxsize=1)
-def _smooth_ahead() -> F64:
-    return _smoothing() @ _ahead()
-
-
-def scores(visits: F32, hour_shares: F32) -> F64:
-    """The score of every hour for each person.
+def draw(visits: F32, hour_shares: F32, is_allowed: Flags, clock: I64, uniforms: F64) -> Moments:
+    """One hour a person.
 
     Args:
         visits: (people, 168) own visits by local hour of the week, decayed.
         hour_shares: (168,) the population's share of visits by hour; sums to one.
-
-    Returns:
-        (people, 168).
+        is_allowed: (clocks, 168) hours that may be used.
+        clock: (people,) which row of `is_allowed` holds for each.
+        uniforms: (people,) in (0, 1).
     """
-    own, of_all = visits.astype(np.float64), PSEUDO_VISITS * hour_shares.astype(np.float64)
-    ahead = own @ _smooth_ahead() + of_all @ _ahead()
-    visited = own @ _smoothing() + of_all
-    waking: F64 = visited / (visited + WAKING * visited.mean(axis=1, keepdims=True))
-    return ahead * waking
-
-
-def pmf(score: F64, is_allowed: npt.NDArray[np.bool_]) -> F64:
-    """The probability of each hour, (people, 168): zero where not allowed, at least FLOOR / allowed hours elsewhere.
-
-    Args:
-        score: (people, 168) as `scores` gives them, not negative.
-        is_allowed: (people, 168) or (168,) hours that may be used; at least one a person.
-    """
-    allowed = np.broadcast_to(is_allowed, score.shape)
-    best = np.where(allowed, score, -np.inf).max(axis=1, keepdims=True)
-    relative = np.where(allowed, score / np.maximum(best, 1e-12) - 1.0, -np.inf)
-    weights = np.exp(relative / TEMPERATURE)
-    weights /= weights.sum(axis=1, keepdims=True)
-    floored: F64 = (1.0 - FLOOR) * weights + FLOOR * allowed / allowed.sum(axis=1, keepdims=True)
-    return floored
-
-
-def draw(probabilities: F64, uniforms: F64) -> npt.NDArray[np.int64]:
-    """One hour a person, (people,), from (people, 168) probabilities and (people,) numbers in (0, 1); never one of probability 0."""
-    cumulative = np.cumsum(probabilities, axis=1)
-    hours = (cumulative < uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
-    last = HOURS - 1 - np.argmax(probabilities[:, ::-1] > 0.0, axis=1)
-    drawn: npt.NDArray[np.int64] = np.minimum(hours, last)
-    return drawn
+    hours, propensities = np.empty(len(visits), np.int64), np.empty(len(visits))
+    unreadable = moments.draw_hours(
+        visits, clock, uniforms, is_allowed, smoothing(), of_all(hour_shares), hours, propensities
+    )
+    return Moments(hours, propensities, unreadable)

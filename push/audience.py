@@ -1,23 +1,46 @@
 """Who may be reached by a campaign, in blocks by user id. Who that is says one function of the database (0027_audience.sql, 0028_inbox.sql)."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from push import copy_format
+from push.decider import Rhythms
+from push.local_window import Clock
 from push.quiet_hours import Window, windows_in
 from schema.audience import Audience
+
+READ_TIMEOUT_S: Final = 120.0
 
 STALE_AFTER: Final = timedelta(days=270)
 """FCM forgets an Android token after 270 days without a connection."""
 
-_BLOCK: Final = """
-    select user_id, time_zone, rhythm, quiet_minutes
-      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-     where user_id > $13 and left_out_by is null order by user_id limit $14
+ZONE_BYTES: Final = 64
+"""More than any zone's name; a longer one is cut, and unknown either way."""
+
+# Fields of fixed width, so that a block is one array: what is shorter is filled up with zeros, what has another length is told by it.
+# COPY takes no parameters: asyncpg asks the server for each as a quoted literal, which is why each says its type here.
+BLOCK: Final = """
+    select user_id, cardinality(quiet_minutes)::int2,
+           substring(convert_to(coalesce(time_zone, ''), 'UTF8') || decode(repeat('00', $15::int), 'hex') from 1 for $15::int),
+           coalesce(length(rhythm), 0)::int4,
+           case when length(rhythm) = $16::int then rhythm else decode(repeat('00', $16::int), 'hex') end
+      from audience_of($1::timestamptz, $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                       $8::timestamptz, $9::timestamptz, $10::timestamptz, $11::text[], $12::text[])
+     where user_id > $13::bigint and left_out_by is null order by user_id limit $14::bigint
 """
+_QUIET: Final = "select user_id, quiet_minutes from users where user_id = any($1::bigint[])"
 _ZONES: Final = """
     select time_zone from users where time_zone is not null union select time_zone from devices where time_zone is not null
 """
+
+
+_HIGHEST: Final = "select coalesce(max(user_id), 0) from users"
 
 
 class Reachable(NamedTuple):
@@ -27,6 +50,15 @@ class Reachable(NamedTuple):
     time_zone: str | None
     rhythm: bytes
     quiet: tuple[Window, ...] = ()
+
+
+class People(NamedTuple):
+    """Some of an audience by user id, (people,); `clock` is whose of the `clocks` is theirs."""
+
+    user_ids: npt.NDArray[np.int64]
+    clock: npt.NDArray[np.int64]
+    clocks: Sequence[Clock]
+    rhythms: Rhythms
 
 
 def asked(audience: Audience, now: datetime, *, is_push_alone: bool = True) -> tuple[Any, ...]:
@@ -48,16 +80,70 @@ def asked(audience: Audience, now: datetime, *, is_push_alone: bool = True) -> t
 
 
 async def block(
-    connection: Any, audience: Audience, now: datetime, after: int, people_max: int, *, is_push_alone: bool = True
-) -> Sequence[Reachable]:
+    connection: Any,
+    audience: Audience,
+    now: datetime,
+    after: int,
+    people_max: int,
+    rhythm_bytes: int,
+    *,
+    is_push_alone: bool = True,
+) -> People:
     """The next people of the audience by user id, after the given one; who cannot be pushed belongs to it if push is not alone."""
-    rows = await connection.fetch(_BLOCK, *asked(audience, now, is_push_alone=is_push_alone), after, people_max)
-    return [Reachable(row[0], row[1], row[2] or b"", windows_in(row[3])) for row in rows]
+    received = bytearray()
+
+    async def take(data: bytes) -> None:
+        received.extend(data)
+
+    given = (*asked(audience, now, is_push_alone=is_push_alone), after, people_max, ZONE_BYTES, rhythm_bytes)
+    await connection.copy_from_query(BLOCK, *given, output=take, format="binary", timeout=READ_TIMEOUT_S)
+    rows = copy_format.decoded(received, _row(rhythm_bytes))
+    user_ids = rows["user_id"].astype(np.int64)
+    with_quiet = user_ids[rows["quiet_count"] > 0].tolist()
+    quiet = dict(await connection.fetch(_QUIET, with_quiet)) if with_quiet else {}
+    clock, clocks = _clocks(user_ids, rows["zone"], quiet)
+    return People(user_ids, clock, clocks, Rhythms(rows["rhythm"], rows["size"].astype(np.int64)))
+
+
+def people_of(given: Sequence[Reachable], rhythm_bytes: int) -> People:
+    """A few people, one by one, as a block."""
+    numbers: defaultdict[Clock, int] = defaultdict(lambda: len(numbers))
+    clock = np.array([numbers[Clock(one.time_zone, one.quiet)] for one in given], np.int64)
+    packed = [one.rhythm if len(one.rhythm) == rhythm_bytes else bytes(rhythm_bytes) for one in given]
+    sizes = np.array([len(one.rhythm) for one in given], np.int64)
+    rhythms = Rhythms(np.frombuffer(b"".join(packed), f"V{rhythm_bytes}"), sizes)
+    return People(np.array([one.user_id for one in given], np.int64), clock, list(numbers), rhythms)
+
+
+@lru_cache(maxsize=4)
+def _row(rhythm_bytes: int) -> np.dtype[np.void]:
+    zone, rhythm = f"S{ZONE_BYTES}", f"V{rhythm_bytes}"
+    return copy_format.layout(
+        [("user_id", ">i8"), ("quiet_count", ">i2"), ("zone", zone), ("size", ">i4"), ("rhythm", rhythm)]
+    )
+
+
+def _clocks(
+    user_ids: npt.NDArray[np.int64], zones: npt.NDArray[np.bytes_], quiet: dict[int, Sequence[int]]
+) -> tuple[npt.NDArray[np.int64], list[Clock]]:
+    """Whose clock is which, and the clocks there are."""
+    numbers: defaultdict[Any, int] = defaultdict(lambda: len(numbers))
+    clock = np.array([numbers[zone, ()] for zone in zones.tolist()], np.int64)
+    for user_id, minutes in quiet.items():
+        place = np.searchsorted(user_ids, user_id)
+        clock[place] = numbers[zones[place].item(), tuple(minutes)]
+    clocks = [Clock(zone.decode(errors="replace") or None, windows_in(minutes)) for zone, minutes in numbers]
+    return clock, clocks
 
 
 async def zones(connection: Any) -> frozenset[str]:
     """The names of all time zones that people or their devices said they are in."""
     return frozenset(row[0] for row in await connection.fetch(_ZONES))
+
+
+async def highest(connection: Any) -> int:
+    """The last user id there is."""
+    return int(await connection.fetchval(_HIGHEST))
 
 
 def _days_before(now: datetime, days: int | None) -> datetime | None:

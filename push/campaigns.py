@@ -44,13 +44,15 @@ _DUE: Final = """
      where status = 'active' and next_occurrence_at is not null and plan_at <= $1 order by plan_at, campaign_id
 """
 _HOLD: Final = "select 1 from campaigns where campaign_id = $1 and status = 'active' for share"
+_IS_ACTIVE: Final = "select status = 'active' from campaigns where campaign_id = $1"
 _BEGIN: Final = """
     insert into occurrences (campaign_id, occurrence_at, planned_through, is_planned) values ($1, $2, 0, false)
     on conflict (campaign_id, occurrence_at) do update set is_planned = occurrences.is_planned
     returning case when is_planned then null else planned_through end
 """
 _THROUGH: Final = """
-    update occurrences set planned_through = greatest(planned_through, $3) where campaign_id = $1 and occurrence_at = $2
+    update occurrences set planned_through = $4
+     where campaign_id = $1 and occurrence_at = $2 and planned_through = $3 and not is_planned returning 1
 """
 _LATER: Final = "update campaigns set plan_at = $3 where campaign_id = $1 and next_occurrence_at = $2"
 _FINISH: Final = "update occurrences set is_planned = true where campaign_id = $1 and occurrence_at = $2"
@@ -137,14 +139,19 @@ async def hold_active(connection: Any, campaign_id: UUID) -> bool:
     return await connection.fetchval(_HOLD, campaign_id) is not None
 
 
+async def is_active(connection: Any, campaign_id: UUID) -> bool:
+    """Whether it is neither paused nor ended."""
+    return bool(await connection.fetchval(_IS_ACTIVE, campaign_id))
+
+
 async def begin_occurrence(connection: Any, campaign_id: UUID, occurrence: datetime) -> int | None:
     """The user id after which planning goes on, 0 at first; None when the occurrence has been planned."""
     return await connection.fetchval(_BEGIN, campaign_id, _label(occurrence))  # type: ignore[no-any-return] # asyncpg is untyped
 
 
-async def planned_through(connection: Any, campaign_id: UUID, occurrence: datetime, user_id: int) -> None:
-    """Notes how far planning has come, in the transaction that wrote the rows."""
-    await connection.execute(_THROUGH, campaign_id, _label(occurrence), user_id)
+async def planned_through(connection: Any, campaign_id: UUID, occurrence: datetime, after: int, through: int) -> bool:
+    """Notes how far planning has come since `after`, in the transaction that writes the rows; False when another planner was quicker."""
+    return await connection.fetchval(_THROUGH, campaign_id, _label(occurrence), after, through) is not None
 
 
 async def planned(

@@ -1,6 +1,7 @@
 """Rows of fixed width in PostgreSQL's binary COPY format, as numpy arrays: nothing is done for each row or field in Python."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -8,9 +9,18 @@ import numpy.typing as npt
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER: Final = b"\xff\xff"
+PIECE_BYTES: Final = 1 << 19
+
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
 
 _FIELDS: Final = "fields"
 _LENGTH: Final = "bytes of "
+
+
+def microseconds(at: datetime) -> int:
+    """An aware instant as PostgreSQL keeps it: microseconds since 2000."""
+    return (at - EPOCH) // MICROSECOND
 
 
 def layout(columns: Iterable[tuple[str, str]]) -> np.dtype[np.void]:
@@ -44,6 +54,15 @@ def blank(row: np.dtype[np.void], count: int) -> npt.NDArray[np.void]:
 def encoded(rows: npt.NDArray[np.void]) -> bytes:
     """What COPY … FROM STDIN takes."""
     return HEADER + rows.tobytes() + TRAILER
+
+
+async def stream(rows: npt.NDArray[np.void]) -> AsyncIterator[memoryview]:
+    """The same piece by piece, as asyncpg asks for it; nothing is copied."""
+    yield memoryview(HEADER)
+    whole = rows.view(np.uint8).data
+    for start in range(0, len(whole), PIECE_BYTES):
+        yield whole[start : start + PIECE_BYTES]
+    yield memoryview(TRAILER)
 
 
 def decoded(data: bytes | bytearray, row: np.dtype[np.void]) -> npt.NDArray[Any]:

@@ -5,6 +5,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+import numpy as np
+import numpy.typing as npt
+
 from schema.campaign import StoredCampaign
 
 
@@ -47,13 +50,44 @@ class Sent(NamedTuple):
     accepted_at: datetime
 
 
+class Rhythms(NamedTuple):
+    """Packed rhythms, (people,) records of the width asked for; zeros where the `sizes` of what is kept, (people,) bytes, is another."""
+
+    packed: npt.NDArray[np.void]
+    sizes: npt.NDArray[np.int64]
+
+
 class Moments(Protocol):
-    """Draws the hour of the week for many people at once."""
+    """Draws the hour of the week for many people at once, always the same from the same arguments; can be sent to another process."""
+
+    @property
+    def rhythm_bytes(self) -> int:
+        """The width of a packed rhythm."""
+        ...
 
     def draw(
-        self, rhythms: Sequence[bytes], allowed: Sequence[Sequence[bool]], uniforms: Sequence[float]
-    ) -> list[tuple[int, float]]:
-        """For each person the local hour of the week and its propensity; `allowed` has 168 entries a person, one true at least."""
+        self,
+        rhythms: Rhythms,
+        is_allowed: npt.NDArray[np.bool_],
+        clock: npt.NDArray[np.int64],
+        uniforms: npt.NDArray[np.float64],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The local hour of the week of each person and its propensity, (people,); -1 and 0 where no hour is allowed.
+
+        Args:
+            rhythms: of the people.
+            is_allowed: (clocks, 168).
+            clock: (people,) which row of `is_allowed` holds for each.
+            uniforms: (people,) in (0, 1).
+        """
+        ...
+
+
+class MomentSource(Protocol):
+    """Where moments come from."""
+
+    def current(self) -> Moments:
+        """Those to plan by from now on."""
         ...
 
 

@@ -11,9 +11,9 @@ from push import fan_out, outbox
 from push.campaigns import CampaignCache
 from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
+from push.entropy import entropy_of
 from push.fan_out import Told
 from push.outbox import DrawnRow, DueRow, State
-from push.planner import entropy_of
 from schema.campaign import StoredCampaign
 
 BATCH_ROWS: Final = 500

@@ -46,5 +46,9 @@ def stable_share(user_id: int, salt: str) -> float:
 
 def stable_entropy(*parts: bytes) -> bytes:
     """Sixteen bytes that depend on the parts alone; the length of each part counts."""
-    framed = b"".join([len(part).to_bytes(4, "little") + part for part in parts])
-    return bytes(xxhash.xxh3_128_digest(framed))
+    return bytes(xxhash.xxh3_128_digest(framed(*parts)))
+
+
+def framed(*parts: bytes) -> bytes:
+    """The parts one after the other, each with its length before it."""
+    return b"".join([len(part).to_bytes(4, "little") + part for part in parts])

@@ -88,10 +88,9 @@ class Engine:
     def moments(self, begins_s: float) -> I64:
         """Drawn by the rhythms, as at planning."""
         visits = np.stack([rhythm.visits for rhythm in self._rhythms])
-        allowed = np.ones(HOURS, np.bool_)
-        chances = send_time.pmf(send_time.scores(visits, self.model.hour_shares), allowed)
+        always, same = np.ones((1, HOURS), np.bool_), np.zeros(len(visits), np.int64)
         uniforms = self.world.generator(_MOMENTS, int(begins_s // WEEK_S)).random(self.world.size)
-        return send_time.draw(chances, uniforms)
+        return send_time.draw(visits, self.model.hour_shares, always, same, uniforms).hours
 
     def decide(self, decision: int, person: int, at_s: float, mask: Flags) -> Choice:
         """Featurize, score, pmf, draw, gate."""

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from push import campaigns, contacts, funnel
+from push.audience import people_of
 from push.audience import zones as zones_of_all
+from push.bucket_plan import plan_bucket
 from push.claim import LEASE
 from push.contact_rules import Judge
 from push.decider import Moments
 from push.occurrences import first_occurrence, is_over, next_occurrence, plan_at
-from push.planner import Planned, plan_bucket
+from push.plan_rows import Planned, planned
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 from schema.forecast import SAMPLE_MAX, Forecast
@@ -72,7 +74,7 @@ class Forecaster:
             detail = "No snapshot has been loaded yet: nothing can be planned; try again."
             raise ApiError(503, "unavailable", detail, retry_after_s=RETRY_AFTER_S)
         catalogue = await self._catalogue.refresh(connection)
-        return Means(catalogue, LearnedMoments(self._snapshot), self._seed, self._policy.current)
+        return Means(catalogue, LearnedMoments(self._snapshot).current(), self._seed, self._policy.current)
 
 
 def _one_state(connection: Any) -> Any:
@@ -147,8 +149,9 @@ async def _plan(
     known |= {one.person.user_id: one.person for one in sampled.named if one.left_out_by is None}
     if occurrence is None or not known:
         return {}
-    given = (campaign, occurrence, list(known.values()), means.moments, means.seed, now, rules)
-    return {row.user_id: row for row in await asyncio.to_thread(plan_bucket, *given)}
+    people = people_of(list(known.values()), means.moments.rhythm_bytes)
+    given = (campaign, occurrence, people, means.moments, means.seed, now, rules)
+    return {row.user_id: row for row in planned(await asyncio.to_thread(plan_bucket, *given))}
 
 
 async def _held(

@@ -8,7 +8,7 @@ from push import contact_rules
 from push.audience import Reachable
 from push.funnel import Named
 from push.local_week import HOURS
-from push.planner import Planned
+from push.plan_rows import Planned
 from schema.campaign import StoredCampaign
 from schema.forecast import ForecastPerson, FunnelStep, Step
 from service.decision.groups import Group, group_of

@@ -16,7 +16,11 @@ from typing import Any, Final
 import numpy as np
 import uvloop
 
+from bandits.rhythm import HOURS
+from push import audience
+from push.decider import Moments, Rhythms
 from push.planner import Planner
+from schema.audience import Audience
 from service.learning.composer import Composer
 from service.planning import plan_bench_world
 from service.planning.moments import LearnedMoments
@@ -31,13 +35,6 @@ SEED: Final = b"bench"
 CHUNK: Final = 1 << 20
 
 Tell = Callable[[str], None]
-
-_AUDIENCE: Final = """
-    select u.user_id, u.time_zone, s.rhythm from users u left join user_state s on s.user_id = u.user_id
-     where u.merged_into is null and u.has_push_consent and u.opted_out_at is null
-       and exists (select 1 from devices d where d.user_id = u.user_id and d.is_push_enabled)
-     order by u.user_id
-"""
 
 
 def plan(users: int, tell: Tell) -> dict[str, float]:
@@ -65,9 +62,9 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[st
         await snapshot.refresh()
         moments = LearnedMoments(snapshot)
         tell("reading the audience, bare")
-        copy_out = await _seconds(lambda: _copy_out(pool))
+        copy_out = await _seconds(lambda: _copy_out(pool, moments.current().rhythm_bytes))
         tell("drawing moments, bare")
-        kernels = await asyncio.to_thread(_kernels, moments, users)
+        kernels = await asyncio.to_thread(_kernels, moments.current(), users)
         tell("planning")
         began = time.perf_counter()
         rows = await Planner(pool, moments, SEED).plan_due(plan_bench_world.NOW)
@@ -91,22 +88,24 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[st
     }
 
 
-async def _copy_out(pool: Any) -> None:
+async def _copy_out(pool: Any, width: int) -> None:
     async def drop(data: bytes) -> None: ...
 
+    given = (*audience.asked(Audience(), plan_bench_world.NOW), 0, 1 << 40, audience.ZONE_BYTES, width)
     async with pool.acquire() as connection:
-        await connection.copy_from_query(_AUDIENCE, output=drop, format="binary", timeout=600)
+        await connection.copy_from_query(audience.BLOCK, *given, output=drop, format="binary", timeout=600)
 
 
-def _kernels(moments: LearnedMoments, users: int) -> float:
+def _kernels(moments: Moments, users: int) -> float:
     """Seconds of the draw alone, on rhythms that lie in memory."""
     seconds = 0.0
-    allowed = [[True] * 168] * plan_bench_world.BLOCK
+    allowed = np.ones((1, HOURS), np.bool_)
     for packed in plan_bench_world.rhythms(users):
-        given = [one.tobytes() for one in packed]
-        uniforms = np.linspace(0.0, 1.0, len(given) + 2)[1:-1].tolist()
+        people = len(packed)
+        rhythms = Rhythms(packed, np.full(people, moments.rhythm_bytes))
+        uniforms = np.linspace(0.0, 1.0, people + 2)[1:-1]
         began = time.perf_counter()
-        moments.draw(given, allowed[: len(given)], uniforms)
+        moments.draw(rhythms, allowed, np.zeros(people, np.int64), uniforms)
         seconds += time.perf_counter() - began
     return seconds
 

@@ -1,7 +1,7 @@
 """A database full of people with rhythms, phones and offers, for the benchmarks of planning and of drawing."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -77,7 +77,7 @@ async def _states(people: int) -> AsyncIterator[bytes]:
         rows = copy_format.blank(_STATE, len(user_ids))
         rows["user_id"] = user_ids
         rows["rhythm"] = _rhythms(user_ids).view(rows["rhythm"].dtype)
-        rows["updated_at"] = (_BEFORE - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        rows["updated_at"] = copy_format.microseconds(_BEFORE)
         yield rows.tobytes()
     yield copy_format.TRAILER
 

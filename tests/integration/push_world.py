@@ -12,7 +12,7 @@ from push.clock import standing
 from push.decider import Batch, Draft, Drawn, Due
 from push.due import DueDrawer
 from push.occurrences import due_from
-from push.planner import Planned
+from push.plan_rows import Planned
 from schema.campaign import Campaign, StoredCampaign
 from schema.contact_rules import ContactRules
 from schema.ids import partition_of, stable_entropy, uuid7

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bandits.rhythm import Rhythm
+from bandits.rhythm import RECORD, Rhythm
 from push import audience
 from schema.audience import Audience
 from service.store.pool import open_pool
@@ -69,7 +69,7 @@ async def test_each_rule_leaves_whom_it_names(
     pool: asyncpg.Pool, rules: dict[str, Any], left: list[int], reason: str
 ) -> None:
     given = Audience(**rules)
-    assert [person.user_id for person in await audience.block(pool, given, NOW, 0, 10)] == left
+    assert (await audience.block(pool, given, NOW, 0, 10, RECORD.itemsize)).user_ids.tolist() == left
     reasons = dict(await pool.fetch(_REASONS, *audience.asked(given, NOW)))
     assert reasons == {n: None if n in left else reason for n in range(1, 6)}
 
@@ -92,8 +92,8 @@ async def test_a_block_reads_only_its_people(connection: asyncpg.Connection, mod
     await connection.execute(f"set plan_cache_mode to {mode}")
     every = Audience(tags_none=["staff"], store_ids=["7"], active_within_days=30, platforms=["ios"], languages=["de"])
     for rules in (Audience(), every):
-        given = (*audience.asked(rules, NOW), 15_000, 100)
-        plan = "\n".join(row[0] for row in await connection.fetch("explain " + audience._BLOCK, *given))
+        given = (*audience.asked(rules, NOW), 15_000, 100, audience.ZONE_BYTES, RECORD.itemsize)
+        plan = "\n".join(row[0] for row in await connection.fetch("explain " + audience.BLOCK, *given))
         assert "users_pkey" in plan, plan
         for waste in (
             "Function Scan on audience_of",

@@ -21,6 +21,7 @@ from service.store import ticks as store
 from service.store.catalogue import CatalogueCache
 from service.store.pool import open_pool
 from tests.integration.push_world import NOW, SEED
+from tests.planning import FirstAllowed
 
 HOUR_S = 3600.0
 
@@ -97,10 +98,6 @@ async def test_a_tick_runs_once_an_interval_under_the_newest_leadership(pool: as
 
 
 async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
-    class NoMoments:
-        def draw(self, *_: object) -> list[tuple[int, float]]:
-            return []
-
     class NoChannel:
         name = "none"
 
@@ -114,7 +111,7 @@ async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
     await pool.execute("update learner_partitions set last_seq = 1 where partition = 3")
     mapper = TasteMapper(pool, CatalogueCache())
     learners = Learners(mapper, EffectLearner(pool))
-    all_of_them = ticks(pool, SystemClock(), Planner(pool, NoMoments(), SEED), dispatcher, learners)
+    all_of_them = ticks(pool, SystemClock(), Planner(pool, FirstAllowed(), SEED), dispatcher, learners)
     for tick in all_of_them:
         await tick.run(1)
         await tick.run(1)

@@ -1,14 +1,14 @@
 """Planning against PostgreSQL: the audience, restarts in the middle, several planners, pauses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
-from bandits.rhythm import Rhythm
+from bandits.rhythm import RECORD, Rhythm
 from push import agenda, audience, campaigns, occurrences, planner
 from push.outbox import State
 from push.planner import Planner
@@ -17,18 +17,10 @@ from schema.ids import partition_of
 from service.store.pool import open_pool
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, states
+from tests.planning import FirstAllowed
 
 BEFORE = STARTS_AT.replace(tzinfo=UTC) - HOUR
 WEEK = timedelta(weeks=1)
-
-
-class FirstAllowed:
-    """Draws the first hour of the week that is allowed."""
-
-    def draw(
-        self, rhythms: Sequence[bytes], allowed: Sequence[Sequence[bool]], uniforms: Sequence[float]
-    ) -> list[tuple[int, float]]:
-        return [(list(hours).index(True), 1.0) for hours in allowed]
 
 
 @pytest.fixture
@@ -89,9 +81,9 @@ async def test_the_active_are_those_who_came_or_whose_phone_reported_itself(pool
         rhythm.visited(3, (NOW - timedelta(days=age_days)).timestamp())
         await pool.execute("insert into user_state values ($1, '', $2, $3)", user_id, rhythm.pack(), NOW)
     await pool.execute("insert into user_state values (4, '', '', $1)", NOW)
-    found = await audience.block(pool, Audience(active_within_days=30), NOW, 0, 10)
-    assert [person.user_id for person in found] == [1, 2]
-    assert len(await audience.block(pool, Audience(), NOW, 0, 10)) == 4
+    found = await audience.block(pool, Audience(active_within_days=30), NOW, 0, 10, RECORD.itemsize)
+    assert found.user_ids.tolist() == [1, 2]
+    assert len((await audience.block(pool, Audience(), NOW, 0, 10, RECORD.itemsize)).user_ids) == 4
 
 
 async def test_planning_goes_on_where_it_stopped(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def apart_h(one: int, other: int) -> int:
     return min((one - other) % 168, (other - one) % 168)
@@ -30,3 +32,17 @@ def scores(visits: Sequence[float], hour_shares: Sequence[float]) -> list[float]
         later = sum(visited[(h + ahead) % 168] for ahead in range(72))
         out.append((soon + 0.12 * later) * visited[h] / (visited[h] + 0.1 * mean))
     return out
+
+
+def pmf(score: np.ndarray, is_allowed: np.ndarray) -> np.ndarray:
+    """A softmax over what is allowed, relative to the best, with a floor."""
+    best = score[is_allowed].max()
+    weights = np.exp(np.where(is_allowed, score / best - 1.0, -np.inf) / 0.002)
+    return 0.995 * weights / weights.sum() + 0.005 * is_allowed / is_allowed.sum()
+
+
+def drawn(probabilities: np.ndarray, uniform: float) -> int:
+    """The hour whose stretch of the cumulated pmf holds the number; never one of probability 0."""
+    cumulative = np.cumsum(probabilities)
+    hour = int((cumulative < uniform * cumulative[-1]).sum())
+    return min(hour, int(np.flatnonzero(probabilities)[-1]))

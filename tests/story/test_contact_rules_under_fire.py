@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from push import campaigns, outbox
-from push.planner import Planned
+from push.plan_rows import Planned
 from schema.ids import partition_of, stable_entropy, uuid7
 from service.store.pool import prepare
 from tests.story.world import REPOSITORY, Serve, environment, kill, serving
