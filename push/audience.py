@@ -1,7 +1,7 @@
 """Who may be reached by a campaign, in blocks by user id. Who that is says one function of the database (0027_audience.sql, 0028_inbox.sql)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -35,6 +35,11 @@ BLOCK: Final = """
      where user_id > $13::bigint and left_out_by is null order by user_id limit $14::bigint
 """
 _QUIET: Final = "select user_id, quiet_minutes from users where user_id = any($1::bigint[])"
+_AMONG: Final = """
+    select user_id, time_zone, quiet_minutes
+      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+     where user_id = any ($13::bigint[]) and left_out_by is null
+"""
 _ZONES: Final = """
     select time_zone from users where time_zone is not null union select time_zone from devices where time_zone is not null
 """
@@ -134,6 +139,14 @@ def _clocks(
         clock[place] = numbers[zones[place].item(), tuple(minutes)]
     clocks = [Clock(zone.decode(errors="replace") or None, windows_in(minutes)) for zone, minutes in numbers]
     return clock, clocks
+
+
+async def among(
+    connection: Any, audience: Audience, now: datetime, user_ids: Collection[int], *, is_push_alone: bool = True
+) -> dict[int, Reachable]:
+    """Those of the given people who belong to the audience, by user id, as `block` has it; their rhythms are not read."""
+    rows = await connection.fetch(_AMONG, *asked(audience, now, is_push_alone=is_push_alone), list(user_ids))
+    return {row[0]: Reachable(row[0], row[1], b"", windows_in(row[2])) for row in rows}
 
 
 async def zones(connection: Any) -> frozenset[str]:

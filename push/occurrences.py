@@ -15,7 +15,9 @@ LATEST_ZONE: Final = timedelta(hours=12)
 
 
 def first_occurrence(campaign: StoredCampaign, now: datetime) -> datetime | None:
-    """The naive local start of the first occurrence whose window is not over everywhere; None when all are."""
+    """The naive local start of the first occurrence whose window is not over everywhere; None when all are, or events set it off."""
+    if campaign.campaign.trigger is not None:
+        return None
     occurrence = campaign.campaign.starts_at
     if campaign.campaign.recurrence == "weekly":
         weeks_over = (now - LATEST_ZONE - campaign.campaign.starts_at.replace(tzinfo=UTC)) // WEEK

@@ -12,6 +12,7 @@ from schema.base import Incoming, Kept
 from schema.contact_rules import Limits
 from schema.decision import Channel
 from schema.offer import Currency, Limit, OfferKey
+from schema.trigger import Trigger
 
 WEEK: Final = timedelta(weeks=1)
 EARLIEST_ZONE: Final = timedelta(hours=14)
@@ -52,6 +53,9 @@ class Campaign(Incoming, frozen=True):
 
     `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
     quiet hours do, the last not if it `is_urgent`. `contact` makes the rules of contact stricter for this campaign.
+
+    With a `trigger` there is no occurrence: from `starts_at` to `ends_at` each event that fits it plans a push for its person at once, or
+    `delay_s` later. Recurrence is not used then, and `spread_s` only for what had to wait.
     """
 
     campaign_id: OfferKey
@@ -59,6 +63,7 @@ class Campaign(Incoming, frozen=True):
     ends_at: LocalTime
     default_time_zone: Zone = "UTC"
     recurrence: Literal["once", "weekly"] = "once"
+    trigger: Trigger | None = None
     hours: Annotated[list[Annotated[int, Meta(ge=0, le=167)]], Meta(max_length=168)] = []
     audience: Audience = msgspec.field(default_factory=Audience)
     offers: Annotated[list[OfferKey], Meta(max_length=1000)] = []

@@ -26,6 +26,8 @@ class EventType(IntEnum):
     PURCHASE = 1
     VIEW = 2
     APP_OPEN = 3
+    LEFT_STORE = 4
+    BASKET_ABANDONED = 5
     SHOWN = 10
     ACCEPTED = 11  # by FCM, told by our own dispatcher, never by a client
     OPENED = 12
@@ -39,7 +41,9 @@ class EventType(IntEnum):
 
 
 FeedbackType = Literal["shown", "opened", "dismissed", "redeemed", "thumbs_up", "thumbs_down", "not_now", "opted_out"]
-ClientEventType = Literal["purchase", "view", "app_open", "shown", "opened", "dismissed", "redeemed"]
+ClientEventType = Literal[
+    "purchase", "view", "app_open", "left_store", "basket_abandoned", "shown", "opened", "dismissed", "redeemed"
+]
 
 CODES: Final[dict[str, EventType]] = {kind.name.lower(): kind for kind in EventType}
 

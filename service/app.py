@@ -102,5 +102,6 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "pool": lambda: resources.pool,
         "readiness": lambda: resources.readiness,
         "settings": lambda: resources.settings,
+        "triggers": lambda: resources.triggers,
     }
     return {name: Provide(part, sync_to_thread=False) for name, part in given.items()}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import asyncpg
 
@@ -14,6 +15,7 @@ from service.decision.policy import BUILT_IN
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.ingest.intake import Intake
+from service.ingest.triggers import Triggers
 from service.planning.forecast import Forecaster
 from service.policies.evaluator import Evaluator
 from service.routes.health import Check
@@ -36,6 +38,7 @@ class Resources:
     hand: ClockHand
     access: AccessCache
     offer_ids: OfferIds
+    triggers: Triggers
     ingest: EventBuffer
     intake: Intake
     catalogue: CatalogueCache
@@ -73,7 +76,10 @@ class Resources:
             self.access = AccessCache(self.pool)
             await self.access.load()
             self.offer_ids = OfferIds(self.pool)
-            self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, writer.write)
+            self.triggers = Triggers(self.settings.seed)
+            await self._refresh_triggers()
+            write = partial(writer.write, react=self.triggers.react)
+            self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)
             self.intake = Intake(self.clock, self.offer_ids, self.ingest)
@@ -84,7 +90,7 @@ class Resources:
             self.evaluator = Evaluator(self.pool, self.catalogue)
             seed = self.settings.seed.encode()
             self.forecaster = Forecaster(self.pool, self.catalogue, self.snapshot, self.policy, seed)
-            watching = asyncio.create_task(self.snapshot.watch(self._dsn, self.policy.refresh), name="snapshot-watch")
+            watching = asyncio.create_task(self.snapshot.watch(self._dsn, self._refresh), name="snapshot-watch")
             stack.push_async_callback(_cancel, watching)
             self.decisions = DecisionBatcher(self.pool, self.clock, self.catalogue, self.snapshot, self.policy)
             self.decisions.open()
@@ -103,6 +109,15 @@ class Resources:
             yield
         finally:
             await self.close()
+
+    async def _refresh(self) -> None:
+        """What is looked at beside the snapshot."""
+        await self.policy.refresh()
+        await self._refresh_triggers()
+
+    async def _refresh_triggers(self) -> None:
+        async with self.pool.acquire() as connection:
+            await self.triggers.refresh(connection)
 
     async def _check_database(self) -> str | None:
         await self.pool.fetchval("select 1")

@@ -53,6 +53,7 @@ TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["
 PUSHES: Final = Counter(
     "welltimed_pushes", "Push messages by what came of sending them.", ["outcome"], registry=REGISTRY
 )
+TRIGGERED: Final = Counter("welltimed_triggered_pushes", "Pushes that events have set off.", registry=REGISTRY)
 PUSH_ALARMS: Final = Counter(
     "welltimed_push_alarms",
     "What somebody must mend before pushes arrive, by batches that met it.",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from push import agenda
+from push import agenda, triggered
 from push.channel import Channel
 from push.clock import standing
 from push.dispatcher import Dispatcher
@@ -38,6 +38,9 @@ from service.store.current_snapshot import SnapshotCache
 from service.store.pool import LOST, open_pool
 
 PUSH_EVERY_S: Final = 0.5
+WOKEN_AFTER_S: Final = 0.1
+"""Not sooner, so that what many events plan is drawn in few batches."""
+
 DISPATCH_LANES: Final = 4
 PUBLISH_EVERY_S: Final = 0.25
 REFIT_EVERY_S: Final = 5.0
@@ -59,12 +62,15 @@ class Worker:
         self._dsn = dsn
         self._channel = channel
         self._stop = asyncio.Event()
+        self._planned = asyncio.Event()
+        self._drawn = asyncio.Event()
         self._clock: Clock = SystemClock()
         self._day: date | None = None
 
     def stop(self) -> None:
         """Ends `run` when what is in flight is settled."""
-        self._stop.set()
+        for event in (self._stop, self._planned, self._drawn):
+            event.set()
 
     async def run(self) -> None:
         """Works until stopped."""
@@ -145,8 +151,9 @@ class Worker:
             group.create_task(self.learner.run(clock, self._stop))
             group.create_task(self._every(PUBLISH_EVERY_S, clock, self.publish))
             group.create_task(self._every(REFIT_EVERY_S, clock, self.refitter.refit_if_due))
-            group.create_task(self._every(PUSH_EVERY_S, clock, self.draw))
-            group.create_task(self._every(PUSH_EVERY_S, clock, self.send))
+            group.create_task(self._every(PUSH_EVERY_S, clock, self.draw, self._planned))
+            group.create_task(self._every(PUSH_EVERY_S, clock, self.send, self._drawn))
+            group.create_task(self._every(RETRY_S, clock, self._hear))
             group.create_task(self._lead(clock))
 
     async def publish(self, now: datetime) -> None:
@@ -163,11 +170,22 @@ class Worker:
         """Draws what is due. What is drawn leaves meanwhile: the last of a long backlog need not be drawn for the first to be sent."""
         if self.snapshot.current is not None and (await agenda.look(self.pool, now)).has_to_draw:
             await self.drawer.draw_due(self._clock.now, self._stop)
+            self._drawn.set()
 
     async def send(self, now: datetime) -> None:
         """Sends what is ready."""
         if (await agenda.look(self.pool, now)).has_to_send:
             await self.dispatcher.dispatch(self._clock.now, self._stop)
+
+    async def _hear(self, _: datetime) -> None:
+        """Until stopped, wakes the draw for what an event has planned; what is not heard is found by the next look."""
+        connection = await asyncpg.connect(self._dsn)
+        try:
+            await connection.add_listener(triggered.CHANNEL, lambda *_: self._planned.set())
+            while not connection.is_closed() and not self._stop.is_set():
+                await _pause(RETRY_S, self._stop)
+        finally:
+            connection.terminate()
 
     async def _lead(self, clock: Clock) -> None:
         while not self._stop.is_set():
@@ -178,24 +196,35 @@ class Worker:
                 await Leader(self._dsn, works).run(self._stop)
             except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
                 _failed("leader")
-                await self._pause(RETRY_S)
+                await _pause(RETRY_S, self._stop)
 
-    async def _every(self, seconds: float, clock: Clock, work: Callable[[datetime], Awaitable[Any]]) -> None:
+    async def _every(
+        self,
+        seconds: float,
+        clock: Clock,
+        work: Callable[[datetime], Awaitable[Any]],
+        woken: asyncio.Event | None = None,
+    ) -> None:
+        """Works again and again, after a pause that ends when it is woken."""
         while not self._stop.is_set():
-            pause_s = seconds
+            pause_s, awaited = seconds, woken or self._stop
+            if woken is not None:
+                woken.clear()
             try:
                 await work(await clock.now())
             except LOST as error:
                 _LOG.warning("work will be tried again", work=work.__name__, error=type(error).__name__)
-                pause_s = RETRY_S
+                pause_s, awaited = RETRY_S, self._stop
             except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
                 _failed(work.__name__)
-                pause_s = RETRY_S
-            await self._pause(pause_s)
+                pause_s, awaited = RETRY_S, self._stop
+            await _pause(WOKEN_AFTER_S, self._stop)
+            await _pause(pause_s - WOKEN_AFTER_S, awaited)
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+
+async def _pause(seconds: float, ends: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(ends.wait(), seconds)
 
 
 def _failed(work: str) -> None:

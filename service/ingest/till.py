@@ -18,7 +18,7 @@ from service.errors import ApiError, invalid_field
 from service.store import allowances, event_log, events, people, redemptions, reservations
 from service.store.allowances import Allowance, Change, holder_of
 from service.store.catalogue import Catalogue
-from service.store.events import StoredEvent
+from service.store.events import React, StoredEvent
 from service.store.people import Person, Speaker
 from service.store.redemptions import OPEN, REDEEMED, Reservation, StoredRedemption
 
@@ -31,12 +31,15 @@ _NOT_NAMED: Final = "Send a reservation_id, or a user_id (or anonymous_id) with 
 
 
 class Wish(NamedTuple):
-    """What a till asks for: `speaker` is the person it names, None for nobody; `entropy` (ten bytes) makes the redemption's id."""
+    """What a till asks for: `speaker` is the person it names, None for nobody; `entropy` (ten bytes) makes the redemption's id; `react` is
+    what the redemption sets off.
+    """
 
     asked: NewRedemption
     speaker: Speaker | None
     entropy: bytes
     now: datetime
+    react: React = events.nothing
 
 
 class _Sale(NamedTuple):
@@ -176,6 +179,7 @@ async def _write(connection: Any, wish: Wish, sale: _Sale) -> UUID:
     )
     await redemptions.put(connection, row)
     await events.insert(connection, [event])
+    await wish.react(connection, [event])
     await event_log.append(connection, [events.log_entry(event, sale.person.time_zone)], now)
     return redemption_id
 

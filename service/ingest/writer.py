@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 from schema.log import LogEntry
 from service.ingest.checked import CheckedEvent, Outcome
 from service.store import event_log, events, people, tags
-from service.store.events import StoredEvent
+from service.store.events import React, StoredEvent
 from service.store.people import Person, PersonKey
 
 
-async def write(pool: Any, batch: Sequence[CheckedEvent]) -> list[Outcome]:
-    """Commits a batch; says of each event what became of it.
+async def write(pool: Any, batch: Sequence[CheckedEvent], react: React = events.nothing) -> list[Outcome]:
+    """Commits a batch with what it sets off; says of each event what became of it.
 
-    Every writer takes its locks in the same order: identities, users, event keys, heads of the log, each of them sorted.
+    Every writer takes its locks in the same order: identities, users, event keys, rests of triggered campaigns, heads of the log, each of them sorted.
     """
     now = max(event.received_at for event in batch)
     async with pool.acquire() as connection:
@@ -25,35 +25,44 @@ async def write(pool: Any, batch: Sequence[CheckedEvent]) -> list[Outcome]:
         tag_ids = await tags.of_events(connection, told, trusted)
         async with connection.transaction():
             found = await people.ensure(connection, {event.speaker.key for event in batch}, now)
-            return await _append(connection, batch, found, tag_ids, now)
+            noted = await _insert(connection, batch, found, tag_ids, now)
+            await react(connection, noted.rows)
+            # Last, since it holds the heads of the log until the commit.
+            await event_log.append(connection, noted.entries, now)
+            return noted.outcomes
 
 
-async def _append(
+class _Noted(NamedTuple):
+    """What became of each event, and of those that are new the rows and the entries of the log."""
+
+    outcomes: list[Outcome]
+    rows: list[StoredEvent]
+    entries: list[LogEntry]
+
+
+async def _insert(
     connection: Any,
     batch: Sequence[CheckedEvent],
     found: Mapping[PersonKey, Person],
     tag_ids: Mapping[str, int],
     now: datetime,
-) -> list[Outcome]:
+) -> _Noted:
     people_of = [found[event.speaker.key] for event in batch]
     is_spoken_for = [event.speaker.speaks_for(person.known_as) for event, person in zip(batch, people_of, strict=True)]
     keys = [(person.user_id, event.event_key) for event, person in zip(batch, people_of, strict=True)]
     fresh = await events.claim(connection, list(compress(keys, is_spoken_for)), now)
-    outcomes: list[Outcome] = []
-    rows: list[StoredEvent] = []
-    entries: list[LogEntry] = []
+    noted = _Noted([], [], [])
     for place, (event, key) in enumerate(zip(batch, keys, strict=True)):
         is_new = is_spoken_for[place] and key in fresh
-        outcomes.append(is_new if is_spoken_for[place] else None)
+        noted.outcomes.append(is_new if is_spoken_for[place] else None)
         if is_new:
             fresh.discard(key)  # the second of two in one batch is a duplicate
             row = _row(event, key[0])
-            rows.append(row)
+            noted.rows.append(row)
             known_tags = [tag_ids[tag] for tag in event.tags if tag in tag_ids]
-            entries.append(events.log_entry(row, people_of[place].time_zone, known_tags))
-    await events.insert(connection, rows)
-    await event_log.append(connection, entries, now)
-    return outcomes
+            noted.entries.append(events.log_entry(row, people_of[place].time_zone, known_tags))
+    await events.insert(connection, noted.rows)
+    return noted
 
 
 def _row(event: CheckedEvent, user_id: int) -> StoredEvent:

@@ -13,7 +13,7 @@ from schema.campaign import EARLIEST_ZONE, Campaign, channels_of
 from schema.external_id import DOTS
 from schema.problem import Code, FieldError
 from service.decision import gains
-from service.planning import audience_checks, contact_checks
+from service.planning import audience_checks, contact_checks, trigger_checks
 from service.store import zones
 from service.store.catalogue import Catalogue
 
@@ -45,6 +45,7 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
             yield _wrong(f"/offers/{index}", "There is no offer with this offer_id.")
     yield from audience_checks.of_audience(campaign.audience, "/audience")
     yield from contact_checks.of_limits(campaign.contact, "/contact")
+    yield from trigger_checks.of_trigger(campaign, catalogue)
     if campaign.is_urgent and campaign.kind != "transactional":
         yield _wrong(
             "/is_urgent", "Only what is transactional can be urgent: marketing waits until quiet hours are over."

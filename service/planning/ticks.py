@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from push import history, outbox
+from push import history, outbox, triggered
 from push.dispatcher import Dispatcher
 from push.planner import Planner
 from push.release import release
@@ -76,6 +76,7 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
         ("expire_reservations", EXPIRE_RESERVATIONS_EVERY_S, on_connection(reservations.expire)),
         ("purge_reservations", PURGE_EVERY_S, on_connection(reservations.purge)),
         ("purge_inboxes", PURGE_EVERY_S, on_connection(inbox.purge)),
+        ("purge_triggerings", PURGE_EVERY_S, on_connection(triggered.purge)),
         ("fold_old_pushes", FOLD_EVERY_S, on_connection(history.fold)),
         ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
         ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),

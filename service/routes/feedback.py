@@ -15,6 +15,7 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 from schema.event import CODES, EventType, Feedback, FeedbackAnswer
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
+from service.ingest.triggers import Triggers
 from service.learning.visible import until_counted
 from service.routes.acting import act_once
 from service.routes.caller import principal_of, speaker_of
@@ -39,6 +40,7 @@ class FeedbackController(Controller):
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
         settings: NamedDependency[SkipValidation[Settings]],
+        triggers: NamedDependency[SkipValidation[Triggers]],
     ) -> Response[FeedbackAnswer]:
         """Applies an answer before it returns: a thumbs_down is for ever, a not_now holds 14 days, opted_out ends push.
 
@@ -54,7 +56,7 @@ class FeedbackController(Controller):
 
         async def effect(connection: Any) -> FeedbackAnswer:
             try:
-                applied = await feedback.apply(connection, speaker, answered)
+                applied = await feedback.apply(connection, speaker, answered, triggers.react)
             except NoSuchDecision:
                 raise ApiError(404, "not_found", "This person has no such decision.") from None
             except NoSuchSlot:

@@ -14,6 +14,7 @@ from service.clock import Clock
 from service.errors import ApiError
 from service.ingest import till
 from service.ingest.till import Wish
+from service.ingest.triggers import Triggers
 from service.routes.acting import act_once
 from service.routes.caller import speaker_of
 from service.store import redemptions
@@ -35,6 +36,7 @@ class RedemptionController(Controller):
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
         catalogue: NamedDependency[SkipValidation[CatalogueCache]],
+        triggers: NamedDependency[SkipValidation[Triggers]],
     ) -> Response[Redemption]:
         """Redeems a reservation, or an offer by its offer_id or code and the person; 409 with the reason when it is refused.
 
@@ -43,7 +45,7 @@ class RedemptionController(Controller):
         now = await clock.now()
         is_named = data.user_id is not None or data.anonymous_id is not None
         speaker = speaker_of(request, data.user_id, data.anonymous_id) if is_named else None
-        wish = Wish(data, speaker, os.urandom(10), now)
+        wish = Wish(data, speaker, os.urandom(10), now, triggers.react)
 
         async def effect(connection: Any) -> Redemption:
             made = await till.redeem(connection, wish, await catalogue.refresh(connection))

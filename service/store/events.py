@@ -1,6 +1,6 @@
 """Events as they are kept, and the keys by which a repeated one is known for seven days."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -24,6 +24,14 @@ class StoredEvent(NamedTuple):
     decision_id: UUID | None
     slot: int
     properties: str
+
+
+React = Callable[[Any, Sequence[StoredEvent]], Awaitable[None]]
+"""What else has to happen in the transaction that writes events."""
+
+
+async def nothing(_connection: Any, _rows: Sequence[StoredEvent]) -> None:
+    """No reaction."""
 
 
 _CLAIM: Final = """

@@ -10,7 +10,7 @@ from schema.decision import Action
 from schema.event import EventType
 from schema.ids import instant_of, partition_of
 from service.store import decisions, event_log, events, inbox, people
-from service.store.events import StoredEvent
+from service.store.events import React, StoredEvent
 from service.store.people import Person, Speaker
 
 SNOOZE: Final = timedelta(days=14)
@@ -60,8 +60,8 @@ class NoSuchSlot(Exception):
     """The decision showed nothing in this slot."""
 
 
-async def apply(connection: Any, speaker: Speaker, answered: Answered) -> Applied:
-    """Applies an answer in a transaction of its own; applied again it changes nothing.
+async def apply(connection: Any, speaker: Speaker, answered: Answered, react: React = events.nothing) -> Applied:
+    """Applies an answer in a transaction of its own, with what a new one sets off; applied again it changes nothing.
 
     Raises:
         NoSuchDecision: the person is unknown or has no such decision.
@@ -73,7 +73,7 @@ async def apply(connection: Any, speaker: Speaker, answered: Answered) -> Applie
         if person is None:
             raise NoSuchDecision
         offer_id = await _offer(connection, person.user_id, answered)
-        log_place = await _record(connection, person, offer_id, answered)
+        log_place = await _record(connection, person, offer_id, answered, react)
         is_new = log_place is not None
         await inbox.note(connection, person.user_id, answered.decision_id, answered.type, answered.now)
         has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
@@ -91,7 +91,9 @@ async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
     return decision.offer_ids[answered.slot]
 
 
-async def _record(connection: Any, person: Person, offer_id: int, answered: Answered) -> tuple[int, int] | None:
+async def _record(
+    connection: Any, person: Person, offer_id: int, answered: Answered, react: React
+) -> tuple[int, int] | None:
     """The event, its key and its log entry, whose place it gives; None when it was recorded before."""
     key = _key(answered)
     if not await events.claim(connection, [(person.user_id, key)], answered.now):
@@ -108,6 +110,7 @@ async def _record(connection: Any, person: Person, offer_id: int, answered: Answ
         properties="{}",
     )
     await events.insert(connection, [row])
+    await react(connection, [row])
     await event_log.append(connection, [events.log_entry(row, person.time_zone)], answered.now)
     partition = partition_of(person.user_id)
     return partition, await event_log.head(connection, partition)

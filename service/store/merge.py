@@ -72,6 +72,15 @@ _MOVE_CONTACTS: Final = """
     insert into contacts (user_id, sent) select $1, sent from gone
     on conflict (user_id) do update set sent = contacts.sent || excluded.sent
 """
+# A rest of either is one of both.
+_MOVE_RESTS: Final = """
+    with gone as (delete from triggerings where user_id = $2 returning campaign_id, triggered_at, rests_until)
+    insert into triggerings (user_id, campaign_id, triggered_at, rests_until)
+    select $1, campaign_id, triggered_at, rests_until from gone order by campaign_id
+    on conflict (user_id, campaign_id) do update
+       set triggered_at = greatest(triggerings.triggered_at, excluded.triggered_at),
+           rests_until = greatest(triggerings.rests_until, excluded.rests_until)
+"""
 _STATES: Final = """
     select user_id, tastes, rhythm, personal from user_state where user_id = any($1::bigint[]) order by user_id for update
 """
@@ -94,6 +103,7 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
     await connection.execute(_WITHDRAW, lost, now)
     await connection.execute(_MOVE_CONTACTS, kept, lost)
+    await connection.execute(_MOVE_RESTS, kept, lost)
     await reservations.move(connection, kept, lost)
     await inbox.move(connection, kept, lost)
     # What pushes do to the person is learned anew within a day, from the windows of both.

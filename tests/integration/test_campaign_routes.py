@@ -186,3 +186,29 @@ async def test_outcomes_are_counted(api: Api) -> None:
         assert (await api.get("/v1/campaigns/lunch/outcomes")).json() == found
     assert (await api.get("/v1/campaigns/nowhere/outcomes")).status_code == 404
     assert (await api.get("/v1/campaigns?limit=0")).status_code == 400
+
+
+async def test_a_campaign_that_events_set_off(api: Api) -> None:
+    conditions = [
+        {"property": "store_id", "is_one_of": ["12", 12]},
+        {"property": "amount", "at_least": 5, "at_most": 9},
+    ]
+    trigger = {"event_type": "purchase", "conditions": conditions, "offers": ["coffee"], "delay_s": 60}
+    made = await api.post("/v1/campaigns", json=LUNCH | {"trigger": trigger})
+    assert made.status_code == 201, made.text
+    told = made.json()["campaign"]["trigger"]
+    assert (told["cooldown_s"], told["is_about_offer"]) == (86_400, False)
+    row = await api.resources.pool.fetchrow("select next_occurrence_at, plan_at from campaigns")
+    assert tuple(row) == (None, None)
+    assert await wrong(api, trigger=trigger, recurrence="weekly") == ["/recurrence"]
+    assert await wrong(api, trigger=trigger | {"offers": ["coffee", "x"]}) == ["/trigger/offers/1"]
+    never = {"property": "amount", "at_least": 9, "at_most": 5}
+    assert await wrong(api, trigger=trigger | {"conditions": [never]}) == ["/trigger/conditions/0/at_most"]
+    for change in (
+        {"event_type": "not_now"},
+        {"cooldown_s": 59},
+        {"delay_s": -1},
+        {"conditions": [{"property": "p"}] * 9},
+        {"surely": True},
+    ):
+        assert (await api.post("/v1/campaigns", json=LUNCH | {"trigger": trigger | change})).status_code == 400

@@ -8,7 +8,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, campaigns, claim, contacts, history, outbox
+from push import agenda, audience, campaigns, claim, contacts, history, outbox, triggered
+from schema.audience import Audience
 from service.store.pool import prepare
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, STARTS_AT
@@ -18,6 +19,10 @@ _HISTORY = """
                         moment_propensity)
     select n, $1, $2, 1, gen_random_uuid(), 0, case when n <= 40 then n % 3 else 3 + n % 6 end, $3, $3, $3, 1
       from generate_series(1, 30000) n
+"""
+_RESTS = """
+    insert into triggerings (user_id, campaign_id, triggered_at, rests_until)
+    select n, $1, $2, $2::timestamptz + interval '1 day' from generate_series(1, 30000) n
 """
 QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (agenda._LOOK, (NOW,)),
@@ -34,6 +39,9 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (history._FOLD, (NOW, 500)),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1)),
     (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1)),
+    (audience._AMONG, (*audience.asked(Audience(), NOW), [1, 2])),
+    (triggered._PLAN, ([1], ["campaign"], [NOW], [NOW], [None], [0], [NOW], [NOW], 1)),
+    (triggered._PURGE, (NOW, 500)),
     (campaigns._WITHDRAW_PLANNED, ("campaign", NOW)),
     (campaigns._WITHDRAW_READY, ("campaign", NOW)),
 ]
@@ -59,12 +67,13 @@ async def test_no_query_reads_the_history(connection: asyncpg.Connection, mode: 
     stored = await push_world.campaign(connection)
     await connection.execute(_HISTORY, stored.id, STARTS_AT.replace(tzinfo=NOW.tzinfo), NOW)
     await connection.execute("insert into contacts (user_id) select n from generate_series(1, 30000) n")
+    await connection.execute(_RESTS, stored.id, NOW)
     await connection.execute("analyze")
     await connection.execute(f"set plan_cache_mode to {mode}")
     for query, arguments in QUERIES:
-        given = [stored.id if one == "campaign" else one for one in arguments]
+        given = [stored.id if one == "campaign" else [stored.id] if one == ["campaign"] else one for one in arguments]
         plan = "\n".join(row[0] for row in await connection.fetch("explain " + query, *given))
-        for table in ("outbox", "users", "devices", "contacts"):
+        for table in ("outbox", "users", "devices", "contacts", "triggerings"):
             assert f"Seq Scan on {table}" not in plan, f"{query}\n{plan}"
 
 
