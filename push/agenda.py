@@ -3,17 +3,20 @@
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-# Campaign by campaign: what a paused one holds back is neither work nor in the way. The order asks for the index.
+# Campaign by campaign: what a paused one holds back, or the stop of all sending, is neither work nor in the way. The order asks for the index.
 _LOOK: Final = """
-    select exists (select 1 from campaigns where status = 'active' and next_occurrence_at is not null and plan_at <= $1),
+    select exists (select 1 from campaigns c where status = 'active' and next_occurrence_at is not null and plan_at <= $1
+                      and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))),
            exists (select 1 from campaigns_with_planned join campaigns c using (campaign_id) cross join lateral (
                      select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at <= $1
                       order by o.send_at limit 1) due
-                    where c.status <> 'paused'),
+                    where c.status <> 'paused'
+                      and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))),
            exists (select 1 from campaigns_with_ready join campaigns c using (campaign_id) cross join lateral (
                      select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 1 and o.send_at <= $1
                       order by o.send_at limit 1) due
-                    where c.status <> 'paused'),
+                    where c.status <> 'paused'
+                      and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))),
            coalesce((select min(expires_at) from reservations where state = 0) <= $1, false)
 """
 

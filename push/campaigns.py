@@ -41,10 +41,21 @@ _WITHDRAW_READY: Final = """
 """
 _DUE: Final = """
     select campaign_id, status, body, next_occurrence_at from campaigns
-     where status = 'active' and next_occurrence_at is not null and plan_at <= $1 order by plan_at, campaign_id
+     where status = 'active' and next_occurrence_at is not null and plan_at <= $1
+       and not exists (select 1 from sending_stop s where not (s.spares_transactional and body ->> 'kind' = 'transactional'))
+     order by plan_at, campaign_id
 """
-_HOLD: Final = "select 1 from campaigns where campaign_id = $1 and status = 'active' for share"
-_IS_ACTIVE: Final = "select status = 'active' from campaigns where campaign_id = $1"
+_HOLD: Final = """
+    select 1 from campaigns
+     where campaign_id = $1 and status = 'active'
+       and not exists (select 1 from sending_stop s where not (s.spares_transactional and body ->> 'kind' = 'transactional'))
+       for share
+"""
+_IS_ACTIVE: Final = """
+    select status = 'active'
+       and not exists (select 1 from sending_stop s where not (s.spares_transactional and body ->> 'kind' = 'transactional'))
+      from campaigns where campaign_id = $1
+"""
 _BEGIN: Final = """
     insert into occurrences (campaign_id, occurrence_at, planned_through, is_planned) values ($1, $2, 0, false)
     on conflict (campaign_id, occurrence_at) do update set is_planned = occurrences.is_planned
@@ -135,12 +146,12 @@ async def plan_later(connection: Any, campaign_id: UUID, occurrence: datetime, a
 
 
 async def hold_active(connection: Any, campaign_id: UUID) -> bool:
-    """Keeps a campaign from being paused or ended until the caller's transaction ends; False when it is already."""
+    """Keeps a campaign from being paused or ended until the caller's transaction ends; False when it is already, or all sending is stopped."""
     return await connection.fetchval(_HOLD, campaign_id) is not None
 
 
 async def is_active(connection: Any, campaign_id: UUID) -> bool:
-    """Whether it is neither paused nor ended."""
+    """Whether it is neither paused nor ended, and sending is not stopped."""
     return bool(await connection.fetchval(_IS_ACTIVE, campaign_id))
 
 

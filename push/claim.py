@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from push import contact_rules, contacts
+from push import contact_rules, contacts, stop
 from push.campaigns import CampaignCache
 from push.contact_rules import CATEGORY_CAP_REACHED, QUIET_HOURS, Contact, Judge, Person, Verdict
 from push.contacts import RulesCache
@@ -68,7 +68,8 @@ _TAKE: Final = """
           from campaigns_with_ready join campaigns c using (campaign_id) cross join lateral (
             select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 1 and o.send_at <= $1
              order by o.send_at limit 1) due
-         where c.status <> 'paused' limit $2
+         where c.status <> 'paused'
+           and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional')) limit $2
     ), due as materialized (
         select share.*, going.has_ended
           from going cross join lateral (
@@ -131,11 +132,12 @@ _STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
 
 
 async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetime, known: Known) -> Claimed:
-    """Takes ready rows and commits; the caller must not be in a transaction. The lease runs in real time.
+    """Takes ready rows and commits, unless sending is stopped; the caller must not be in a transaction. The lease runs in real time.
 
     Fewer than `rows_max` may be taken although more are ready: each campaign gets its share.
     """
     async with connection.transaction():
+        await stop.hold(connection)
         taken = await connection.fetch(_TAKE, now, rows_max)
         if not taken:
             return Claimed([], 0, is_all=True)

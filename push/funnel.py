@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from push.audience import Reachable, asked
 from push.quiet_hours import windows_in
-from schema.audience import Audience
+from schema.campaign import StoredCampaign
 
 _COUNTS: Final = """
     select left_out_by, count(*) from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) group by 1
@@ -35,25 +35,29 @@ class Named(NamedTuple):
     left_out_by: str | None
 
 
-async def counts(connection: Any, audience: Audience, now: datetime) -> dict[str | None, int]:
+async def counts(connection: Any, campaign: StoredCampaign, now: datetime) -> dict[str | None, int]:
     """How many people each rule leaves out, the first that does; None are those who are left. Reads everybody: a report."""
-    return dict(await connection.fetch(_COUNTS, *asked(audience, now)))
+    return dict(await connection.fetch(_COUNTS, *_asked(campaign, now)))
 
 
-async def sample(connection: Any, audience: Audience, now: datetime, share: float) -> list[Reachable]:
-    """A share (0 to 1) of the audience, by user id."""
-    return [_reachable(row) for row in await connection.fetch(_SAMPLE, *asked(audience, now), int(share * _HASHES))]
+async def sample(connection: Any, campaign: StoredCampaign, now: datetime, share: float) -> list[Reachable]:
+    """A share (0 to 1) of a campaign's audience, by user id."""
+    return [_reachable(row) for row in await connection.fetch(_SAMPLE, *_asked(campaign, now), int(share * _HASHES))]
 
 
-async def named(connection: Any, audience: Audience, now: datetime, user_ids: Sequence[str]) -> list[Named]:
+async def named(connection: Any, campaign: StoredCampaign, now: datetime, user_ids: Sequence[str]) -> list[Named]:
     """Those of these people that there are."""
-    rows = await connection.fetch(_NAMED, *asked(audience, now), list(user_ids)) if user_ids else []
+    rows = await connection.fetch(_NAMED, *_asked(campaign, now), list(user_ids)) if user_ids else []
     return [Named(_reachable(row), row["external_id"], row["left_out_by"]) for row in rows]
 
 
 async def names(connection: Any, user_ids: Sequence[int]) -> dict[int, str]:
     """What the app calls them."""
     return dict(await connection.fetch(_NAMES, list(user_ids)))
+
+
+def _asked(campaign: StoredCampaign, now: datetime) -> tuple[Any, ...]:
+    return asked(campaign.campaign.audience, now, is_push_alone=campaign.is_push_only())
 
 
 def _reachable(row: Any) -> Reachable:

@@ -89,7 +89,8 @@ _DUE: Final = """
           from campaigns_with_planned join campaigns c using (campaign_id) cross join lateral (
             select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at <= $1
              order by o.send_at limit 1) due
-         where c.status <> 'paused' limit $2
+         where c.status <> 'paused'
+           and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional')) limit $2
     )
     select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1,
            share.expires_at, (select count(*) from going)

@@ -20,7 +20,10 @@ _ARMED: Final = """
     select c.campaign_id, c.status, c.body,
            array(select o.offer_id from offers o
                   where o.external_id = any (array(select jsonb_array_elements_text(c.body -> 'trigger' -> 'offers'))))
-      from campaigns c where c.status = 'active' and jsonb_typeof(c.body -> 'trigger') = 'object' order by c.campaign_id
+      from campaigns c
+     where c.status = 'active' and jsonb_typeof(c.body -> 'trigger') = 'object'
+       and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))
+     order by c.campaign_id
 """
 # A rest that is not over lets nothing through; of two at once the second waits for the first, and sees its rest.
 _PLAN: Final = """
@@ -51,7 +54,7 @@ _PURGE_ROWS_MAX: Final = 10_000
 
 
 async def armed(connection: Any) -> list[Armed]:
-    """Active campaigns that wait for events."""
+    """Active campaigns that wait for events; none while all sending is stopped."""
     found = []
     for row in await connection.fetch(_ARMED):
         campaign = StoredCampaign(id=row[0], status=row[1], campaign=msgspec.convert(row[2], Campaign))

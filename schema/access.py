@@ -8,7 +8,7 @@ from msgspec import Meta, field
 
 from schema.base import Incoming, Kept
 
-Scope = Literal["ingest", "offers", "users", "campaigns", "reports", "admin"]
+Scope = Literal["ingest", "offers", "users", "campaigns", "campaigns:approve", "reports", "admin"]
 KeyKind = Literal["pk", "sk"]
 IdentityMode = Literal["disabled", "optional", "required"]
 Algorithm = Literal["HS256", "RS256", "ES256"]

@@ -26,6 +26,7 @@ from service.routes.offers import OfferController
 from service.routes.people import IdentifyController, UserController
 from service.routes.policies import PolicyController
 from service.routes.redemptions import RedemptionController
+from service.routes.sending import SendingController
 from service.routes.snapshots import SnapshotController
 from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
@@ -79,6 +80,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         OfferImportController,
         PolicyController,
         RedemptionController,
+        SendingController,
         SnapshotController,
         UserController,
     ]

@@ -18,7 +18,8 @@ from service.store.user_tokens import InvalidUserToken
 
 PUBLIC: Final = "public"
 SDK: Final = "sdk"
-SECRET_SCOPES: Final = frozenset({"ingest", "offers", "users", "campaigns", "reports", "admin"})
+APPROVE: Final = "campaigns:approve"
+SECRET_SCOPES: Final = frozenset({"ingest", "offers", "users", "campaigns", APPROVE, "reports", "admin"})
 BODY_BYTES_MAX: Final = 256 * 1024
 SECRET_CHARACTERS_MAX: Final = 256
 JSON: Final = ("application/json",)

@@ -60,6 +60,12 @@ PUSH_ALARMS: Final = Counter(
     ["what"],
     registry=REGISTRY,
 )
+SENDING_STOPPED: Final = Gauge(
+    "welltimed_sending_stopped",
+    "1 while all sending is stopped (PUT /v1/sending).",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
 PUSH_RATE: Final = Gauge(
     "welltimed_push_rate_per_s",
     "Messages a second that all dispatchers together were allowed last.",

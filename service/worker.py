@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from push import agenda, triggered
+from push import agenda, stop, triggered
 from push.channel import Channel
 from push.clock import standing
 from push.dispatcher import Dispatcher
@@ -174,6 +174,7 @@ class Worker:
 
     async def send(self, now: datetime) -> None:
         """Sends what is ready."""
+        telemetry.SENDING_STOPPED.set(await stop.is_stopped(self.pool))
         if (await agenda.look(self.pool, now)).has_to_send:
             await self.dispatcher.dispatch(self._clock.now, self._stop)
 

@@ -101,11 +101,10 @@ async def forecast(
         user_ids: people to tell of; of no names some of the sample are shown.
     """
     occurrence = _ahead(campaign, occurrence, now)
-    audience = campaign.campaign.audience
-    counts = await funnel.counts(connection, audience, now)
+    counts = await funnel.counts(connection, campaign, now)
     size = counts.get(None, 0)
-    people = await funnel.sample(connection, audience, now, min(1.0, SAMPLE_MAX / size) if size else 0.0)
-    sampled = Sampled(people, await funnel.named(connection, audience, now, user_ids), size)
+    people = await funnel.sample(connection, campaign, now, min(1.0, SAMPLE_MAX / size) if size else 0.0)
+    sampled = Sampled(people, await funnel.named(connection, campaign, now, user_ids), size)
     rules = (await contacts.read(connection)).rules
     rows = await _plan(campaign, occurrence, sampled, means, now, rules)
     held = await _held(connection, campaign, list(rows.values()), means, rules, now)

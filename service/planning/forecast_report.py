@@ -72,8 +72,9 @@ class Report:
     def steps(self) -> Iterable[FunnelStep]:
         """What comes after the audience: a moment in the window, the rules of contact then, an offer then."""
         left = len(self.of_sample)
+        reason = "no_moment" if self._campaign.campaign.trigger is None else "waits_for_event"
         missing = self._sampled.audience - self.scaled(left)
-        yield FunnelStep(step="moment", left=self.scaled(left), left_out={"no_moment": missing} if missing else {})
+        yield FunnelStep(step="moment", left=self.scaled(left), left_out={reason: missing} if missing else {})
         for step in _WHEN_DUE:
             found = Counter(
                 self._held[row.user_id].reason

@@ -18,6 +18,7 @@ _READ: Final = """
       from inbox_items i join campaigns c using (campaign_id)
       left join reservations r on i.is_promised and r.user_id = i.user_id and r.offer_id = i.offer_id and r.state = 0 and r.expires_at > $3
      where i.user_id = $1 and i.position < $2 and i.expires_at > $3 and i.dismissed_at is null and c.status = 'active'
+       and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))
        and (not i.is_promised or r.user_id is not null)
      order by i.position desc limit $4
 """

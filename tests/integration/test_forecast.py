@@ -156,6 +156,14 @@ async def test_who_asks_after_people_is_told_when_or_why_not(api: Api) -> None:
     assert (await api.get("/v1/campaigns/dinner/forecast")).status_code == 404
 
 
+async def test_with_an_inbox_beside_push_who_cannot_be_pushed_is_reached_too(api: Api) -> None:
+    body = BODY | {"channels": ["push", "inbox"]}
+    told = (await api.post("/v1/campaigns?dry_run=true", json=body)).json()
+    assert [step["left_out"] for step in told["funnel"][1:3]] == [{"opted_out": 6}, {}]
+    assert (await api.post("/v1/campaigns", json=body)).status_code == 201
+    assert len(await planned(api)) == told["planned"]
+
+
 async def test_of_a_large_audience_a_sample_is_scaled_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = (await api.post("/v1/campaigns?dry_run=true", json=BODY)).json()
     monkeypatch.setattr(forecast, "SAMPLE_MAX", 80)
