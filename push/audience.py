@@ -1,7 +1,7 @@
 """Who may be reached by a campaign, in blocks by user id. Who that is says one function of the database (0027_audience.sql, 0028_inbox.sql)."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -15,7 +15,7 @@ from push.local_window import Clock
 from push.quiet_hours import Window, windows_in
 from schema.audience import Audience
 
-READ_TIMEOUT_S: Final = 120.0
+READ_TIMEOUT_S: Final = 3600.0
 
 STALE_AFTER: Final = timedelta(days=270)
 """FCM forgets an Android token after 270 days without a connection."""
@@ -23,16 +23,18 @@ STALE_AFTER: Final = timedelta(days=270)
 ZONE_BYTES: Final = 64
 """More than any zone's name; a longer one is cut, and unknown either way."""
 
+# Asked for in order, a table that was much updated would be sorted whole before the first person comes.
+IN_ORDER: Final = "set local enable_sort = off"
 # Fields of fixed width, so that a block is one array: what is shorter is filled up with zeros, what has another length is told by it.
 # COPY takes no parameters: asyncpg asks the server for each as a quoted literal, which is why each says its type here.
-BLOCK: Final = """
+AUDIENCE: Final = """
     select user_id, cardinality(quiet_minutes)::int2,
-           substring(convert_to(coalesce(time_zone, ''), 'UTF8') || decode(repeat('00', $15::int), 'hex') from 1 for $15::int),
+           substring(convert_to(coalesce(time_zone, ''), 'UTF8') || decode(repeat('00', $14::int), 'hex') from 1 for $14::int),
            coalesce(length(rhythm), 0)::int4,
-           case when length(rhythm) = $16::int then rhythm else decode(repeat('00', $16::int), 'hex') end
+           case when length(rhythm) = $15::int then rhythm else decode(repeat('00', $15::int), 'hex') end
       from audience_of($1::timestamptz, $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                        $8::timestamptz, $9::timestamptz, $10::timestamptz, $11::text[], $12::text[])
-     where user_id > $13::bigint and left_out_by is null order by user_id limit $14::bigint
+     where user_id > $13::bigint and left_out_by is null order by user_id
 """
 _QUIET: Final = "select user_id, quiet_minutes from users where user_id = any($1::bigint[])"
 _AMONG: Final = """
@@ -84,28 +86,44 @@ def asked(audience: Audience, now: datetime, *, is_push_alone: bool = True) -> t
     )
 
 
-async def block(
-    connection: Any,
+class Place(NamedTuple):
+    """Where in an audience reading begins, after which user id, and how many people are a block."""
+
+    after: int
+    people_max: int
+
+
+async def stream(
+    pool: Any,
     audience: Audience,
     now: datetime,
-    after: int,
-    people_max: int,
+    place: Place,
     rhythm_bytes: int,
+    give: Callable[[People], Awaitable[None]],
     *,
     is_push_alone: bool = True,
-) -> People:
-    """The next people of the audience by user id, after the given one; who cannot be pushed belongs to it if push is not alone."""
-    received = bytearray()
+) -> None:
+    """Gives the people of the audience by user id, as they are when the reading begins, in blocks; the last is not full, and may be empty.
+
+    One COPY, which waits while `give` does. Who cannot be pushed belongs to the audience if push is not alone.
+    """
+    decoder = copy_format.Decoder(_row(rhythm_bytes), place.people_max)
 
     async def take(data: bytes) -> None:
-        received.extend(data)
+        for rows in decoder.feed(data):
+            await give(await _people(pool, rows))
 
-    given = (*asked(audience, now, is_push_alone=is_push_alone), after, people_max, ZONE_BYTES, rhythm_bytes)
-    await connection.copy_from_query(BLOCK, *given, output=take, format="binary", timeout=READ_TIMEOUT_S)
-    rows = copy_format.decoded(received, _row(rhythm_bytes))
+    given = (*asked(audience, now, is_push_alone=is_push_alone), place.after, ZONE_BYTES, rhythm_bytes)
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute(IN_ORDER)
+        await connection.copy_from_query(AUDIENCE, *given, output=take, format="binary", timeout=READ_TIMEOUT_S)
+    await give(await _people(pool, decoder.end()))
+
+
+async def _people(pool: Any, rows: npt.NDArray[Any]) -> People:
     user_ids = rows["user_id"].astype(np.int64)
     with_quiet = user_ids[rows["quiet_count"] > 0].tolist()
-    quiet = dict(await connection.fetch(_QUIET, with_quiet)) if with_quiet else {}
+    quiet = dict(await pool.fetch(_QUIET, with_quiet)) if with_quiet else {}
     clock, clocks = _clocks(user_ids, rows["zone"], quiet)
     return People(user_ids, clock, clocks, Rhythms(rows["rhythm"], rows["size"].astype(np.int64)))
 

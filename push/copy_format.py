@@ -1,6 +1,6 @@
 """Rows of fixed width in PostgreSQL's binary COPY format, as numpy arrays: nothing is done for each row or field in Python."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -51,13 +51,8 @@ def blank(row: np.dtype[np.void], count: int) -> npt.NDArray[np.void]:
     return rows
 
 
-def encoded(rows: npt.NDArray[np.void]) -> bytes:
-    """What COPY … FROM STDIN takes."""
-    return HEADER + rows.tobytes() + TRAILER
-
-
 async def stream(rows: npt.NDArray[np.void]) -> AsyncIterator[memoryview]:
-    """The same piece by piece, as asyncpg asks for it; nothing is copied."""
+    """What COPY … FROM STDIN takes, piece by piece; nothing is copied."""
     yield memoryview(HEADER)
     whole = rows.view(np.uint8).data
     for start in range(0, len(whole), PIECE_BYTES):
@@ -65,20 +60,41 @@ async def stream(rows: npt.NDArray[np.void]) -> AsyncIterator[memoryview]:
     yield memoryview(TRAILER)
 
 
-def decoded(data: bytes | bytearray, row: np.dtype[np.void]) -> npt.NDArray[Any]:
-    """The rows of what COPY … TO STDOUT sent; a view of `data`.
+class Decoder:
+    """Takes the bytes of COPY … TO STDOUT as they come, and gives rows in blocks; what is not the format is refused with ValueError."""
 
-    Raises:
-        ValueError: it is not the format, or a field is null or of another width.
-    """
-    size = len(data) - len(HEADER) - len(TRAILER)
-    if size < 0 or size % row.itemsize or data[: len(HEADER)] != HEADER or data[-len(TRAILER) :] != TRAILER:
-        raise ValueError(f"{len(data)} bytes are not rows of {row.itemsize}")
-    rows = np.frombuffer(data, row, size // row.itemsize, len(HEADER))
-    names = columns_of(row)
-    if not (rows[_FIELDS] == len(names)).all():
-        raise ValueError("rows with another number of fields")
-    for name in names:
-        if not (rows[_LENGTH + name] == row[name].itemsize).all():
-            raise ValueError(f"a field {name} that is not of {row[name].itemsize} bytes")
-    return rows
+    def __init__(self, row: np.dtype[np.void], rows_max: int) -> None:
+        self._row = row
+        self._block_bytes = rows_max * row.itemsize
+        self._left = bytearray()
+        self._has_begun = False
+
+    def feed(self, data: bytes) -> Iterator[npt.NDArray[Any]]:
+        """The blocks that are whole now, rows_max rows each; something is left over until `end`."""
+        self._left += data
+        if not self._has_begun and len(self._left) >= len(HEADER):
+            if not self._left.startswith(HEADER):
+                raise ValueError("bytes that do not begin as a COPY does")
+            del self._left[: len(HEADER)]
+            self._has_begun = True
+        while self._has_begun and len(self._left) >= self._block_bytes + len(TRAILER):
+            whole = bytes(self._left[: self._block_bytes])
+            del self._left[: self._block_bytes]
+            yield self._rows(whole)
+
+    def end(self) -> npt.NDArray[Any]:
+        """The rows that are left; may be none."""
+        size = len(self._left) - len(TRAILER)
+        if not self._has_begun or size < 0 or size % self._row.itemsize or not self._left.endswith(TRAILER):
+            raise ValueError(f"{len(self._left)} bytes are not rows of {self._row.itemsize}")
+        return self._rows(bytes(self._left[:size]))
+
+    def _rows(self, data: bytes) -> npt.NDArray[Any]:
+        rows = np.frombuffer(data, self._row)
+        names = columns_of(self._row)
+        if not (rows[_FIELDS] == len(names)).all():
+            raise ValueError("rows with another number of fields")
+        for name in names:
+            if not (rows[_LENGTH + name] == self._row[name].itemsize).all():
+                raise ValueError(f"a field {name} that is not of {self._row[name].itemsize} bytes")
+        return rows

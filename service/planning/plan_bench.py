@@ -91,9 +91,9 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[st
 async def _copy_out(pool: Any, width: int) -> None:
     async def drop(data: bytes) -> None: ...
 
-    given = (*audience.asked(Audience(), plan_bench_world.NOW), 0, 1 << 40, audience.ZONE_BYTES, width)
+    given = (*audience.asked(Audience(), plan_bench_world.NOW), 0, audience.ZONE_BYTES, width)
     async with pool.acquire() as connection:
-        await connection.copy_from_query(audience.BLOCK, *given, output=drop, format="binary", timeout=600)
+        await connection.copy_from_query(audience.AUDIENCE, *given, output=drop, format="binary", timeout=600)
 
 
 def _kernels(moments: Moments, users: int) -> float:

@@ -7,12 +7,14 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from push import campaigns, outbox
+from bandits.rhythm import RECORD
+from push import audience, campaigns, outbox
 from push.clock import standing
 from push.decider import Batch, Draft, Drawn, Due
 from push.due import DueDrawer
 from push.occurrences import due_from
 from push.plan_rows import Planned
+from schema.audience import Audience
 from schema.campaign import Campaign, StoredCampaign
 from schema.contact_rules import ContactRules
 from schema.ids import partition_of, stable_entropy, uuid7
@@ -101,6 +103,17 @@ async def planned(connection: Any, stored: StoredCampaign, user_ids: Sequence[in
         for n in user_ids
     ]
     assert await outbox.plan(connection, stored, STARTS_AT, rows) == len(rows)
+
+
+async def audience_ids(pool: Any, wanted: Audience, people_max: int = 10) -> list[int]:
+    """Whom a campaign of this audience would be planned for at NOW."""
+    found: list[int] = []
+
+    async def take(people: audience.People) -> None:
+        found.extend(people.user_ids.tolist())
+
+    await audience.stream(pool, wanted, NOW, audience.Place(0, people_max), RECORD.itemsize, take)
+    return found
 
 
 async def states(connection: Any) -> dict[outbox.State, int]:

@@ -69,7 +69,7 @@ async def test_each_rule_leaves_whom_it_names(
     pool: asyncpg.Pool, rules: dict[str, Any], left: list[int], reason: str
 ) -> None:
     given = Audience(**rules)
-    assert (await audience.block(pool, given, NOW, 0, 10, RECORD.itemsize)).user_ids.tolist() == left
+    assert await push_world.audience_ids(pool, given) == left
     reasons = dict(await pool.fetch(_REASONS, *audience.asked(given, NOW)))
     assert reasons == {n: None if n in left else reason for n in range(1, 6)}
 
@@ -84,21 +84,16 @@ async def test_who_may_not_be_pushed_is_left_out_before_any_rule(pool: asyncpg.P
     assert reasons == {1: "no_push_consent", 2: "opted_out", 4: "no_address", 5: "no_address"}
 
 
-@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
-async def test_a_block_reads_only_its_people(connection: asyncpg.Connection, mode: str) -> None:
-    """The function is inlined: order, limit and the place to go on from reach the index."""
+async def test_an_audience_is_read_in_order_from_where_planning_goes_on(connection: asyncpg.Connection) -> None:
+    """The function is inlined: the order and the place to go on from reach the index, and nothing is sorted first."""
     await push_world.people(connection, 20_000)
     await connection.execute("analyze")
-    await connection.execute(f"set plan_cache_mode to {mode}")
     every = Audience(tags_none=["staff"], store_ids=["7"], active_within_days=30, platforms=["ios"], languages=["de"])
-    for rules in (Audience(), every):
-        given = (*audience.asked(rules, NOW), 15_000, 100, audience.ZONE_BYTES, RECORD.itemsize)
-        plan = "\n".join(row[0] for row in await connection.fetch("explain " + audience.BLOCK, *given))
-        assert "users_pkey" in plan, plan
-        for waste in (
-            "Function Scan on audience_of",
-            "Seq Scan on users",
-            "Seq Scan on devices",
-            "Sort Key: u.user_id",
-        ):
-            assert waste not in plan, plan
+    async with connection.transaction():
+        await connection.execute(audience.IN_ORDER)
+        for rules in (Audience(), every):
+            given = (*audience.asked(rules, NOW), 15_000, audience.ZONE_BYTES, RECORD.itemsize)
+            plan = "\n".join(row[0] for row in await connection.fetch("explain " + audience.AUDIENCE, *given))
+            assert "Index Scan using users_pkey" in plan, plan
+            for waste in ("Function Scan on audience_of", "Seq Scan on users", "Sort Key: u.user_id"):
+                assert waste not in plan, plan
