@@ -9,7 +9,7 @@ from push import contact_rules, contacts, stop
 from push.campaigns import CampaignCache
 from push.contact_rules import CATEGORY_CAP_REACHED, QUIET_HOURS, Contact, Judge, Person, Verdict
 from push.contacts import RulesCache
-from push.outbox import Key, State, is_all
+from push.outbox import Key, State, bounds, is_all
 from push.release import UNTOLD, release
 from schema.campaign import StoredCampaign
 
@@ -119,13 +119,15 @@ _TAKE: Final = """
          order by last_seen_at desc, device_id limit 1) d on true
      order by due.outbox_id
 """
+# A place is of one day's table, which the occurrence names.
 _MARK: Final = """
     update outbox o
        set state = t.state, outcome = t.outcome, settled_at = case when t.state > 2 then $1::timestamptz end, address = t.address,
            send_at = coalesce(t.wait_until, o.send_at), lease_until = case when t.state = 2 then $2::timestamptz end,
            fence = case when t.state = 2 then nextval('outbox_fence') end, attempts = o.attempts + (t.state = 2)::integer
-      from unnest($3::tid[], $4::smallint[], $5::text[], $6::text[], $7::timestamptz[]) as t(place, state, outcome, address, wait_until)
-     where o.ctid = t.place
+      from unnest($3::tid[], $4::timestamptz[], $5::smallint[], $6::text[], $7::text[], $8::timestamptz[])
+           as t(place, occurrence_at, state, outcome, address, wait_until)
+     where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $9 and $10
     returning o.outbox_id, o.fence, o.attempts
 """
 _STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
@@ -144,12 +146,14 @@ async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetim
         judged = await _judge(connection, taken, now, known)
         columns = [
             [row["place"] for row in taken],
+            [row["occurrence_at"] for row in taken],
             [one.state for one in judged],
             [one.outcome for one in judged],
             [row["address"] for row in taken],
             [one.wait_until for one in judged],
         ]
-        marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns)
+        limits = bounds([_key(row) for row in taken])
+        marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns, *limits)
     await release(connection, [_key(row) for row, one in zip(taken, judged, strict=True) if one.state in UNTOLD])
     claims = {row["outbox_id"]: row for row in marked}
     going = [

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from push import outbox_days
 from schema.campaign import CampaignOutcomes, StoredCampaign
 from schema.decision import Channel
 
@@ -102,15 +103,18 @@ _DUE: Final = """
            for update of o skip locked for key share of u skip locked) share
      order by share.send_at, share.outbox_id limit $2
 """
+# The bounds of a batch's occurrences keep the other days out of every plan.
 _DRAWN: Final = """
     update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message,
            outcome = t.outcome, settled_at = case when t.state = 1 then null else $1::timestamptz end
       from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::smallint[], $6::text[], $7::uuid[], $8::integer[], $9::jsonb[])
            as t(user_id, campaign_id, occurrence_at, state, outcome, decision_id, offer_id, message)
      where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $10
+       and o.occurrence_at between $11 and $12
 """
 # Row by row by its key, which the lateral look asks for. Who has a lease is being sent; asked by its state, a planner that believes that
-# nobody is would go by the index of the leased, and compare each of them with each row of the batch.
+# nobody is would go by the index of the leased, and compare each of them with each row of the batch. A place is of one day's table, which the
+# occurrence names.
 _SETTLE: Final = """
     update outbox o set state = found.state, outcome = found.outcome,
            settled_at = case when found.retry_at is null then $1::timestamptz end,
@@ -121,14 +125,15 @@ _SETTLE: Final = """
              cross join lateral (
                 select r.ctid as place from outbox r
                  where r.user_id = t.user_id and r.campaign_id = t.campaign_id and r.occurrence_at = t.occurrence_at and r.channel = $9
-                   and r.lease_until is not null and r.fence = t.fence limit 1 for update) mine) found
-     where o.ctid = found.place
+                   and r.occurrence_at between $10 and $11 and r.lease_until is not null and r.fence = t.fence limit 1 for update) mine) found
+     where o.ctid = found.place and o.occurrence_at = found.occurrence_at and o.occurrence_at between $10 and $11
     returning o.fence
 """
 _SWEEP: Final = """
     update outbox set state = 7, outcome = 'lease_expired', settled_at = $1, lease_until = null
      where state = 2 and lease_until < $2
 """
+# A place may be one of another day too: what lies there is looked at again.
 _EXPIRE_PLANNED: Final = """
     update outbox set state = 5, outcome = 'expired', settled_at = $1
      where ctid = any (array(
@@ -136,6 +141,7 @@ _EXPIRE_PLANNED: Final = """
           select o.ctid from outbox o
            where o.campaign_id = w.campaign_id and o.state = 0 and o.send_at <= $1 and o.send_until <= $1
            order by o.send_at limit $2 for update skip locked) late limit $2))
+       and state = 0 and send_at <= $1 and send_until <= $1
 """
 _EXPIRE_READY: Final = """
     update outbox set state = 5, outcome = 'expired', settled_at = $1
@@ -144,13 +150,17 @@ _EXPIRE_READY: Final = """
           select o.ctid from outbox o
            where o.campaign_id = w.campaign_id and o.state = 1 and o.send_until <= $1
            order by o.send_at limit $2 for update skip locked) late limit $2))
+       and state = 1 and send_until <= $1
     returning user_id, campaign_id, occurrence_at
 """
 _EXPIRE_MAX: Final = 10_000
 _OUTCOMES: Final = """
     with counted as (
         select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions
-          from outbox where campaign_id = $1 group by 1, 2
+          from (select state, outcome, decision_id from outbox where campaign_id = $1
+                 union all
+                select state, outcome, decision_id from outbox_past where campaign_id = $1) kept
+         group by 1, 2
         union all
         select state, outcome, pushes, decisions from outbox_counts where campaign_id = $1
     )
@@ -160,9 +170,10 @@ _OUTCOMES: Final = """
 
 
 async def plan(connection: Any, campaign: StoredCampaign, occurrence: datetime, rows: Sequence[Any]) -> int:
-    """Writes planned rows; one that exists stays as it is. The number of new rows."""
+    """Writes planned rows, in the caller's transaction; one that exists stays as it is. The number of new rows."""
     if not rows:
         return 0
+    await outbox_days.ensure(connection, [occurrence])
     columns = [list(column) for column in zip(*rows, strict=True)]
     done = await connection.execute(_PLAN, campaign.id, occurrence.replace(tzinfo=UTC), int(Channel.PUSH), *columns)
     return int(done.rpartition(" ")[2])
@@ -206,14 +217,16 @@ def is_all(campaign_ids: Sequence[UUID], going: int, rows_max: int) -> bool:
 async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> None:
     """Notes what was drawn for due rows, in the transaction that logged the decisions."""
     columns = [list(column) for column in zip(*(row[1:] for row in rows), strict=True)]
-    await connection.execute(_DRAWN, now, *key_columns([row.key for row in rows]), *columns, int(Channel.PUSH))
+    keys = [row.key for row in rows]
+    await connection.execute(_DRAWN, now, *key_columns(keys), *columns, int(Channel.PUSH), *bounds(keys))
 
 
 async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[int]:
     """Notes outcomes of rows that are being sent; gives the fences of those that were still the caller's to settle."""
     columns = [list(column) for column in zip(*(row[1:] for row in settled), strict=True)]
-    keys = key_columns([row.key for row in settled])
-    return {row[0] for row in await connection.fetch(_SETTLE, now, *keys, *columns, int(Channel.PUSH))}
+    keys = [row.key for row in settled]
+    given = (*key_columns(keys), *columns, int(Channel.PUSH), *bounds(keys))
+    return {row[0] for row in await connection.fetch(_SETTLE, now, *given)}
 
 
 async def sweep(connection: Any, now: datetime, real_now: datetime) -> None:
@@ -230,3 +243,9 @@ async def expire(connection: Any, now: datetime) -> list[Key]:
 def key_columns(keys: Sequence[Key]) -> tuple[list[int], list[UUID], list[datetime]]:
     """Keys as a statement takes them."""
     return [key.user_id for key in keys], [key.campaign_id for key in keys], [key.occurrence_at for key in keys]
+
+
+def bounds(keys: Sequence[Key]) -> tuple[datetime, datetime]:
+    """The first and the last occurrence."""
+    occurrences = {key.occurrence_at for key in keys}
+    return min(occurrences), max(occurrences)

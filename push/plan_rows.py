@@ -8,7 +8,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from push import copy_format, outbox
+from push import copy_format, outbox, outbox_days
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
 
@@ -73,6 +73,7 @@ async def insert(connection: Any, campaign: StoredCampaign, occurrence: datetime
     """
     if not len(rows):
         return 0
+    await outbox_days.ensure(connection, [occurrence])
     try:
         async with connection.transaction():
             await connection.copy_to_table(

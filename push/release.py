@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from push.outbox import Key, State, key_columns
+from push.outbox import Key, State, bounds, key_columns
 from schema.decision import Channel
 
 # The locks are taken before anything changes: what others changed meanwhile is then looked at again, row by row. A reservation that another
@@ -14,7 +14,7 @@ _RELEASE: Final = """
           from unnest($1::bigint[], $2::uuid[], $3::timestamptz[]) as k(user_id, campaign_id, occurrence_at)
           join outbox e using (user_id, campaign_id, occurrence_at)
           join reservations r on r.user_id = e.user_id and r.state = 0 and e.decision_id = any (r.held_by)
-         where e.channel = $4
+         where e.channel = $4 and e.occurrence_at between $5 and $6
          group by r.user_id, r.reservation_id
     ), locked as materialized (
         select holder from allowances where holder in (select unnest(taken_from) from found) order by holder for update
@@ -40,4 +40,4 @@ UNTOLD: Final = frozenset({State.FAILED, State.EXPIRED, State.WITHDRAWN})
 async def release(connection: Any, pushes: Sequence[Key]) -> None:
     """Takes back what these pushes promised, unless the person was told of it otherwise. They were not sent, and never will be."""
     if pushes:
-        await connection.execute(_RELEASE, *key_columns(pushes), int(Channel.PUSH))
+        await connection.execute(_RELEASE, *key_columns(pushes), int(Channel.PUSH), *bounds(pushes))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from push import outbox_days
 from push.triggers import Armed, Triggered
 from schema.campaign import Campaign, StoredCampaign
 from schema.decision import Channel
@@ -68,8 +69,11 @@ async def plan(connection: Any, rows: Sequence[Triggered]) -> int:
 
     No two rows may be of the same person and campaign.
     """
+    if not rows:
+        return 0
+    await outbox_days.ensure(connection, [row.occurrence_at for row in rows])
     columns = [list(column) for column in zip(*rows, strict=True)]
-    return int(await connection.fetchval(_PLAN, *columns, int(Channel.PUSH))) if rows else 0
+    return int(await connection.fetchval(_PLAN, *columns, int(Channel.PUSH)))
 
 
 async def purge(connection: Any, now: datetime) -> None:

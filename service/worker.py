@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from push import agenda, stop, triggered
+from push import agenda, outbox_days, stop, triggered
 from push.channel import Channel
 from push.clock import standing
 from push.dispatcher import Dispatcher
@@ -139,6 +139,7 @@ class Worker:
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
             await partitions_by_day.ensure(connection, now)
+            await outbox_days.close(connection, now)
         await self.learner.ripen(now)
         await self.refitter.refit_if_due(now)
         await self.taste_mapper.learn_if_due(now)

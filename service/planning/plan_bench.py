@@ -113,7 +113,7 @@ def _kernels(moments: Moments, users: int) -> float:
 async def _copy_in(pool: Any, rows_file: Path) -> float:
     """The planned rows are put aside, and written once more into the empty table."""
     async with pool.acquire() as connection:
-        await connection.copy_from_table("outbox", output=rows_file, format="binary", timeout=600)
+        await connection.copy_from_query("select * from outbox", output=rows_file, format="binary", timeout=600)
         await connection.execute("truncate outbox")
         await connection.execute("checkpoint", timeout=600)
         began = time.perf_counter()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from push import campaigns
+from push import campaigns, outbox_days
 from push.bench_reference import BODY, TITLE, TOKEN
 from push.occurrences import due_from
 from schema.campaign import Campaign, StoredCampaign
@@ -46,5 +46,6 @@ async def fill(connection: Any, rounds: int, messages: int) -> None:
     stored = StoredCampaign(id=uuid7(before, stable_entropy(b"bench")), status="active", campaign=body)
     await campaigns.create(connection, stored, before, starts_at, due_from(starts_at))
     until = NOON + timedelta(hours=6)
+    await outbox_days.ensure(connection, [NOON])
     await connection.execute(_OUTBOX, people, stored.id, NOON, messages, ROUND, until, TITLE, BODY)
     await connection.execute("analyze")

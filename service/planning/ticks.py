@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from push import history, outbox, triggered
+from push import outbox, outbox_days, triggered
 from push.dispatcher import Dispatcher
 from push.planner import Planner
 from push.release import release
@@ -42,7 +42,6 @@ TASTE_MAP_EVERY_S: Final = 3600.0
 EFFECT_EVERY_S: Final = 600.0
 EXPIRE_EVERY_S: Final = 60.0
 EXPIRE_RESERVATIONS_EVERY_S: Final = 5.0
-FOLD_EVERY_S: Final = 60.0
 PURGE_EVERY_S: Final = 600.0
 PARTITIONS_EVERY_S: Final = 3600.0
 
@@ -77,14 +76,15 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
         ("purge_reservations", PURGE_EVERY_S, on_connection(reservations.purge)),
         ("purge_inboxes", PURGE_EVERY_S, on_connection(inbox.purge)),
         ("purge_triggerings", PURGE_EVERY_S, on_connection(triggered.purge)),
-        ("fold_old_pushes", FOLD_EVERY_S, on_connection(history.fold)),
+        ("close_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.close)),
+        ("drop_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.forget)),
         ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
         ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),
         ("trim_event_log", PURGE_EVERY_S, on_connection(_trim)),
         ("purge_snapshots", PURGE_EVERY_S, on_connection(_purge_snapshots)),
         ("purge_taste_maps", PURGE_EVERY_S, on_connection(_purge_taste_maps)),
         ("purge_effects", PURGE_EVERY_S, on_connection(_purge_effects)),
-        ("make_partitions", PARTITIONS_EVERY_S, on_connection(partitions_by_day.ensure)),
+        ("make_partitions", PARTITIONS_EVERY_S, on_connection(_make_days)),
         ("drop_old_days", PARTITIONS_EVERY_S, on_connection(_drop_old_days)),
     ]
     return [Tick(name, every_s, _Fenced(pool, clock, name, every_s, work).run) for name, every_s, work in works]
@@ -92,6 +92,12 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
 
 async def _expire_pushes(connection: Any, now: datetime) -> None:
     await release(connection, await outbox.expire(connection, now))
+
+
+async def _make_days(connection: Any, now: datetime) -> None:
+    await partitions_by_day.ensure(connection, now)
+    # What is triggered has no planning that would make its day.
+    await outbox_days.ensure(connection, [now, now + timedelta(days=1)])
 
 
 async def _trim(connection: Any, now: datetime) -> None:

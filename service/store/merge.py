@@ -66,7 +66,6 @@ _MOVE_OUTBOX: Final = """
 _WITHDRAW: Final = """
     update outbox set state = 6, outcome = 'merged', settled_at = $2 where user_id = $1 and state in (0, 1)
 """
-# After the outbox, as a claim locks them.
 _MOVE_CONTACTS: Final = """
     with gone as (delete from contacts where user_id = $2 returning sent)
     insert into contacts (user_id, sent) select $1, sent from gone
@@ -95,13 +94,14 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await connection.execute(_UNITE_USERS, kept, lost, now)
     await connection.execute(_CLOSE, kept, lost)
     await connection.execute(_REPOINT, kept, lost, now)
+    # Outbox, devices, contacts: in this order, as a dispatcher locks them that settles a batch.
+    await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
+    await connection.execute(_WITHDRAW, lost, now)
     await connection.execute(_MOVE_DEVICES, kept, lost)
     await connection.execute(_DROP_DEVICES, lost)
     await connection.execute(_MOVE_KEYS, kept, lost)
     for move in (_MOVE_EVENTS, _MOVE_DECISIONS, _MOVE_EXPOSURES, _MOVE_ANSWERS):
         await connection.execute(move, kept, lost)
-    await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
-    await connection.execute(_WITHDRAW, lost, now)
     await connection.execute(_MOVE_CONTACTS, kept, lost)
     await connection.execute(_MOVE_RESTS, kept, lost)
     await reservations.move(connection, kept, lost)

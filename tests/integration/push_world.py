@@ -88,7 +88,11 @@ async def campaign(connection: Any, name: str = "lunch", **changes: Any) -> Stor
 
 
 async def planned(connection: Any, stored: StoredCampaign, user_ids: Sequence[int], send_at: datetime = NOW) -> None:
-    """Puts planned rows into the outbox, as the planner would."""
+    """Puts planned rows into the outbox, as the planner would; takes a pool too."""
+    if isinstance(connection, asyncpg.Pool):
+        async with connection.acquire() as acquired:
+            await planned(acquired, stored, user_ids, send_at)
+            return
     until = send_at + timedelta(hours=6)
     rows = [
         Planned(

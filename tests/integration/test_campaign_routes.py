@@ -1,12 +1,12 @@
 """Campaigns over HTTP: made, refused, listed by pages, paused, resumed, ended."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from push import history
+from push import outbox_days
 from schema.campaign import StoredCampaign
 from schema.ids import instant_of
 from tests.integration.serving import NOW, Api, serving
@@ -157,10 +157,11 @@ async def test_the_same_request_again_makes_one_campaign(api: Api) -> None:
     assert set(made[0].json()) == set(StoredCampaign.__struct_fields__)
 
 
+LATER = datetime(2099, 3, 2, tzinfo=UTC)
 ROWS = """
     insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, expires_at, send_until,
                         moment_propensity, decision_id, outcome)
-    select n, campaign_id, '2099-03-02', 1, gen_random_uuid(), 0, state, $1, $1, $1, 0.5, decision_id, outcome
+    select n, campaign_id, $2, 1, gen_random_uuid(), 0, state, $1, $1, $1, 0.5, decision_id, outcome
       from campaigns, (values (1, 3, gen_random_uuid(), 'projects/p/messages/1'), (2, 3, gen_random_uuid(), 'projects/p/messages/2'),
                               (3, 8, gen_random_uuid(), 'gate'), (4, 6, gen_random_uuid(), 'vetoed'), (5, 0, null, null))
            as t(n, state, decision_id, outcome)
@@ -169,7 +170,9 @@ ROWS = """
 
 async def test_outcomes_are_counted(api: Api) -> None:
     await api.post("/v1/campaigns", json=LUNCH)
-    await api.resources.pool.execute(ROWS, NOW)
+    async with api.resources.pool.acquire() as connection:
+        await outbox_days.ensure(connection, [LATER])
+    await api.resources.pool.execute(ROWS, NOW, LATER)
     found = (await api.get("/v1/campaigns/lunch/outcomes")).json()
     assert {state: count for state, count in found["states"].items() if count} == {
         "planned": 1,
@@ -178,12 +181,15 @@ async def test_outcomes_are_counted(api: Api) -> None:
         "no_send": 1,
     }
     assert (found["decisions"], found["reasons"]) == (4, {"gate": 1, "vetoed": 1})
-    await api.resources.pool.execute("update outbox set settled_at = $1 where state <> 0", NOW)
-    for now, rows in ((NOW + history.KEPT_FOR, 5), (NOW + history.KEPT_FOR + timedelta(seconds=1), 1)):
+    await api.resources.pool.execute("update outbox set state = 6, outcome = 'ended' where state = 0")
+    found = (await api.get("/v1/campaigns/lunch/outcomes")).json()
+    closed = LATER + timedelta(days=2)
+    for now in (closed, closed + outbox_days.KEPT_FOR + timedelta(seconds=1)):
         async with api.resources.pool.acquire() as connection:
-            await history.fold(connection, now)
-        assert await api.resources.pool.fetchval("select count(*) from outbox") == rows
+            await outbox_days.close(connection, now)
+            await outbox_days.forget(connection, now)
         assert (await api.get("/v1/campaigns/lunch/outcomes")).json() == found
+    assert await api.resources.pool.fetchval("select to_regclass('outbox_20990302')") is None
     assert (await api.get("/v1/campaigns/nowhere/outcomes")).status_code == 404
     assert (await api.get("/v1/campaigns?limit=0")).status_code == 400
 

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, audience, campaigns, claim, contacts, history, outbox, triggered
+from push import agenda, audience, campaigns, claim, contacts, outbox, outbox_days, triggered
 from schema.audience import Audience
 from service.store.pool import prepare
 from tests.integration import push_world
@@ -18,7 +18,7 @@ _HISTORY = """
     insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, send_until, expires_at,
                         moment_propensity)
     select n, $1, $2, 1, gen_random_uuid(), 0, case when n <= 40 then n % 3 else 3 + n % 6 end, $3, $3, $3, 1
-      from generate_series(1, 30000) n
+      from generate_series(1, $4::int) n
 """
 _RESTS = """
     insert into triggerings (user_id, campaign_id, triggered_at, rests_until)
@@ -31,14 +31,13 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (outbox._EXPIRE_PLANNED, (NOW, 500)),
     (outbox._EXPIRE_READY, (NOW, 500)),
     (claim._TAKE, (NOW, 500)),
-    (claim._MARK, (NOW, NOW, [(0, 1)], [2], [None], [None], [None])),
+    (claim._MARK, (NOW, NOW, [(0, 1)], [NOW], [2], [None], [None], [None], NOW, NOW)),
     (contacts._HOLD, ([1, 2],)),
     (contacts._PEOPLE, ([1, 2],)),
     (contacts._PUT, ([1, 2], ["[]", "[]"])),
     (contacts._GIVE_BACK, ([1, 2], [None, None])),
-    (history._FOLD, (NOW, 500)),
-    (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1)),
-    (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1)),
+    (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1, NOW, NOW)),
+    (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1, NOW, NOW)),
     (audience._AMONG, (*audience.asked(Audience(), NOW), [1, 2])),
     (triggered._PLAN, ([1], ["campaign"], [NOW], [NOW], [None], [0], [NOW], [NOW], 1)),
     (triggered._PURGE, (NOW, 500)),
@@ -65,7 +64,8 @@ async def test_no_query_reads_the_history(connection: asyncpg.Connection, mode: 
     await prepare(connection)
     await push_world.people(connection, 30_000)
     stored = await push_world.campaign(connection)
-    await connection.execute(_HISTORY, stored.id, STARTS_AT.replace(tzinfo=NOW.tzinfo), NOW)
+    await outbox_days.ensure(connection, [STARTS_AT])
+    await connection.execute(_HISTORY, stored.id, STARTS_AT.replace(tzinfo=NOW.tzinfo), NOW, 30_000)
     await connection.execute("insert into contacts (user_id) select n from generate_series(1, 30000) n")
     await connection.execute(_RESTS, stored.id, NOW)
     await connection.execute("analyze")
@@ -104,7 +104,8 @@ async def test_what_paused_campaigns_hold_back_is_not_walked(
     await prepare(connection)
     await push_world.people(connection, 30_000)
     occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
-    await connection.execute("alter table outbox set (autovacuum_enabled = off)")
+    await outbox_days.ensure(connection, [occurrence])
+    await connection.execute("alter table outbox_20260302 set (autovacuum_enabled = off)")
     for number in range(4):
         held = await push_world.campaign(connection, f"held-{number}")
         await connection.execute(_HELD_BACK, held.id, occurrence, NOW, number % 2, 25_000, NOW + 6 * HOUR)
@@ -135,6 +136,7 @@ async def test_a_batch_of_a_large_backlog_reads_little_more_than_itself(
     await prepare(connection)
     await push_world.people(connection, 50_000)
     occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
+    await outbox_days.ensure(connection, [occurrence])
     for state in (0, 1):
         stored = await push_world.campaign(connection, f"due-{state}")
         await connection.execute(_HELD_BACK, stored.id, occurrence, NOW, state, 50_000, NOW + 6 * HOUR)
@@ -179,7 +181,8 @@ async def test_a_batch_is_settled_by_its_keys_however_many_others_are_being_sent
     await prepare(connection)
     stored = await push_world.campaign(connection)
     occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
-    await connection.execute(_HISTORY, stored.id, occurrence, NOW)
+    await outbox_days.ensure(connection, [occurrence])
+    await connection.execute(_HISTORY, stored.id, occurrence, NOW, 30_000)
     await connection.execute("update outbox set state = 3 where state = 2")
     await connection.execute("analyze")  # as the planner knows it: nobody is being sent
     await connection.execute(
@@ -188,9 +191,35 @@ async def test_a_batch_is_settled_by_its_keys_however_many_others_are_being_sent
     await connection.execute(f"set plan_cache_mode to {mode}")
     people = list(range(1001, 1501))
     columns = [people, [stored.id] * 500, [occurrence] * 500, people, [3] * 500, ["m"] * 500, [None] * 500]
-    plan = "\n".join(row[0] for row in await connection.fetch("explain " + outbox._SETTLE, NOW, *columns, 1))
-    assert "outbox_pkey" in plan
-    assert "outbox_leased" not in plan
-    settled = await connection.fetch(outbox._SETTLE, NOW, *columns, 1)
+    plan = "\n".join(
+        row[0] for row in await connection.fetch("explain " + outbox._SETTLE, NOW, *columns, 1, occurrence, occurrence)
+    )
+    assert "outbox_20260302_pkey" in plan
+    assert "lease_until_idx" not in plan
+    settled = await connection.fetch(outbox._SETTLE, NOW, *columns, 1, occurrence, occurrence)
     assert sorted(row[0] for row in settled) == people
-    assert await connection.fetch(outbox._SETTLE, NOW, *columns, 1) == []
+    assert await connection.fetch(outbox._SETTLE, NOW, *columns, 1, occurrence, occurrence) == []
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_days_of_which_everything_is_settled_are_not_walked(connection: asyncpg.Connection, mode: str) -> None:
+    await prepare(connection)
+    stored = await push_world.campaign(connection)
+    occurrence = STARTS_AT.replace(tzinfo=NOW.tzinfo)
+    for day in range(20):
+        at = occurrence - day * 24 * HOUR
+        await outbox_days.ensure(connection, [at])
+        await connection.execute(_HISTORY, stored.id, at, NOW, 300)
+        await connection.execute("update outbox set state = 6 where state < 3 and occurrence_at < $1", occurrence)
+    await connection.execute("update campaigns set status = 'paused'")
+    for _ in range(2):
+        await outbox_days.close(connection, NOW)
+    await connection.execute("analyze")
+    await connection.execute(f"set plan_cache_mode to {mode}")
+    for query, arguments in QUERIES:
+        given = [stored.id if one == "campaign" else one for one in arguments]
+        plan = "\n".join(row[0] for row in await connection.fetch("explain " + query, *given))
+        assert "outbox_202602" not in plan
+    for query, arguments in ALWAYS_RUN:
+        pages, _ = await cost(connection, query, arguments)
+        assert pages < 100, query

@@ -335,7 +335,7 @@ async def test_no_query_reads_what_is_past(pool: asyncpg.Pool, mode: str) -> Non
             (reservations._EXTEND, ([1], many, [NOW], many)),
             (reservations._EXPIRE, (NOW, 100)),
             (reservations._HOLD_OF, ([1, 2],)),
-            (release_statement._RELEASE, ([1], many, [NOW], 1)),
+            (release_statement._RELEASE, ([1], many, [NOW], 1, NOW, NOW)),
             (redemptions._RESERVATION, (one,)),
             (redemptions._OPEN_OF, (1, offer_id)),
             (redemptions._CLOSE, (1, one)),

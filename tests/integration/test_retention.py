@@ -5,12 +5,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from push import history, outbox
 from schema.ids import uuid7
 from service.planning.ticks import _drop_old_days
 from service.store import partitions_by_day, retention
-from service.store.pool import prepare
-from tests.integration import learning_world, push_world
+from tests.integration import learning_world
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -104,28 +102,3 @@ async def test_a_day_that_is_being_read_is_dropped_later(connection: asyncpg.Con
     await reader.close()
     await _drop_old_days(connection, NOW)
     assert await ages(connection, "decisions", "decision_id") == []
-
-
-async def test_old_pushes_become_counts_piece_by_piece(
-    connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "ROWS_MAX", 3)
-    await prepare(connection)
-    await push_world.people(connection, 10)
-    stored = await push_world.campaign(connection)
-    await push_world.planned(connection, stored, range(1, 11))
-    old = NOW - history.KEPT_FOR - DAY
-    await connection.execute(
-        "update outbox set state = case when user_id <= 4 then 3 else 7 end, outcome = case when user_id <= 4 then 'm' || user_id"
-        " else 'timeout' end, decision_id = gen_random_uuid(), settled_at = $1::timestamptz + user_id * interval '1 minute'"
-        " where user_id <= 8",
-        old,
-    )
-    await connection.execute("update outbox set state = 5, settled_at = $1 where user_id = 9", NOW)
-    before = await outbox.outcomes(connection, stored.id)
-    assert (before.states["accepted"], before.states["unknown"], before.decisions) == (4, 4, 8)
-    for left in (7, 4, 2, 2):
-        await history.fold(connection, NOW)
-        assert await connection.fetchval("select count(*) from outbox") == left
-        assert await outbox.outcomes(connection, stored.id) == before
-    assert await connection.fetchval("select count(*) from outbox_counts") == 2
