@@ -10,7 +10,7 @@ import pytest
 
 from push import outbox, outbox_days
 from push.outbox import Key, Settled, State
-from push.planner import Planned
+from push.plan_rows import Planned
 from schema.campaign import StoredCampaign
 from schema.ids import partition_of, stable_entropy, uuid7
 from service.store.pool import open_pool, prepare
