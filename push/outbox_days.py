@@ -23,7 +23,8 @@ DAYS_MAX: Final = 10
 _LOG: Final = structlog.get_logger(area="outbox")
 
 _LOCK_WAIT: Final = "set local lock_timeout = '2s'"
-_HELD: Final = "select day from outbox_days where day = any($1::date[]) and closed_at is null for key share"
+# As text, which each connection knows: of arrays of days it would first have to learn.
+_HELD: Final = "select day from outbox_days where day = any($1::text[]::date[]) and closed_at is null for key share"
 _REOPEN: Final = "update outbox_days set closed_at = null where day = $1 and closed_at is not null returning 1"
 _ENTER: Final = "insert into outbox_days (day) values ($1) on conflict (day) do nothing returning 1"
 _OPEN: Final = "select day from outbox_days where closed_at is null and day < $1 order by day"
@@ -72,7 +73,7 @@ async def ensure(connection: Any, occurrences: Collection[datetime]) -> None:
         occurrences: as in occurrence_at; an aware instant, or a naive local time whose digits are said to be UTC.
     """
     days = sorted({_day(occurrence) for occurrence in occurrences})
-    held = {row[0] for row in await connection.fetch(_HELD, days)}
+    held = {row[0] for row in await connection.fetch(_HELD, [day.isoformat() for day in days])}
     for day in days:
         if day not in held:
             async with connection.transaction():
@@ -118,7 +119,7 @@ async def _open(connection: Any, day: date) -> None:
     elif await connection.fetchval(_ENTER, day):
         await connection.execute(await connection.fetchval(_MAKE, _name(day), *_range(day)))
     else:
-        await connection.fetch(_HELD, [day])
+        await connection.fetch(_HELD, [day.isoformat()])
 
 
 async def _close(connection: Any, day: date, now: datetime) -> bool:
