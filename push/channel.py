@@ -1,4 +1,4 @@
-"""The promise of every push channel, the message it takes and the outcomes it may answer; the dispatcher knows no more."""
+"""The promise of every channel, the message it takes and the outcomes it may answer; the dispatcher knows no more."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,11 +6,11 @@ from typing import Literal, Protocol
 
 import msgspec
 
-AddressKind = Literal["token", "fid"]
+AddressKind = Literal["token", "fid", "webhook", "email"]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One push to one device.
+    """One push to one device, or what another channel says of the same decision.
 
     `outbox_id` is the outbox row's UUID; `collapse_id` becomes the Android tag and the APNs collapse id, so that a
     second copy replaces the first on the screen (64 bytes at most); `expires_at` is aware. A message that is not
@@ -83,7 +83,7 @@ Outcome = Accepted | Unregistered | Rejected | RetryAfter | NotProcessed | Unkno
 
 
 class Channel(Protocol):
-    """A way to reach phones. Who shares the account shares its quota."""
+    """A way to reach people. Who shares the account shares its quota."""
 
     @property
     def name(self) -> str: ...

@@ -51,7 +51,7 @@ class Known(NamedTuple):
     campaigns: CampaignCache
 
 
-class _Judged(NamedTuple):
+class Judged(NamedTuple):
     """What becomes of a row that was taken; one that is ready still waits until `wait_until`."""
 
     state: State
@@ -130,7 +130,7 @@ _MARK: Final = """
      where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $9 and $10
     returning o.outbox_id, o.fence, o.attempts
 """
-_STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
+STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
 
 
 async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetime, known: Known) -> Claimed:
@@ -168,7 +168,7 @@ def _key(row: Any) -> Key:
     return Key(row["user_id"], row["campaign_id"], row["occurrence_at"])
 
 
-def _ready(row: Any, claimed: Any, judged: _Judged) -> ReadyRow:
+def _ready(row: Any, claimed: Any, judged: Judged) -> ReadyRow:
     return ReadyRow(
         key=_key(row),
         outbox_id=row["outbox_id"],
@@ -185,7 +185,7 @@ def _ready(row: Any, claimed: Any, judged: _Judged) -> ReadyRow:
     )
 
 
-async def _judge(connection: Any, taken: Sequence[Any], now: datetime, known: Known) -> list[_Judged]:
+async def _judge(connection: Any, taken: Sequence[Any], now: datetime, known: Known) -> list[Judged]:
     """What becomes of each row; what goes is counted as contacts, which are held until the commit."""
     terms = await known.campaigns.of(connection, {row["campaign_id"] for row in taken})
     open_rows = [row for row in taken if row["stopped"] is None]
@@ -194,13 +194,13 @@ async def _judge(connection: Any, taken: Sequence[Any], now: datetime, known: Kn
     )
     people, version = await contacts.people(connection, {row["user_id"] for row in open_rows})
     rules = await known.rules.of_version(connection, version)
-    counting = _Counting(Judge(rules, now, reach=LEASE), people, now)
+    counting = Counting(Judge(rules, now, reach=LEASE), people, now)
     judged = [counting.judged(row, terms[row["campaign_id"]]) for row in taken]
     await contacts.write(connection, counting.changed)
     return judged
 
 
-class _Counting:
+class Counting:
     """Judges row after row, so that of two for one person the second knows of the first. `changed` are contacts to be written."""
 
     def __init__(self, judge: Judge, people: dict[int, Person], now: datetime) -> None:
@@ -209,34 +209,37 @@ class _Counting:
         self._now = now
         self.changed: dict[int, list[Contact]] = {}
 
-    def judged(self, row: Any, campaign: StoredCampaign) -> _Judged:
+    def judged(self, row: Any, campaign: StoredCampaign) -> Judged:
         """What becomes of a row, and one contact more if it goes."""
         if row["stopped"] is not None:
-            return _Judged(_STATES.get(row["stopped"], State.WITHDRAWN), row["stopped"])
+            return Judged(STATES.get(row["stopped"], State.WITHDRAWN), row["stopped"])
         user_id = row["user_id"]
         person = self._people.get(user_id)
         if person is None:
-            return _Judged(State.WITHDRAWN, "person_gone")
+            return Judged(State.WITHDRAWN, "person_gone")
         if user_id in self.changed:
             person = person._replace(sent=self.changed[user_id])
-        verdict = self._judge.of(campaign, person)
+        # Another channel told of the same decision: that is one contact, which does not stand in its own way.
+        others = [one for one in person.sent if one.outbox_id != str(row["outbox_id"])] if person.sent else person.sent
+        is_counted = len(others) < len(person.sent)
+        verdict = self._judge.of(campaign, person._replace(sent=others) if is_counted else person)
         if verdict.quiet.until is not None:
             return _waiting(row, verdict.quiet.until, campaign.campaign.spread_s)
         if (reason := _stopped(verdict, row["tags"])) is not None:
-            return _Judged(State.WITHDRAWN, reason)
-        if contact_rules.is_counted(campaign):
+            return Judged(State.WITHDRAWN, reason)
+        if contact_rules.is_counted(campaign) and not is_counted:
             contact = contact_rules.contact_at(self._now, str(row["outbox_id"]), row["tags"])
             self.changed[user_id] = contact_rules.counted(person.sent, contact)
-        return _Judged(State.SENDING, quiet_from=verdict.quiet.begins_at)
+        return Judged(State.SENDING, quiet_from=verdict.quiet.begins_at)
 
 
 def _stopped(verdict: Verdict, tags: Sequence[str]) -> str | None:
     return verdict.reason or (CATEGORY_CAP_REACHED if verdict.full_tags.intersection(tags) else None)
 
 
-def _waiting(row: Any, quiet_until: datetime, spread_s: int) -> _Judged:
+def _waiting(row: Any, quiet_until: datetime, spread_s: int) -> Judged:
     """Until the quiet hours are over, if the push may still leave then; not all at once."""
     wait_until = quiet_until + timedelta(seconds=row["outbox_id"].int % (spread_s + 1))
     if quiet_until >= row["send_until"]:
-        return _Judged(State.EXPIRED, QUIET_HOURS)
-    return _Judged(State.READY, QUIET_HOURS, wait_until if wait_until < row["send_until"] else quiet_until)
+        return Judged(State.EXPIRED, QUIET_HOURS)
+    return Judged(State.READY, QUIET_HOURS, wait_until if wait_until < row["send_until"] else quiet_until)

@@ -41,11 +41,13 @@ _PEOPLE: Final = """
 _PUT: Final = """
     update contacts c set sent = t.sent::jsonb from unnest($1::bigint[], $2::text[]) as t(user_id, sent) where c.user_id = t.user_id
 """
-# What was claimed for somebody who was merged meanwhile is found with whom they became.
+# What was claimed for somebody who was merged meanwhile is found with whom they became. What another channel has sent, or may have, stays.
 _GIVE_BACK: Final = """
     with given as (
         select coalesce(u.merged_into, u.user_id) as user_id, array_agg(t.outbox_id::text) as outbox_ids
-          from unnest($1::bigint[], $2::uuid[]) as t(user_id, outbox_id) join users u using (user_id) group by 1
+          from unnest($1::bigint[], $2::uuid[]) as t(user_id, outbox_id) join users u using (user_id)
+         where not exists (select 1 from deliveries d where d.user_id = t.user_id and d.outbox_id = t.outbox_id and d.state in (2, 3, 7))
+         group by 1
     ), held as materialized (
         select c.user_id, c.sent, g.outbox_ids from contacts c join given g using (user_id) order by c.user_id for update of c
     )

@@ -48,6 +48,7 @@ class Sent(NamedTuple):
     decision_id: UUID
     offer_id: int
     accepted_at: datetime
+    slot: int = 0
 
 
 class Rhythms(NamedTuple):

@@ -5,8 +5,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from push import deliveries
 from push.decider import Draft
+from push.deliveries import New
+from push.webhooks import endpoints
 from schema.campaign import StoredCampaign
+from schema.decision import Channel
+from schema.ids import instant_of, stable_entropy, uuid7
 
 # Positions rise in the order of commits, since a person's count stays locked until then: who has seen one has seen all before it. Taken in
 # the order of people, after the allowances of what was promised, as every draw does.
@@ -25,14 +30,14 @@ _TO_INBOX: Final = """
            $7, g.expires_at
       from given g join counted c using (user_id)
 """
-# What lies in the inbox was told in the app: a push that fails does not take the promise back.
+# Other channels tell of it: a push that fails does not take the promise back.
 _KEEP_PROMISES: Final = """
     update reservations r set held_by = r.held_by || $3::uuid
       from unnest($1::bigint[], $2::uuid[]) as t(user_id, decision_id)
      where r.user_id = t.user_id and r.state = 0 and t.decision_id = any (r.held_by) and not $3::uuid = any (r.held_by)
 """
 _IN_APP: Final = UUID(int=0)
-"""Holds a reservation for all that was told in the app (service.store.reservations)."""
+"""Holds a reservation until it runs out, whatever becomes of a push (service.store.reservations)."""
 
 
 class Told(NamedTuple):
@@ -40,6 +45,7 @@ class Told(NamedTuple):
 
     campaign: StoredCampaign
     user_id: int
+    outbox_id: UUID
     expires_at: datetime
     decision_id: UUID
     draft: Draft
@@ -50,18 +56,45 @@ async def tell(connection: Any, told: Sequence[Told], now: datetime) -> None:
     for_inbox = [one for one in told if "inbox" in one.campaign.campaign.channels]
     if for_inbox:
         await _to_inbox(connection, for_inbox, now)
+    for_webhooks = [one for one in told if "webhook" in one.campaign.campaign.channels]
+    if for_webhooks:
+        known = await endpoints.names(connection)
+        await deliveries.put(connection, [new for one in for_webhooks for new in _to_webhooks(one, known)], now)
+    promised = [one for one in told if _is_promised(one)]
+    if promised:
+        people, decisions = [one.user_id for one in promised], [one.decision_id for one in promised]
+        await connection.execute(_KEEP_PROMISES, people, decisions, _IN_APP)
 
 
 async def _to_inbox(connection: Any, told: Sequence[Told], now: datetime) -> None:
-    promised = [one for one in told if _is_promised(one)]
     rows = [
         (one.user_id, one.campaign.id, one.decision_id, one.draft.offer_id, _is_promised(one), one.expires_at)
         for one in told
     ]
     await connection.execute(_TO_INBOX, *map(list, zip(*rows, strict=True)), now)
-    if promised:
-        people, decisions = [one.user_id for one in promised], [one.decision_id for one in promised]
-        await connection.execute(_KEEP_PROMISES, people, decisions, _IN_APP)
+
+
+def _to_webhooks(told: Told, known: Sequence[str]) -> list[New]:
+    """One for each endpoint that the campaign names, or for all."""
+    named = told.campaign.campaign.webhooks
+    return [_delivery(told, Channel.WEBHOOK, name) for name in known if not named or name in named]
+
+
+def _delivery(told: Told, channel: Channel, endpoint: str) -> New:
+    draft = told.draft
+    entropy = stable_entropy(told.outbox_id.bytes, bytes([channel]), endpoint.encode())
+    return New(
+        user_id=told.user_id,
+        delivery_id=uuid7(instant_of(told.decision_id), entropy),
+        outbox_id=told.outbox_id,
+        campaign_id=told.campaign.id,
+        channel=channel,
+        endpoint=endpoint,
+        decision_id=told.decision_id,
+        offer_ids=[draft.offer_id],
+        message={"title": draft.title, "body": draft.body, "image_url": draft.image_url, "data": draft.data},
+        expires_at=told.expires_at,
+    )
 
 
 def _is_promised(told: Told) -> bool:

@@ -20,7 +20,9 @@ _SET: Final = """
     insert into sending_switches (version, is_stopped, spares_transactional, reason, set_at, set_by)
     select coalesce(max(version), 0) + 1, $1, $2, $3, $4, $5 from sending_switches
 """
-_BEING_SENT: Final = "select count(*) from outbox where state = 2"
+_BEING_SENT: Final = """
+    select (select count(*) from outbox where state = 2) + (select count(*) from deliveries where state = 2)
+"""
 
 
 async def hold(connection: Any) -> None:

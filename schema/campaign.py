@@ -26,7 +26,7 @@ Goal = Literal["redemptions", "incremental_value"]
 
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
-ChannelName = Literal["push", "inbox"]
+ChannelName = Literal["push", "inbox", "webhook"]
 
 
 class Campaign(Incoming, frozen=True):
@@ -49,7 +49,8 @@ class Campaign(Incoming, frozen=True):
     With a `budget_minor`, in `currency`, only offers in it are sent whose discount's cost is known, and no more than their discounts may
     cost in all (docs/redemptions.md).
 
-    `channels` are the ways in which the one decision reaches the person (docs/channels.md).
+    `channels` are the ways in which the one decision reaches the person (docs/channels.md); `webhooks` names endpoints for the channel
+    webhook, empty means all there are.
 
     `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
     quiet hours do, the last not if it `is_urgent`. `contact` makes the rules of contact stricter for this campaign.
@@ -80,6 +81,7 @@ class Campaign(Incoming, frozen=True):
     channels: Annotated[list[ChannelName], Meta(min_length=1, max_length=4)] = msgspec.field(
         default_factory=lambda: ["push"]
     )
+    webhooks: Annotated[list[OfferKey], Meta(max_length=64)] = []
     kind: Literal["marketing", "transactional"] = "marketing"
     is_urgent: bool = False
     contact: Limits = msgspec.field(default_factory=Limits)
@@ -94,11 +96,13 @@ class CampaignOutcomes(Kept, frozen=True):
     """How the pushes of a campaign stand: rows by state, decisions made, and why rows ended without being accepted.
 
     `accepted` means by FCM; whether a phone shows a message is not known. `reasons` counts the outcomes of the other final states.
+    `deliveries` are those of other channels, by channel and state.
     """
 
     states: dict[str, int]
     decisions: int
     reasons: dict[str, int]
+    deliveries: dict[str, dict[str, int]] = {}
 
 
 class StoredCampaign(Kept, frozen=True):

@@ -30,6 +30,7 @@ from service.routes.sending import SendingController
 from service.routes.snapshots import SnapshotController
 from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
+from service.routes.webhooks import WebhookController
 from service.store import merged_state
 
 
@@ -83,6 +84,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         SendingController,
         SnapshotController,
         UserController,
+        WebhookController,
     ]
     if resources.settings.is_virtual_clock:
         controllers.append(ClockController)

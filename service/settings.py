@@ -79,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The most that all dispatchers together send, climbing to it within a minute; nine tenths of a Firebase project's usual quota."""
     stand_in_port: int = 0
     """Where the stand-in listens; 0 takes any free port, which `serve` tells when it is ready."""
+    webhooks_may_be_local: bool = False
+    """Webhooks may also go to http:// and to this machine: for tests, and a receiver next door."""
     ingest_queue_max: int = 20_000
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
     pool_max: int = 8

@@ -12,6 +12,7 @@ import asyncpg
 from push import agenda, outbox_days, stop, triggered
 from push.channel import Channel
 from push.clock import standing
+from push.delivery_dispatcher import DeliveryDispatcher
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
 from push.governor import Governor, SharedGovernor, Ungoverned
@@ -27,6 +28,7 @@ from service.learning.taste_mapper import TasteMapper
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
+from service.planning.other_channels import other_channels
 from service.planning.push_decider import PipelineDecider
 from service.planning.push_meter import PushMeter
 from service.planning.ticks import Learners, ticks
@@ -83,6 +85,9 @@ class Worker:
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
             self._compose()
+            for deliverer in self.deliverers:
+                await deliverer.channel.open()
+                stack.push_async_callback(deliverer.channel.close)
             await self.policy.refresh()
             if await self.snapshot.refresh() is None:
                 await self.composer.publish(datetime.now(UTC))  # the prior alone, the same at any time
@@ -105,6 +110,10 @@ class Worker:
         self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
+        self.deliverers = [
+            DeliveryDispatcher(self.pool, kind, channel, EventLogJournal(), PushMeter())
+            for kind, channel in other_channels(self._settings, self.pool).items()
+        ]
 
     def _governed(self) -> tuple[Governor, int]:
         """Who limits the rate, and how many batches may be under way at once: in a virtual world nobody, and one after the other."""
@@ -131,6 +140,9 @@ class Worker:
             await self.drawer.draw_due(standing(now))
         if due.has_to_draw or due.has_to_send:
             await self.dispatcher.dispatch(standing(now))
+        if due.has_to_draw or due.has_to_deliver:
+            for deliverer in self.deliverers:
+                await deliverer.dispatch(standing(now))
 
     async def _release(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
@@ -155,6 +167,8 @@ class Worker:
             group.create_task(self._every(PUSH_EVERY_S, clock, self.draw, self._planned))
             group.create_task(self._every(PUSH_EVERY_S, clock, self.send, self._drawn))
             group.create_task(self._every(RETRY_S, clock, self._hear))
+            for deliverer in self.deliverers:
+                group.create_task(self._every(PUSH_EVERY_S, clock, deliverer.work(clock.now, self._stop)))
             group.create_task(self._lead(clock))
 
     async def publish(self, now: datetime) -> None:

@@ -22,9 +22,14 @@ class EventLogJournal:
 def _entry(sent: Sent) -> LogEntry:
     return LogEntry(
         user_id=sent.user_id,
-        event_id=uuid7(sent.accepted_at, stable_entropy(b"accepted", sent.decision_id.bytes)),
+        event_id=uuid7(sent.accepted_at, stable_entropy(b"accepted", sent.decision_id.bytes, *_further(sent.slot))),
         type=EventType.ACCEPTED,
         occurred_at=sent.accepted_at,
         offer_id=sent.offer_id,
         decision_id=sent.decision_id,
+        slot=sent.slot,
     )
+
+
+def _further(slot: int) -> tuple[bytes, ...]:
+    return (bytes([slot]),) if slot else ()

@@ -63,9 +63,6 @@ class PipelineDecider:
     ) -> list[Ask]:
         template = ask_of(campaign, candidates_of(campaign, catalogue), self._policy.current)
         gain_of = await self._gains(connection, template, due) if _counts_gain(campaign) else {}
-        if "inbox" in campaign.campaign.channels:
-            # It disturbs nobody: what else leaves is judged when it is claimed.
-            return [template._replace(entropy=one.entropy, gain=gain_of.get(one.user_id)) for one in due]
         verdicts = await self._verdicts(connection, campaign, due, now)
         return [
             judged(template, verdict, catalogue)._replace(entropy=one.entropy, gain=gain_of.get(one.user_id))
@@ -95,7 +92,9 @@ def near_home(ask: Ask, person: DecisionPerson) -> Ask:
 
 
 def judged(ask: Ask, verdict: Verdict, catalogue: Catalogue) -> Ask:
-    """What the rules of contact say is a silence, or takes offers away."""
+    """What the rules of contact say is a silence, or takes offers away. An inbox disturbs nobody: what else leaves is judged by its claim."""
+    if Channel.INBOX in (ask.channel, *ask.also):
+        return ask
     return ask._replace(
         silences=(verdict.reason,) if verdict.reason else (),
         excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
@@ -140,9 +139,7 @@ def ask_of(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_forc
         placement=body.campaign_id,
         channel=served[0],
         also=served[1:],
-        rules=rules
-        if any(one is not Channel.INBOX for one in served)
-        else msgspec.structs.replace(rules, is_gated=False),
+        rules=msgspec.structs.replace(rules, is_gated=False) if served == (Channel.INBOX,) else rules,
         context=_CONTEXT,
         candidates=candidates,
         excluded=(),

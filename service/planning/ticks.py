@@ -1,10 +1,10 @@
 """What the leader does again and again: plan, sweep, learn the map of tastes and what pushes add, expire, forget, and make partitions ahead. Every run is fenced and bounded."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from push import outbox, outbox_days, triggered
+from push import deliveries, outbox, outbox_days, triggered
 from push.dispatcher import Dispatcher
 from push.planner import Planner
 from push.release import release
@@ -74,6 +74,9 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
         ("expire_pushes", EXPIRE_EVERY_S, on_connection(_expire_pushes)),
         ("expire_reservations", EXPIRE_RESERVATIONS_EVERY_S, on_connection(reservations.expire)),
         ("purge_reservations", PURGE_EVERY_S, on_connection(reservations.purge)),
+        ("sweep_deliveries", SWEEP_EVERY_S, on_connection(_sweep_deliveries)),
+        ("expire_deliveries", EXPIRE_EVERY_S, on_connection(deliveries.expire)),
+        ("fold_old_deliveries", PURGE_EVERY_S, on_connection(deliveries.fold)),
         ("purge_inboxes", PURGE_EVERY_S, on_connection(inbox.purge)),
         ("purge_triggerings", PURGE_EVERY_S, on_connection(triggered.purge)),
         ("close_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.close)),
@@ -98,6 +101,10 @@ async def _make_days(connection: Any, now: datetime) -> None:
     await partitions_by_day.ensure(connection, now)
     # What is triggered has no planning that would make its day.
     await outbox_days.ensure(connection, [now, now + timedelta(days=1)])
+
+
+async def _sweep_deliveries(connection: Any, now: datetime) -> None:
+    await deliveries.sweep(connection, now, datetime.now(UTC))
 
 
 async def _trim(connection: Any, now: datetime) -> None:

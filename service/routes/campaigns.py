@@ -5,13 +5,15 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import asyncpg
+import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push import campaigns, outbox
+from push import campaigns, deliveries, outbox
 from push.occurrences import due_from, first_occurrence
+from push.webhooks import endpoints
 from schema.allowance import ShownAllowance
 from schema.base import Kept
 from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign
@@ -78,7 +80,10 @@ class CampaignController(Controller):
     ) -> CampaignOutcomes:
         """How the campaign's pushes stand, and why some were not sent."""
         async with pool.acquire() as connection:
-            return await outbox.outcomes(connection, (await find(connection, campaign_id)).id)
+            stored = await find(connection, campaign_id)
+            found = await outbox.outcomes(connection, stored.id)
+            told = await deliveries.outcomes(connection, stored.id)
+        return msgspec.structs.replace(found, deliveries=told)
 
     @get("/{campaign_id:str}/allowance", status_code=200)
     async def allowance(
@@ -121,6 +126,7 @@ class CampaignController(Controller):
 
         async def effect(connection: Any) -> StoredCampaign:
             _check(data, await catalogue.refresh(connection), now)
+            await _check_webhooks(connection, data)
             first = first_occurrence(made, now)
             if not await campaigns.create(connection, made, now, first, due_from(first) if first else None):
                 raise _taken()
@@ -203,6 +209,25 @@ def _check(campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
     if refused is not None:
         code, detail = refused
         raise ApiError(422, code, detail, [FieldError(pointer="/offers", code=code, detail=detail)])
+
+
+async def _check_webhooks(connection: Any, campaign: Campaign) -> None:
+    if "webhook" not in campaign.channels:
+        if campaign.webhooks:
+            raise invalid_field("/webhooks", "The campaign does not name the channel webhook.")
+        return
+    known = await endpoints.names(connection)
+    if not known:
+        raise invalid_field("/channels", "There is no webhook yet: an admin makes one by POST /v1/webhooks.")
+    errors = [
+        FieldError(
+            pointer=f"/webhooks/{place}", code="invalid_field", detail="There is no webhook with this webhook_id."
+        )
+        for place, name in enumerate(campaign.webhooks)
+        if name not in known
+    ]
+    if errors:
+        raise ApiError(400, "invalid_field", "Some webhooks are not known; see errors.", errors)
 
 
 def _missing() -> ApiError:

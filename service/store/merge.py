@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from push import deliveries
 from schema.ids import partition_of
 from service.store import inbox, reservations
 from service.store.user_state import State
@@ -106,6 +107,7 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await connection.execute(_MOVE_RESTS, kept, lost)
     await reservations.move(connection, kept, lost)
     await inbox.move(connection, kept, lost)
+    await deliveries.move(connection, kept, lost)
     # What pushes do to the person is learned anew within a day, from the windows of both.
     await connection.execute(_DROP_OWN_EFFECT, lost)
     await _merge_states(connection, kept, lost, now, merge_state)

@@ -47,7 +47,7 @@ async def put(api: Api, campaign: Any, user_id: int, offer_id: int, turn: int, l
     draft = Draft(offer_id, "Coffee", "Today", None, {"decision_id": str(decision_id)})
     async with api.resources.pool.acquire() as connection, connection.transaction():
         await connection.execute(push_world._DECISION, user_id, decision_id, 1, [offer_id])
-        await fan_out.tell(connection, [Told(campaign, user_id, NOW + life, decision_id, draft)], NOW)
+        await fan_out.tell(connection, [Told(campaign, user_id, decision_id, NOW + life, decision_id, draft)], NOW)
     return decision_id
 
 

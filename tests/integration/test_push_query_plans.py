@@ -113,7 +113,7 @@ async def test_what_paused_campaigns_hold_back_is_not_walked(
     if are_statistics_fresh:
         await connection.execute("analyze")
     await connection.execute(f"set plan_cache_mode to {mode}")
-    assert await agenda.look(connection, NOW) == (False, False, False, False)
+    assert await agenda.look(connection, NOW) == (False, False, False, False, False)
     for query, arguments in ALWAYS_RUN:
         pages, rows = await cost(connection, query, arguments)
         assert pages < 100, query

@@ -1,0 +1,150 @@
+"""Claim, send, settle, for one channel besides push: a lane of its own, so that no channel waits for another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from push import contacts, deliveries
+from push.campaigns import CampaignCache
+from push.channel import Accepted, Channel, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown
+from push.claim import Known
+from push.clock import Now, goes_on
+from push.contacts import RulesCache
+from push.decider import Journal, Sent
+from push.delivery_claim import Claimed, Delivery, claim
+from push.delivery_settlement import settled
+from push.meter import EXPIRED, Meter, NoMeter, tally
+from push.webhooks import endpoints
+from push.webhooks.channel import GONE
+from schema import decision
+
+BATCH_ROWS: Final = 200
+SETTLE_AGAIN_AFTER_S: Final = (0.2, 1.0, 5.0)
+"""Together well within the lease: later the rows would be another's."""
+
+_LOG: Final = structlog.get_logger(area="deliveries")
+
+_Result = tuple[Delivery, Outcome]
+
+
+class DeliveryDispatcher:
+    """Sends what is ready on one channel. Any number may run side by side."""
+
+    def __init__(
+        self, pool: Any, kind: decision.Channel, channel: Channel, journal: Journal, meter: Meter | None = None
+    ) -> None:
+        self._pool = pool
+        self._kind = kind
+        self.channel = channel
+        self._journal = journal
+        self._meter = NoMeter() if meter is None else meter
+        self._known = Known(RulesCache(), CampaignCache())
+
+    def work(self, now: Now, stop: asyncio.Event) -> Callable[[datetime], Awaitable[int]]:
+        """`dispatch` as a loop calls it."""
+
+        async def deliver(_: datetime) -> int:
+            return await self.dispatch(now, stop)
+
+        return deliver
+
+    async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
+        """Sends all that is ready, batch by batch, each at its own instant; the number of rows that were taken."""
+        total = 0
+        while goes_on(stop):
+            at = await now()
+            claimed = await self._claim(at)
+            if not claimed.taken:
+                break
+            total += claimed.taken
+            if claimed.rows:
+                await self._send(claimed.rows, at, now)
+        return total
+
+    async def _claim(self, now: datetime) -> Claimed:
+        async with self._pool.acquire() as connection:
+            return await claim(connection, self._kind, now, BATCH_ROWS, datetime.now(UTC), self._known)
+
+    async def _send(self, rows: Sequence[Delivery], sent_at: datetime, now: Now) -> None:
+        outcomes = await self.channel.send([_message(row, self._kind) for row in rows], sent_at)
+        results: list[_Result] = list(zip(rows, outcomes, strict=True))
+        await self._settle_surely(results, sent_at, await now())
+        self._meter.count({f"{self.channel.name}_{word}": count for word, count in tally(outcomes).items()})
+
+    async def _settle_surely(self, results: Sequence[_Result], sent_at: datetime, now: datetime) -> None:
+        """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
+        for wait_s in SETTLE_AGAIN_AFTER_S:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    return await self._settle(connection, results, sent_at, now)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                _LOG.warning("settling is tried again", error=type(error).__name__, rows=len(results))
+                await asyncio.sleep(wait_s)
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self._settle(connection, results, sent_at, now)
+
+    async def _settle(self, connection: Any, results: Sequence[_Result], sent_at: datetime, now: datetime) -> None:
+        is_webhook = self._kind is decision.Channel.WEBHOOK
+        given = [settled(row, outcome, now, is_known_again=is_webhook) for row, outcome in results]
+        ours = await deliveries.settle(connection, given, now)
+        if is_webhook:
+            await _heed(connection, results, now)
+        await contacts.give_back(connection, _unsent(results, ours))
+        sent = [
+            Sent(row.user_id, row.decision_id, offer_id, sent_at, slot)
+            for row, outcome in results
+            if isinstance(outcome, Accepted) and row.fence in ours
+            for slot, offer_id in enumerate(row.offer_ids)
+        ]
+        # Last, since it holds the heads of the event log until the commit.
+        await self._journal.accepted(connection, sent, sent_at)
+
+
+def _unsent(results: Sequence[_Result], ours: set[int]) -> list[tuple[int, Any]]:
+    """Of whom it is certain that nobody got it; whether a push of the same decision was counted too is not asked, it stays counted."""
+    return [
+        (row.user_id, row.outbox_id)
+        for row, outcome in results
+        if row.fence in ours and row.is_counted_alone and not isinstance(outcome, Accepted | Unknown)
+    ]
+
+
+async def _heed(connection: Any, results: Sequence[_Result], now: datetime) -> None:
+    """What a batch tells of its endpoints."""
+    taken = {row.endpoint for row, outcome in results if isinstance(outcome, Accepted)}
+    failed: dict[str, float] = {}
+    gone = set()
+    for row, outcome in results:
+        if isinstance(outcome, Rejected) and outcome.code == GONE:
+            gone.add(row.endpoint)
+        elif row.endpoint not in taken and _is_failure(outcome):
+            asked_s = outcome.seconds if isinstance(outcome, RetryAfter) else 0.0
+            failed[row.endpoint] = max(failed.get(row.endpoint, 0.0), asked_s)
+    if gone:
+        _LOG.error("webhooks are paused: their receivers say that they are gone", webhooks=sorted(gone))
+    await endpoints.heed(connection, taken, failed, gone, now)
+
+
+def _is_failure(outcome: Outcome) -> bool:
+    if isinstance(outcome, NotProcessed):
+        return outcome.reason != EXPIRED
+    return not isinstance(outcome, Accepted)
+
+
+def _message(row: Delivery, kind: decision.Channel) -> Message:
+    data = row.message["data"] | {"user_id": row.known_as, "campaign_id": row.campaign.campaign.campaign_id}
+    return Message(
+        outbox_id=str(row.outbox_id),
+        address=row.endpoint if kind is decision.Channel.WEBHOOK else row.address,
+        address_kind="webhook" if kind is decision.Channel.WEBHOOK else "email",
+        title=row.message["title"],
+        body=row.message["body"],
+        data=data,
+        collapse_id=str(row.outbox_id),
+        expires_at=row.expires_at,
+        image_url=row.message["image_url"],
+    )
