@@ -14,7 +14,7 @@ from schema.campaign import Campaign, StoredCampaign
 _INSERT: Final = """
     with made as (
         insert into campaigns (campaign_id, external_id, body, status, created_at, next_occurrence_at, plan_at)
-        values ($1, $2, $3, 'active', $4, $5, $6) on conflict (external_id) do nothing returning campaign_id
+        values ($1, $2, $3, $9, $4, $5, $6) on conflict (external_id) do nothing returning campaign_id
     ), allowed as (
         insert into allowances (holder, budget_minor, ends_at)
         select campaign_id, $7::bigint, $8 from made where $7::bigint is not null
@@ -26,10 +26,15 @@ _MANY: Final = "select campaign_id, status, body from campaigns where campaign_i
 _NEXT: Final = "select next_occurrence_at from campaigns where campaign_id = $1"
 _LIST: Final = "select campaign_id, status, body from campaigns where external_id > $1 order by external_id limit $2"
 _STATUS: Final = """
-    update campaigns set status = $2 where external_id = $1 and status <> 'ended' returning campaign_id, status, body
+    update campaigns set status = $2 where external_id = $1 and status <> 'ended' and (status <> 'draft' or $2 = 'ended')
+    returning campaign_id, status, body
 """
 _PAUSE: Final = """
-    update campaigns set status = 'paused' where campaign_id = any($1::uuid[]) and status = 'active' returning external_id
+    with paused as (
+        update campaigns set status = 'paused' where campaign_id = any($1::uuid[]) and status = 'active' returning campaign_id, external_id
+    )
+    insert into campaign_changes (campaign_id, external_id, what, changed_at, changed_by)
+    select campaign_id, external_id, 'paused', $2, 'dispatcher' from paused returning external_id
 """
 # Two statements, so that each can use the index of its state.
 _WITHDRAW_PLANNED: Final = """
@@ -89,7 +94,7 @@ async def create(
     """Stores a new campaign whose first occurrence begins at the local time `first`; False when its name is taken."""
     name, body = stored.campaign.campaign_id, msgspec.to_builtins(stored.campaign)
     ends_at = _label(stored.campaign.ends_at)
-    given = (stored.id, name, body, now, _label(first), plan_at, stored.campaign.budget_minor, ends_at)
+    given = (stored.id, name, body, now, _label(first), plan_at, stored.campaign.budget_minor, ends_at, stored.status)
     return await connection.fetchval(_INSERT, *given) is not None
 
 
@@ -118,7 +123,7 @@ async def by_ids(connection: Any, ids: Collection[UUID]) -> dict[UUID, StoredCam
 async def set_status(connection: Any, external_id: str, status: str, now: datetime) -> StoredCampaign | None:
     """Pauses ('paused'), resumes ('active') or ends ('ended') a campaign; what an ended one has planned is withdrawn.
 
-    None when it has ended before or is not known.
+    None when it has ended before, is a draft (which can only be ended), or is not known.
     """
     async with connection.transaction():
         row = await connection.fetchrow(_STATUS, external_id, status)
@@ -129,9 +134,9 @@ async def set_status(connection: Any, external_id: str, status: str, now: dateti
     return _stored(row) if row else None
 
 
-async def pause(connection: Any, ids: Collection[UUID]) -> list[str]:
+async def pause(connection: Any, ids: Collection[UUID], now: datetime) -> list[str]:
     """Pauses those that are active; their names."""
-    return [row[0] for row in await connection.fetch(_PAUSE, sorted(ids))] if ids else []
+    return [row[0] for row in await connection.fetch(_PAUSE, sorted(ids), now)] if ids else []
 
 
 async def due(connection: Any, now: datetime) -> list[tuple[StoredCampaign, datetime]]:

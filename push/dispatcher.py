@@ -153,7 +153,7 @@ class Dispatcher:
             return await self._settle(connection, after, sent_at)
 
     async def _settle(self, connection: Any, after: Settlement, sent_at: datetime) -> None:
-        for name in await campaigns.pause(connection, after.faulty):
+        for name in await campaigns.pause(connection, after.faulty, sent_at):
             _LOG.error(
                 "a campaign is paused: its message is refused", campaign=name, reasons=list(after.faulty.values())
             )

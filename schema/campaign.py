@@ -26,6 +26,8 @@ Goal = Literal["redemptions", "incremental_value"]
 
 Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
+What = Literal["made", "changed", "approved", "paused", "resumed", "ended", "deleted"]
+
 ChannelName = Literal["push", "inbox", "webhook"]
 
 
@@ -109,9 +111,27 @@ class StoredCampaign(Kept, frozen=True):
     """A campaign with our own ids."""
 
     id: UUID
-    status: Literal["active", "paused", "ended"]
+    status: Literal["draft", "active", "paused", "ended"]
     campaign: Campaign
 
     def is_push_only(self) -> bool:
         """Whether its decisions reach people by push and in no other way."""
         return self.campaign.channels == ["push"]
+
+
+class CampaignChange(Kept, frozen=True):
+    """One thing that was done to a campaign; `campaign` is what it was made or changed to."""
+
+    change: int
+    what: What
+    changed_at: datetime
+    changed_by: str
+    campaign: Campaign | None
+
+
+class CampaignChanges(Kept, frozen=True):
+    """A page of changes, the newest first; `next_cursor` leads to the next one and is null on the last."""
+
+    data: list[CampaignChange]
+    next_cursor: str | None
+    has_more: bool

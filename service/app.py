@@ -16,6 +16,7 @@ from service.routes.contact_rules import ContactRulesController
 from service.routes.decisions import DecisionController
 from service.routes.devices import DeviceController
 from service.routes.document import configuration
+from service.routes.drafts import DraftController
 from service.routes.events import EventController
 from service.routes.feedback import FeedbackController
 from service.routes.forecasts import ForecastController
@@ -69,6 +70,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         ContactRulesController,
         DecisionController,
         DeviceController,
+        DraftController,
         EventController,
         FeedbackController,
         ForecastController,

@@ -94,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What is logged at least: debug, info, warning, error or critical."""
     seed: str = ""
     """Goes into every random bit of planning: two installations with the same people do not draw alike."""
+    requires_approval: bool = False
+    """Campaigns are made as drafts, and another key than their maker's approves them."""
     is_virtual_clock: bool = False
     """Time comes from a row of the database (demo and tests only); commits then do not wait for the disk."""
 

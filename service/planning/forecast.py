@@ -60,7 +60,10 @@ class Forecaster:
     async def of_stored(self, campaign: StoredCampaign, now: datetime, user_ids: Sequence[str] = ()) -> Forecast:
         """The occurrence that is planned next. Raises ApiError 503 while no snapshot has been loaded."""
         async with self._pool.acquire() as connection, _one_state(connection):
-            occurrence = await campaigns.next_to_plan(connection, campaign.id)
+            is_draft = campaign.status == "draft"
+            occurrence = (
+                first_occurrence(campaign, now) if is_draft else await campaigns.next_to_plan(connection, campaign.id)
+            )
             return await forecast(connection, campaign, occurrence, now, await self._means(connection), user_ids)
 
     async def of_new(self, campaign: StoredCampaign, now: datetime) -> Forecast:

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import asyncpg
 import msgspec
@@ -11,12 +11,12 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push import campaigns, deliveries, outbox
+from push import campaign_log, campaigns, deliveries, outbox
 from push.occurrences import due_from, first_occurrence
 from push.webhooks import endpoints
 from schema.allowance import ShownAllowance
 from schema.base import Kept
-from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign
+from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign, What
 from schema.forecast import Forecast
 from schema.ids import stable_entropy, uuid7
 from schema.problem import FieldError
@@ -26,10 +26,12 @@ from service.errors import ApiError, invalid_field
 from service.planning import campaign_rules
 from service.planning.forecast import Forecaster
 from service.routes.acting import act_once
+from service.routes.caller import recorded_as
 from service.settings import Settings
 from service.store import allowances
 from service.store.catalogue import Catalogue, CatalogueCache
 
+_TURNS: Final[dict[str, What]] = {"paused": "paused", "active": "resumed", "ended": "ended"}
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -65,14 +67,6 @@ class CampaignController(Controller):
         return CampaignPage(
             data=shown, next_cursor=shown[-1].campaign.campaign_id if has_more else None, has_more=has_more
         )
-
-    @get("/{campaign_id:str}", status_code=200)
-    async def show(
-        self, campaign_id: FromPath[str], pool: NamedDependency[SkipValidation[asyncpg.Pool]]
-    ) -> StoredCampaign:
-        """One campaign."""
-        async with pool.acquire() as connection:
-            return await find(connection, campaign_id)
 
     @get("/{campaign_id:str}/outcomes", status_code=200)
     async def outcomes(
@@ -115,26 +109,29 @@ class CampaignController(Controller):
         catalogue: NamedDependency[SkipValidation[CatalogueCache]],
         forecaster: NamedDependency[SkipValidation[Forecaster]],
         dry_run: FromQuery[bool] = False,
+        draft: FromQuery[bool] = False,
     ) -> Response[StoredCampaign]:
         """Makes a campaign, or with dry_run only says what it would do (200).
 
+        With `draft`, or always where the installation requires approval, it plans nothing until another key approves it.
         409 when its campaign_id is taken, 422 when it would have nothing of value to send.
         """
         now = await clock.now()
         entropy = stable_entropy(settings.seed.encode(), b"campaign", data.campaign_id.encode())
-        made = StoredCampaign(id=uuid7(now, entropy), status="active", campaign=campaign_rules.spelled(data))
+        status: Literal["draft", "active"] = "draft" if draft or settings.requires_approval else "active"
+        made = StoredCampaign(id=uuid7(now, entropy), status=status, campaign=campaign_rules.spelled(data))
 
         async def effect(connection: Any) -> StoredCampaign:
-            _check(data, await catalogue.refresh(connection), now)
-            await _check_webhooks(connection, data)
-            first = first_occurrence(made, now)
+            await check(connection, data, await catalogue.refresh(connection), now)
+            first = first_occurrence(made, now) if status == "active" else None
             if not await campaigns.create(connection, made, now, first, due_from(first) if first else None):
                 raise _taken()
+            await campaign_log.note(connection, made, "made", now, recorded_as(request))
             return made
 
         if dry_run:
             async with pool.acquire() as connection:
-                _check(data, await catalogue.refresh(connection), now)
+                await check(connection, data, await catalogue.refresh(connection), now)
                 if await campaigns.read(connection, data.campaign_id) is not None:
                     raise _taken()
             return Response(await forecaster.of_new(made, now), status_code=200)  # type: ignore[arg-type] # told by `responses`
@@ -180,16 +177,18 @@ async def _turn(
     now = await clock.now()
 
     async def effect(connection: Any) -> StoredCampaign:
+        before = await find(connection, campaign_id)
         changed = await campaigns.set_status(connection, campaign_id, status, now)
-        if changed is not None:
-            return changed
-        found = await find(connection, campaign_id)
-        if status != "ended":
-            raise ApiError(409, "conflict", "The campaign has ended.")
-        return found
+        if changed is None and status != "ended":
+            is_draft = before.status == "draft"
+            detail = (
+                "The campaign is a draft: it begins when it is approved." if is_draft else "The campaign has ended."
+            )
+            raise ApiError(409, "conflict", detail)
+        if changed is not None and changed.status != before.status:
+            await campaign_log.note(connection, changed, _TURNS[status], now, recorded_as(request))
+        return changed or before
 
-    if not _KEY.fullmatch(campaign_id):
-        raise _missing()
     return await act_once(request, pool, now, effect, status=200)
 
 
@@ -201,7 +200,8 @@ async def find(connection: Any, campaign_id: str) -> StoredCampaign:
     return found
 
 
-def _check(campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
+async def check(connection: Any, campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
+    """Raises ApiError 400 for fields that are wrong, 422 for a campaign that would have nothing of value to send."""
     errors = list(campaign_rules.problems(campaign, catalogue, now))
     if errors:
         raise ApiError(400, "invalid_field", "The campaign breaks some rules; see errors.", errors)
@@ -209,6 +209,7 @@ def _check(campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
     if refused is not None:
         code, detail = refused
         raise ApiError(422, code, detail, [FieldError(pointer="/offers", code=code, detail=detail)])
+    await _check_webhooks(connection, campaign)
 
 
 async def _check_webhooks(connection: Any, campaign: Campaign) -> None:

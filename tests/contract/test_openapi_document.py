@@ -60,6 +60,7 @@ async def test_the_document_is_fit_for_generators(database: str) -> None:
             "pause",
             "resume",
             "end",
+            "approve",
             "replay",
             "rollback",
             "secret",
