@@ -9,7 +9,7 @@ import msgspec
 
 from push.outbox import Key
 from push.release import release
-from schema.campaign import Campaign, StoredCampaign
+from schema.campaign import Campaign, Planning, StoredCampaign
 
 _INSERT: Final = """
     with made as (
@@ -69,6 +69,15 @@ _BEGIN: Final = """
 _THROUGH: Final = """
     update occurrences set planned_through = $4
      where campaign_id = $1 and occurrence_at = $2 and planned_through = $3 and not is_planned returning 1
+"""
+_OBSTACLE: Final = """
+    update occurrences set obstacle = $3
+     where campaign_id = $1 and occurrence_at = $2 and obstacle is distinct from $3 returning 1
+"""
+_PLANNING: Final = """
+    select occurrence_at, is_planned, obstacle,
+           planned_through::float8 / greatest((select max(user_id) from users), planned_through, 1) as share
+      from occurrences where campaign_id = $1 order by occurrence_at desc limit 1
 """
 _LATER: Final = "update campaigns set plan_at = $3 where campaign_id = $1 and next_occurrence_at = $2"
 _FINISH: Final = "update occurrences set is_planned = true where campaign_id = $1 and occurrence_at = $2"
@@ -168,6 +177,20 @@ async def begin_occurrence(connection: Any, campaign_id: UUID, occurrence: datet
 async def planned_through(connection: Any, campaign_id: UUID, occurrence: datetime, after: int, through: int) -> bool:
     """Notes how far planning has come since `after`, in the transaction that writes the rows; False when another planner was quicker."""
     return await connection.fetchval(_THROUGH, campaign_id, _label(occurrence), after, through) is not None
+
+
+async def note_obstacle(connection: Any, campaign_id: UUID, occurrence: datetime, why: str | None) -> bool:
+    """Why the occurrence is not planned; whether that is something new."""
+    return await connection.fetchval(_OBSTACLE, campaign_id, _label(occurrence), why) is not None
+
+
+async def planning(connection: Any, campaign_id: UUID) -> Planning | None:
+    """How far the planning of the newest occurrence is; None before the first."""
+    row = await connection.fetchrow(_PLANNING, campaign_id)
+    if row is None:
+        return None
+    share = 1.0 if row["is_planned"] else row["share"]
+    return Planning(row["occurrence_at"].replace(tzinfo=None), row["is_planned"], share, row["obstacle"])
 
 
 async def planned(

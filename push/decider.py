@@ -92,6 +92,14 @@ class MomentSource(Protocol):
         ...
 
 
+class Obstacles(Protocol):
+    """Knows whether a campaign has anything to say."""
+
+    async def of(self, connection: Any, campaign: StoredCampaign, now: datetime) -> str | None:
+        """Why planning it would be in vain, as a code; None when it would not."""
+        ...
+
+
 class Decider(Protocol):
     """Draws offer and gate for pushes that are due, under the masks of this instant, and logs the decisions."""
 

@@ -4,32 +4,18 @@ import asyncio
 from asyncio import Queue
 from concurrent.futures import Executor
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from push import audience, campaigns, plan_rows
 from push.audience import People, Place
 from push.bucket_plan import plan_bucket
 from push.decider import Moments
+from push.plan_meter import PlanMeter
 from push.plan_rows import Rows
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 
 BLOCK_PEOPLE: Final = 20_000
-
-
-class PlanMeter(Protocol):
-    """Whom planning tells how far it is."""
-
-    def planned(self, campaign: StoredCampaign, rows: int, share: float) -> None:
-        """So many rows more; of the people there are this share has been gone through."""
-        ...
-
-
-class Unmetered:
-    """Tells nobody."""
-
-    def planned(self, campaign: StoredCampaign, rows: int, share: float) -> None:
-        """Nothing."""
 
 
 class Occurrence(NamedTuple):

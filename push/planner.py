@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from push import audience, campaigns, contacts
-from push.decider import MomentSource
+from push.decider import MomentSource, Obstacles
 from push.occurrences import due_from, is_over, next_occurrence, plan_at
-from push.plan_pipeline import Occurrence, Pipeline, PlanMeter, Unmetered
+from push.plan_meter import PlanMeter, Unmetered
+from push.plan_pipeline import Occurrence, Pipeline
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 
@@ -25,13 +26,16 @@ class Planner:
         moments: MomentSource,
         seed: bytes,
         *,
+        obstacles: Obstacles | None = None,
         meter: PlanMeter | None = None,
         executor: Executor | None = None,
     ) -> None:
         """Draws on `executor`, by default the loop's threads: nearly all of it runs without the interpreter's lock."""
         self._pool = pool
         self._moments = moments
-        self._pipeline = Pipeline(pool, seed, meter or Unmetered(), executor)
+        self._obstacles = obstacles
+        self._meter = meter or Unmetered()
+        self._pipeline = Pipeline(pool, seed, self._meter, executor)
 
     async def plan_due(self, now: datetime) -> int:
         """Plans all occurrences that are due; the number of rows that are new in the outbox."""
@@ -69,15 +73,27 @@ class Planner:
         return planned
 
     async def _plan(self, occurrence: Occurrence) -> tuple[int, bool]:
-        """The number of new rows; not done when the campaign was paused or ended meanwhile."""
-        total = 0
-        while (
-            after := await campaigns.begin_occurrence(self._pool, occurrence.campaign.id, occurrence.at)
-        ) is not None:
+        """The number of new rows; not done when the campaign was paused or ended meanwhile, or has nothing to send."""
+        total, campaign_id = 0, occurrence.campaign.id
+        while (after := await campaigns.begin_occurrence(self._pool, campaign_id, occurrence.at)) is not None:
+            if await self._is_held(occurrence):
+                return total, False
             made, is_through = await self._pipeline.run(occurrence, after)
             total += made
             if is_through:
+                self._meter.done(occurrence.campaign, total)
                 return total, True
-            if not await campaigns.is_active(self._pool, occurrence.campaign.id):
+            if not await campaigns.is_active(self._pool, campaign_id):
                 return total, False
         return total, True
+
+    async def _is_held(self, occurrence: Occurrence) -> bool:
+        """Whether planning would be in vain: it is tried again as long as the window is not over, and told when that changes."""
+        campaign = occurrence.campaign
+        if self._obstacles is None:
+            return False
+        async with self._pool.acquire() as connection:
+            why = await self._obstacles.of(connection, campaign, occurrence.now)
+            if await campaigns.note_obstacle(connection, campaign.id, occurrence.at, why) and why is not None:
+                self._meter.held(campaign, why)
+        return why is not None

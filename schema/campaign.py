@@ -77,7 +77,7 @@ class Campaign(Incoming, frozen=True):
     attention_price: Worth = 0.0
     holdout_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
     control_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.02
-    spread_s: Annotated[int, Meta(ge=0, le=3600)] = 300
+    spread_s: Annotated[int, Meta(ge=0, le=3600)] = 3300
     ttl_s: Annotated[int, Meta(ge=60, le=2_419_200)] = 6 * 3600
     budget_minor: Limit | None = None
     channels: Annotated[list[ChannelName], Meta(min_length=1, max_length=4)] = msgspec.field(
@@ -94,17 +94,32 @@ def channels_of(campaign: Campaign) -> tuple[Channel, ...]:
     return tuple(sorted((Channel[name.upper()] for name in campaign.channels), key=lambda one: one is not Channel.PUSH))
 
 
+class Planning(Kept, frozen=True):
+    """How far the planning of an occurrence is: its local start, and the share of all people that has been gone through.
+
+    `obstacle` is why nothing is planned: what makes a new campaign be refused (`no_redeemable_offer`, `no_offer_with_cost`,
+    `no_offer_with_margin`), or `payload_too_long`, when no offer fits into a push. It is looked at again each minute.
+    """
+
+    occurrence_at: datetime
+    is_done: bool
+    share: float
+    obstacle: str | None
+
+
 class CampaignOutcomes(Kept, frozen=True):
     """How the pushes of a campaign stand: rows by state, decisions made, and why rows ended without being accepted.
 
     `accepted` means by FCM; whether a phone shows a message is not known. `reasons` counts the outcomes of the other final states.
     `deliveries` are those of other channels, by channel and state.
+    `planning` is of the newest occurrence, null before the first is planned.
     """
 
     states: dict[str, int]
     decisions: int
     reasons: dict[str, int]
     deliveries: dict[str, dict[str, int]] = {}
+    planning: Planning | None = None
 
 
 class StoredCampaign(Kept, frozen=True):

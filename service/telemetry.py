@@ -50,6 +50,7 @@ FAILURES: Final = Counter(
 )
 TICKS: Final = Counter("welltimed_ticks", "Ticks of the scheduler that ran.", ["name"], registry=REGISTRY)
 
+PLANNED: Final = Counter("welltimed_planned_pushes", "Pushes whose moment was drawn.", registry=REGISTRY)
 PUSHES: Final = Counter(
     "welltimed_pushes", "Push messages by what came of sending them.", ["outcome"], registry=REGISTRY
 )

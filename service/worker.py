@@ -29,6 +29,8 @@ from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
 from service.planning.other_channels import other_channels
+from service.planning.plan_log import PlanLog
+from service.planning.plan_obstacles import CatalogueObstacles
 from service.planning.push_decider import PipelineDecider
 from service.planning.push_meter import PushMeter
 from service.planning.ticks import Learners, ticks
@@ -107,7 +109,13 @@ class Worker:
         self.refitter = Refitter(self.quick_pool)
         self.taste_mapper = TasteMapper(self.quick_pool, catalogue)
         self.effect_learner = EffectLearner(self.quick_pool)
-        self.planner = Planner(self.pool, LearnedMoments(self.snapshot), seed)
+        self.planner = Planner(
+            self.pool,
+            LearnedMoments(self.snapshot),
+            seed,
+            obstacles=CatalogueObstacles(catalogue),
+            meter=PlanLog(),
+        )
         self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
         self.deliverers = [

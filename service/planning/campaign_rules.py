@@ -94,7 +94,7 @@ def _of_gain(campaign: Campaign, catalogue: Catalogue) -> Iterator[FieldError]:
 
 def refusal(campaign: Campaign, catalogue: Catalogue, now: datetime) -> tuple[Code, str] | None:
     """Code and words for why it would have nothing to send: some offer must give something and, where the gain counts, have a margin."""
-    is_live = _live(campaign, catalogue, now)
+    is_live = live(campaign, catalogue, now)
     if not is_live.any():
         return "no_redeemable_offer", NO_VALUE
     if campaign.budget_minor is not None and not (is_live & catalogue.has_cost_in(campaign.currency)).any():
@@ -104,7 +104,7 @@ def refusal(campaign: Campaign, catalogue: Catalogue, now: datetime) -> tuple[Co
     return None
 
 
-def _live(campaign: Campaign, catalogue: Catalogue, now: datetime) -> npt.NDArray[np.bool_]:
+def live(campaign: Campaign, catalogue: Catalogue, now: datetime) -> npt.NDArray[np.bool_]:
     """Offers it may send that can be redeemed, are not paused, go by all its channels, and run at some time of what is left of it."""
     begins = max((campaign.starts_at.replace(tzinfo=UTC) - EARLIEST_ZONE).timestamp(), now.timestamp())
     ends = (campaign.ends_at.replace(tzinfo=UTC) + LATEST_ZONE).timestamp()

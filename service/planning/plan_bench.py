@@ -19,8 +19,10 @@ import uvloop
 from bandits.rhythm import HOURS
 from push import audience
 from push.decider import Moments, Rhythms
+from push.plan_meter import Unmetered
 from push.planner import Planner
 from schema.audience import Audience
+from schema.campaign import StoredCampaign
 from service.learning.composer import Composer
 from service.planning import plan_bench_world
 from service.planning.moments import LearnedMoments
@@ -67,7 +69,7 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[st
         kernels = await asyncio.to_thread(_kernels, moments.current(), users)
         tell("planning")
         began = time.perf_counter()
-        rows = await Planner(pool, moments, SEED).plan_due(plan_bench_world.NOW)
+        rows = await Planner(pool, moments, SEED, meter=_Progress(tell)).plan_due(plan_bench_world.NOW)
         seconds = time.perf_counter() - began
         tell("writing the rows, bare")
         copy_in = await _copy_in(pool, rows_file)
@@ -86,6 +88,21 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[st
         "bare_seconds": bare,
         "ratio": seconds / bare,
     }
+
+
+class _Progress(Unmetered):
+    """Tells every tenth of the people."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._tenths = 0
+        self._rows = 0
+
+    def planned(self, campaign: StoredCampaign, rows: int, share: float) -> None:
+        self._rows += rows
+        if int(10 * share) > self._tenths:
+            self._tenths = int(10 * share)
+            self._tell(f"{campaign.campaign.campaign_id}: {share:.0%} of the people, {self._rows:,} rows")
 
 
 async def _copy_out(pool: Any, width: int) -> None:

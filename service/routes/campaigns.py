@@ -76,8 +76,9 @@ class CampaignController(Controller):
         async with pool.acquire() as connection:
             stored = await find(connection, campaign_id)
             found = await outbox.outcomes(connection, stored.id)
+            planning = await campaigns.planning(connection, stored.id)
             told = await deliveries.outcomes(connection, stored.id)
-        return msgspec.structs.replace(found, deliveries=told)
+        return msgspec.structs.replace(found, deliveries=told, planning=planning)
 
     @get("/{campaign_id:str}/allowance", status_code=200)
     async def allowance(

@@ -63,7 +63,8 @@ async def people(connection: Any, count: int, prefix: str = "ok", zone: str | No
 async def offer(pool: Any, name: str = "coffee", **changes: Any) -> int:
     """Makes an offer; its own id of ours."""
     given = {"is_redeemable": True, "tags": [name]} | changes
-    deal = Offer(offer_id=name, creative=Creative(title=name.title(), body="Today"), **given)
+    words = {"creative": Creative(title=name.title(), body="Today")}
+    deal = Offer(offer_id=name, **(words | given))
     async with pool.acquire() as connection:
         await offers.put_all(connection, [deal], NOW)
     return int(await pool.fetchval("select offer_id from offers where external_id = $1", name))

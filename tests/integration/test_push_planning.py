@@ -11,9 +11,14 @@ import pytest
 from bandits.rhythm import Rhythm
 from push import agenda, campaigns, occurrences, plan_pipeline
 from push.outbox import State
+from push.plan_meter import Unmetered
 from push.planner import Planner
 from schema.audience import Audience
+from schema.campaign import Planning, StoredCampaign
 from schema.ids import partition_of
+from schema.offer import Creative
+from service.planning.plan_obstacles import CatalogueObstacles
+from service.store.catalogue import CatalogueCache
 from service.store.pool import open_pool
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, states
@@ -57,8 +62,8 @@ async def test_everyone_reachable_is_planned_once(pool: asyncpg.Pool) -> None:
     assert [row["user_id"] for row in found] == list(range(7, 13))
     assert all(row["bucket"] == partition_of(row["user_id"]) for row in found)
     hours = [row["send_at"] - NOW.replace(hour=0) for row in found]
-    assert timedelta() <= hours[0] + 5.5 * HOUR <= timedelta(minutes=5)
-    assert all(timedelta() <= late <= timedelta(minutes=5) for late in hours[1:])
+    assert timedelta() <= hours[0] + 5.5 * HOUR <= timedelta(minutes=55)
+    assert all(timedelta() <= late <= timedelta(minutes=55) for late in hours[1:])
 
 
 async def test_planning_waits_for_the_hour_before_the_first_persons_monday(pool: asyncpg.Pool) -> None:
@@ -162,3 +167,69 @@ async def test_a_campaign_that_ends_while_it_is_planned_leaves_nothing_to_send(
     planned = await Planner(pool, Ends(), SEED).plan_due(BEFORE)
     assert planned in {4, 8, 12}
     assert await states(pool) == {State.WITHDRAWN: planned}
+
+
+class Told(Unmetered):
+    """Remembers what planning told."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+        self.done_rows: list[int] = []
+        self.reasons: list[str] = []
+
+    def planned(self, campaign: StoredCampaign, rows: int, share: float) -> None:
+        self.shares.append(share)
+
+    def done(self, campaign: StoredCampaign, rows: int) -> None:
+        self.done_rows.append(rows)
+
+    def held(self, campaign: StoredCampaign, why: str) -> None:
+        self.reasons.append(why)
+
+
+async def test_planning_tells_how_far_it_is(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_pipeline, "BLOCK_PEOPLE", 5)
+    await push_world.people(pool, 20)
+    stored = await push_world.campaign(pool)
+    assert await campaigns.planning(pool, stored.id) is None
+    told = Told()
+    assert await Planner(pool, FirstAllowed(), SEED, meter=told).plan_due(BEFORE) == 20
+    assert told.shares == [0.25, 0.5, 0.75, 1.0]
+    assert told.done_rows == [20]
+    assert await campaigns.planning(pool, stored.id) == Planning(STARTS_AT, is_done=True, share=1.0, obstacle=None)
+    await pool.execute("update occurrences set is_planned = false, planned_through = 5")
+    assert await campaigns.planning(pool, stored.id) == Planning(STARTS_AT, is_done=False, share=0.25, obstacle=None)
+
+
+async def test_a_campaign_whose_offers_are_gone_waits_and_says_why(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 3)
+    await push_world.offer(pool, "tea", is_paused=True)
+    stored = await push_world.campaign(pool, offers=["coffee", "tea"])
+    told = Told()
+    planner = Planner(pool, FirstAllowed(), SEED, obstacles=CatalogueObstacles(CatalogueCache()), meter=told)
+    assert await planner.plan_due(BEFORE) == 0
+    assert await planner.plan_due(BEFORE) == 0
+    assert told.reasons == ["no_redeemable_offer"]  # once
+    waiting = Planning(STARTS_AT, is_done=False, share=0.0, obstacle="no_redeemable_offer")
+    assert await campaigns.planning(pool, stored.id) == waiting
+    await push_world.offer(pool, "coffee")
+    assert await planner.plan_due(BEFORE + HOUR) == 3
+    assert await campaigns.planning(pool, stored.id) == Planning(STARTS_AT, is_done=True, share=1.0, obstacle=None)
+
+
+async def test_what_has_become_too_long_for_a_push_is_not_planned(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 3)
+    long = Creative(
+        title="\N{SEEDLING}" * 120, body="\N{SEEDLING}" * 400, image_url="https://example.com/" + "y" * 2_000
+    )
+    await push_world.offer(pool, "coffee", creative=long)
+    stored = await push_world.campaign(pool, offers=["coffee"])
+    planner = Planner(pool, FirstAllowed(), SEED, obstacles=CatalogueObstacles(CatalogueCache()))
+    assert await planner.plan_due(BEFORE) == 0
+    found = await campaigns.planning(pool, stored.id)
+    assert found is not None
+    assert found.obstacle == "payload_too_long"
+    await push_world.offer(pool, "tea")
+    other = await push_world.campaign(pool, "any")
+    assert await planner.plan_due(BEFORE) == 3
+    assert (await campaigns.planning(pool, other.id)) == Planning(STARTS_AT, is_done=True, share=1.0, obstacle=None)

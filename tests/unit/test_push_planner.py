@@ -101,3 +101,14 @@ def test_only_moments_ahead_and_inside_the_window_are_used() -> None:
     assert max(row.send_at for row in rows) < ends_at.replace(tzinfo=UTC)
     assert plan(stored, people(3), NOW + 4 * HOUR) == []
     assert len(plan(stored, people(3, "America/New_York"), NOW + 4 * HOUR)) == 3
+
+
+def test_pushes_do_not_bunch_on_the_quarters_of_an_hour() -> None:
+    """FCM asks for it: everybody else sends then. By default an hour's pushes are spread over 55 minutes of it."""
+    rows = plan(a_campaign(), people(20_000), BEFORE)
+    minutes = np.bincount([row.send_at.minute for row in rows], minlength=60)
+    even = len(rows) / 55
+    assert all(0.8 * even < minutes[minute] < 1.2 * even for minute in (0, 15, 30, 45))
+    assert minutes.max() < 1.2 * even
+    seconds = np.bincount([row.send_at.second for row in rows], minlength=60)
+    assert seconds.max() < 1.3 * len(rows) / 60
