@@ -56,6 +56,8 @@ _HEAD: Final = struct.Struct("<BBH")  # version, dimensions, `Personal.period`, 
 BYTES: Final = _HEAD.size + 4 * kernels.SIZE
 _TINY: Final = 1e-6
 _NOTHING: Final = np.zeros(kernels.SIZE, np.float32)
+_RECORD: Final = np.dtype([("version", "u1"), ("dims", "u1"), ("period", "<u2"), ("sums", "<f4", (kernels.SIZE,))])
+_NEWCOMER: Final = _HEAD.pack(VERSION, DIMS, 0) + _NOTHING.tobytes()
 
 
 class UnknownSumsError(ValueError):
@@ -150,6 +152,23 @@ def _read(data: bytes) -> tuple[int, F32]:
     if (version, dims) != (VERSION, DIMS):
         raise UnknownSumsError(f"version {version} of {dims} dimensions")
     return period, np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
+
+
+def end_to_end(sums: Sequence[bytes], now_s: float) -> tuple[F32, F64]:
+    """Sums (n, kernels.SIZE) of n people, and what they are worth now (n,); no bytes are somebody new.
+
+    Raises:
+        UnknownSumsError: one of them cannot be read.
+    """
+    lengths = np.fromiter(map(len, sums), np.int64, len(sums))
+    if not ((lengths == BYTES) | (lengths == 0)).all():
+        raise UnknownSumsError("one of many sums is of another length")
+    records = np.frombuffer(b"".join([one or _NEWCOMER for one in sums]), _RECORD)
+    if not ((records["version"] == VERSION) & (records["dims"] == DIMS)).all():
+        raise UnknownSumsError("one of many sums is of another version")
+    periods, of_person = np.unique(records["period"], return_inverse=True)
+    faded = np.array([_faded(period, now_s) for period in periods.tolist()])
+    return np.ascontiguousarray(records["sums"], np.float32), faded[of_person]
 
 
 def _faded(period: int, now_s: float) -> float:

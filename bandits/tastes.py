@@ -1,6 +1,7 @@
 """The tastes of one person: kept as bytes in PostgreSQL, unpacked to be taught or to be looked at."""
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ VERSION: Final = 2
 LOGGED_BYTES_MAX: Final = 1024
 """A decision logs at most this much of a person's state, and decides by no more than it logs."""
 
+_VERSION_AND_ENTRIES: Final = struct.Struct("<HH")
+_SINCE: Final = struct.Struct("<I")
+_SINCE_AT: Final = dict(kernels.HEADER.fields or {})["known_since_s"][1]
 _LOGGED_ENTRIES: Final = (LOGGED_BYTES_MAX - kernels.HEADER.itemsize) // kernels.ENTRY.itemsize
 
 
@@ -72,6 +76,7 @@ class View(NamedTuple):
 
 
 _NOBODY: Final = View(Tastes().header, np.zeros(0, kernels.ENTRY))
+_BLANK: Final = _NOBODY.header.tobytes()
 
 
 def view(data: bytes) -> View:
@@ -82,14 +87,44 @@ def view(data: bytes) -> View:
     """
     if not data:
         return _NOBODY
+    count = _check(data)
+    return View(
+        np.frombuffer(data, kernels.HEADER, 1), np.frombuffer(data, kernels.ENTRY, count, kernels.HEADER.itemsize)
+    )
+
+
+def _check(data: bytes) -> int:
+    """How many entries a state has. Raises UnknownStateError."""
+    if not data:
+        return 0
     size = kernels.HEADER.itemsize
     if len(data) < size:
         raise UnknownStateError(f"a state of {len(data)} bytes is shorter than its header")
-    header = np.frombuffer(data, kernels.HEADER, 1)
-    version, count, *_ = header.item()
+    version, count = _VERSION_AND_ENTRIES.unpack_from(data)
     if version != VERSION or count > kernels.CAPACITY or len(data) != size + count * kernels.ENTRY.itemsize:
         raise UnknownStateError(f"version {version} with {count} entries in {len(data)} bytes")
-    return View(header, np.frombuffer(data, kernels.ENTRY, count, size))
+    return int(count)
+
+
+class EndToEnd(NamedTuple):
+    """The states of n people: headers (n,), and the entries of person i from starts[i] to starts[i + 1]; starts (n + 1,)."""
+
+    headers: npt.NDArray[np.void]
+    entries: npt.NDArray[np.void]
+    starts: npt.NDArray[np.int64]
+
+
+def end_to_end(states: Sequence[bytes]) -> EndToEnd:
+    """Lays packed states behind each other; no bytes are a person nothing is known of.
+
+    Raises:
+        UnknownStateError: one of them is not what `pack` wrote.
+    """
+    size = kernels.HEADER.itemsize
+    starts = np.cumsum([0, *map(_check, states)])
+    headers = np.frombuffer(b"".join([state[:size] or _BLANK for state in states]), kernels.HEADER)
+    entries = np.frombuffer(b"".join([state[size:] for state in states]), kernels.ENTRY)
+    return EndToEnd(headers, entries, starts)
 
 
 def unanswered(state: View, at_s: float) -> float:
@@ -109,14 +144,12 @@ def for_decision(data: bytes, is_relevant: npt.NDArray[np.bool_], joined_s: floa
     Returns:
         The state, known since joined_s if that is earlier; of one that is too large the relevant entries with the most evidence, by tag id.
     """
-    state = view(data)
-    header, packed = state.header, data
-    since_s = int(header["known_since_s"][0])
-    if joined_s > 0.0 and not 0 < since_s <= int(joined_s):
-        header = header.copy()
-        header["known_since_s"] = int(joined_s)
-        packed = header.tobytes() + data[kernels.HEADER.itemsize :]
-    return packed if len(packed) <= LOGGED_BYTES_MAX else _most_evident(View(header, state.entries), is_relevant)
+    _check(data)
+    packed = data
+    if joined_s > 0.0 and not 0 < _SINCE.unpack_from(data or _BLANK, _SINCE_AT)[0] <= int(joined_s):
+        whole = data or _BLANK
+        packed = whole[:_SINCE_AT] + _SINCE.pack(int(joined_s)) + whole[_SINCE_AT + _SINCE.size :]
+    return packed if len(packed) <= LOGGED_BYTES_MAX else _most_evident(view(packed), is_relevant)
 
 
 def _most_evident(state: View, is_relevant: npt.NDArray[np.bool_]) -> bytes:

@@ -12,7 +12,7 @@ from schema.snapshot import HEADS
 from service.decision import gains, inputs
 from service.decision.prices import prices_of
 from service.decision.replay import Replayed
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 
 OWN_BASKETS_MIN: Final = 3.0
 """With less history than this an explanation never speaks of habits: there are none we could know."""

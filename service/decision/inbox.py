@@ -69,7 +69,7 @@ async def _open(connection: Any, person: DecisionPerson, catalogue: Catalogue, n
     mask, _ = masks.eligible(catalogue, person, ask, now)
     if stock.is_needed(catalogue, [(ask, person)]):
         left = await stock.look(connection, catalogue, [(ask, person)], now)
-        mask &= left.is_left_for(person.user_id, None)
+        mask = mask & left.is_left_for(person.user_id, None)
     return mask
 
 

@@ -99,6 +99,11 @@ class _Popularity:
 _popularity: Final = _Popularity()
 
 
+def popularity_of(catalogue: Catalogue, model: Model) -> npt.NDArray[np.float64]:
+    """What the population makes of the offers, (offers, POPULARITY)."""
+    return _popularity.of(catalogue, model)
+
+
 def basket_tag_ids(catalogue: Catalogue, context: Context) -> list[int]:
     """The tags of the basket which some offer carries: no other can matter, and no other is kept."""
     if not context.basket_tags:

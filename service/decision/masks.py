@@ -23,20 +23,39 @@ _NOWHERE: Final[Positions] = np.empty(0, np.int64)
 
 
 def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> tuple[Mask, tuple[str, ...]]:
-    """The mask (offers,) and, when it is empty, the reason codes."""
+    """The mask (offers,), which is not to be written to, and, when it is empty, the reason codes."""
     reasons = (*silences(person, ask.channel, now, is_alone=not ask.also), *ask.silences)
     if reasons:
         return np.zeros(len(catalogue.ids), np.bool_), reasons
-    mask = on_offer(catalogue, ask.channel, now) & (catalogue.min_age <= age(person.birth_date, now))
-    for channel in ask.also:
-        mask &= on_offer(catalogue, channel, now)
-    if ask.candidates is not None:
-        mask &= _among(catalogue, ask.candidates)
+    years = age(person.birth_date, now) if catalogue.has_age_limits else 0
+    store_id = ask.context.store_id if catalogue.store_bound else None
+    mask, is_any = _open_to(catalogue, (ask.channel, *ask.also), ask.candidates, now, years, store_id)
     if removed := removed_by_person(catalogue, person, ask, now):
+        mask = mask.copy()
         mask[removed] = False
+        is_any = bool(mask.any())
+    return mask, () if is_any else ("no_eligible_offer",)
+
+
+@lru_cache(maxsize=1024)
+def _open_to(
+    catalogue: Catalogue,
+    channels: tuple[Channel, ...],
+    candidates: tuple[int, ...] | None,
+    now: datetime,
+    years: int,
+    store_id: str | None,
+) -> tuple[Mask, bool]:
+    """What is open to everybody of that age in that store, and whether that is any: the same for many of a batch, not to be written to."""
+    mask = catalogue.min_age <= years
+    for channel in channels:
+        mask &= on_offer(catalogue, channel, now)
+    if candidates is not None:
+        mask &= _among(catalogue, candidates)
     if catalogue.store_bound:
-        mask &= open_in(catalogue, ask.context.store_id)
-    return mask, () if mask.any() else ("no_eligible_offer",)
+        mask &= open_in(catalogue, store_id)
+    mask.flags.writeable = False
+    return mask, bool(mask.any())
 
 
 def silences(person: DecisionPerson, channel: Channel, now: datetime, *, is_alone: bool = True) -> tuple[str, ...]:
@@ -75,6 +94,8 @@ def _among(catalogue: Catalogue, candidates: tuple[int, ...]) -> Mask:
 
 def removed_by_person(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> list[int]:
     """Positions of the offers this person has vetoed, put off, or the app has excluded."""
+    if not (person.vetoed_offer_ids or person.snoozed_offer_ids or ask.excluded):  # as of most people
+        return []
     snoozed = [
         offer_id for offer_id, until in zip(person.snoozed_offer_ids, person.snoozed_until, strict=True) if until > now
     ]

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 
 from bandits import tastes
 from bandits.incremental import Known
@@ -21,21 +20,21 @@ from bandits.personal import PersonalScores, UnknownSumsError
 from bandits.policies import draw
 from bandits.policies.draw import Draw, Offers, Terms
 from bandits.policies.model import Model
-from bandits.policies.scores import REDEEM, NotFiniteError
+from bandits.policies.scores import NotFiniteError
 from schema.decision import Action, Channel, DecisionInputs
-from schema.ids import uuid7
 from schema.policy import PolicyKind
 from service import telemetry
 from service.batching import RETRY_AFTER_S
-from service.decision import gains, inputs, masks, own_part, stock
+from service.decision import gains, inputs, own_part, stock, together
 from service.decision.ask import Ask, Decided
-from service.decision.groups import group_of
 from service.decision.prices import prices_of
+from service.decision.step import Alike, Step
 from service.decision.stock import Overtaken, Stock, Taker
 from service.errors import ApiError
 from service.store import decisions
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
+from service.store.logged_decision import LoggedDecision
 
 CONTROL: Final[PolicyKind] = "uniform"
 
@@ -52,48 +51,7 @@ class _Batch(NamedTuple):
     """Answers and what is logged of them, in order."""
 
     decided: list[Decided]
-    rows: list[decisions.LoggedDecision]
-
-
-class _Step:
-    """One decision on its way through the pipeline."""
-
-    __slots__ = (
-        "ask",
-        "decision_id",
-        "drawn",
-        "in_control",
-        "in_holdout",
-        "inputs",
-        "mask",
-        "own",
-        "own_sums",
-        "person",
-        "phi",
-        "reasons",
-        "tastes",
-    )
-
-    def __init__(
-        self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None
-    ) -> None:
-        self.ask = ask
-        self.person = person
-        self.decision_id: UUID = uuid7(now, ask.entropy)
-        group = group_of(person.user_id, ask.holdout_share, ask.control_share)
-        self.in_holdout, self.in_control = group == "holdout", group == "control"
-        self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
-        if left is not None and not self.reasons:
-            self.mask &= left.is_left_for(person.user_id, ask.campaign_id)
-            self.reasons = () if self.mask.any() else ("sold_out",)
-        self.inputs = _inputs(ask, person, catalogue, model, now)
-        if left is not None and not self.reasons:
-            self.inputs = left.priced(self.inputs, ask, self.mask)
-        self.tastes = b""
-        self.own_sums = b""
-        self.own: PersonalScores | None = None
-        self.phi: npt.NDArray[np.float32]
-        self.drawn: Draw | None = None
+    rows: list[LoggedDecision]
 
 
 async def decide(
@@ -135,35 +93,33 @@ async def _decide_all(
     asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime, left: Stock | None
 ) -> _Batch:
     batch = _Batch([], [])
+    # Where something has an end each is drawn under the mask of what those before have left.
+    size = 1 if left is not None else together.TOGETHER_MAX
+    alike = Alike(catalogue, model, now)
     breath = perf_counter() + BREATH_S
-    for ask, person in asked:
+    for begin in range(0, len(asked), size):
         if perf_counter() > breath:
             await asyncio.sleep(0)
             breath = perf_counter() + BREATH_S
-        step = _Step(ask, person, catalogue, model, now, left)
-        if not step.reasons:
-            _draw_for(step, catalogue, model, now)
-        answer = _answer(step, catalogue, model, now, left)
-        batch.decided.append(answer)
-        batch.rows.append(_row(step, answer))
+        steps = [Step(ask, person, catalogue, now, left, alike) for ask, person in asked[begin : begin + size]]
+        _draw_all([step for step in steps if not step.reasons], catalogue, model, now)
+        for step in steps:
+            answer = _answer(step, catalogue, model, now, left)
+            batch.decided.append(answer)
+            batch.rows.append(_row(step, answer, alike.packed(step.mask)))
     return batch
 
 
-def _inputs(ask: Ask, person: DecisionPerson, catalogue: Catalogue, model: Model, now: datetime) -> DecisionInputs:
-    context = ask.context
-    return DecisionInputs(
-        rules=ask.rules,
-        context=inputs.kept(context),
-        local_hour=inputs.local_hour_of(person.time_zone, context, now),
-        may_personalise=person.has_personalization_consent,
-        basket_tag_ids=inputs.basket_tag_ids(catalogue, context) if person.has_personalization_consent else [],
-        dispersion=float(model.dispersions[REDEEM]),
-        decided_at=now,
-        gain=gains.logged(ask.gain, may_personalise=person.has_personalization_consent),
-    )
+def _draw_all(steps: Sequence[Step], catalogue: Catalogue, model: Model, now: datetime) -> None:
+    for step in together.draw(steps, catalogue, model, now, _terms_of_all):
+        _draw_for(step, catalogue, model, now)
 
 
-def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) -> None:
+def _terms_of_all(given: DecisionInputs) -> Terms:
+    return terms_of(given, b"", in_control=False)
+
+
+def _draw_for(step: Step, catalogue: Catalogue, model: Model, now: datetime) -> None:
     """Fills phi, what was known of the person, and the draw. A state that cannot be read counts as none: its owner is a stranger."""
     packed = (step.person.tastes or b"") if step.inputs.may_personalise else b""
     own_sums = (step.person.personal or b"") if step.inputs.may_personalise else b""
@@ -178,15 +134,14 @@ def _draw_for(step: _Step, catalogue: Catalogue, model: Model, now: datetime) ->
         _draw_by(step, b"", b"", catalogue, model, now)
 
 
-def _draw_by(step: _Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
-    step.tastes = packed
-    step.phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
-    offers = Offers(step.phi, step.mask, catalogue.tag_ids, prices_of(catalogue, step.inputs))
+def _draw_by(step: Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
+    phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
+    offers = Offers(phi, step.mask, catalogue.tag_ids, prices_of(catalogue, step.inputs))
     terms = terms_of(step.inputs, packed, in_control=step.in_control)
-    step.own = own_part.scores(catalogue, model, own_sums, step.inputs, step.phi)
-    step.own_sums = own_sums if step.own is not None else b""
+    own = own_part.scores(catalogue, model, own_sums, step.inputs, phi)
     known = None if step.ask.gain is None else step.ask.gain.known
-    step.drawn = draw_for_goal(model, known, catalogue, step.inputs, offers, terms, step.decision_id, step.own)
+    drawn = draw_for_goal(model, known, catalogue, step.inputs, offers, terms, step.decision_id, own)
+    step.holds(packed, own_sums, phi, own, drawn)
 
 
 def draw_for_goal(
@@ -236,10 +191,10 @@ def terms_of(given: DecisionInputs, packed: bytes, *, in_control: bool) -> Terms
 
 def pmf_hash(drawn: Draw | None) -> bytes:
     """Fingerprint of the pmf of slot 0, by which a replay is judged; of nothing when the mask was empty."""
-    return hashlib.sha256(b"" if drawn is None else drawn.pmf.astype("<f8").tobytes()).digest()
+    return hashlib.sha256(b"" if drawn is None else np.asarray(drawn.pmf, "<f8").tobytes()).digest()
 
 
-def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
+def _answer(step: Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
     indices, reasons = _shown(step)
     taker = Taker(step.person.user_id, step.decision_id, step.ask)
     return Decided(
@@ -258,7 +213,7 @@ def _answer(step: _Step, catalogue: Catalogue, model: Model, now: datetime, left
     )
 
 
-def _shown(step: _Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _shown(step: Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """What is shown of what was drawn, and why nothing is."""
     if step.drawn is None:
         return (), step.reasons
@@ -269,9 +224,9 @@ def _shown(step: _Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
     return tuple(step.drawn.chosen.tolist()), ("control",) if step.in_control else ()
 
 
-def _row(step: _Step, answer: Decided) -> decisions.LoggedDecision:
+def _row(step: Step, answer: Decided, eligible: bytes) -> LoggedDecision:
     drawn, ask, ids = step.drawn, step.ask, answer.catalogue.ids
-    return decisions.LoggedDecision(
+    return LoggedDecision(
         user_id=step.person.user_id,
         decision_id=step.decision_id,
         placement=ask.placement,
@@ -287,17 +242,17 @@ def _row(step: _Step, answer: Decided) -> decisions.LoggedDecision:
         campaign_id=ask.campaign_id,
         request=step.inputs,
         tastes=step.tastes,
-        eligible=np.packbits(step.mask, bitorder="little").tobytes(),
+        eligible=eligible,
         offer_ids=[] if drawn is None else ids[drawn.chosen].tolist(),
         propensities=[] if drawn is None else drawn.propensities.tolist(),
         send_probability=_logged_send_probability(answer),
-        phi=b"" if drawn is None else step.phi[drawn.chosen].astype("<f4").tobytes(),
-        predictions=b"" if drawn is None else drawn.predictions.astype("<f4").tobytes(),
+        phi=b"" if drawn is None else np.asarray(step.phi, "<f4").tobytes(),
+        predictions=b"" if drawn is None else np.asarray(drawn.predictions, "<f4").tobytes(),
         pmf_sha256=pmf_hash(drawn),
         reason_codes=list(answer.reason_codes),
         personal=step.own_sums,
-        z=b"" if drawn is None or step.own is None else step.own.z[drawn.chosen].astype("<f4").tobytes(),
-        personal_offsets=[] if drawn is None or step.own is None else drawn.personal_offsets.tolist(),
+        z=b"" if drawn is None or step.z is None else np.asarray(step.z, "<f4").tobytes(),
+        personal_offsets=[] if drawn is None or step.z is None else drawn.personal_offsets.tolist(),
     )
 
 

@@ -16,7 +16,7 @@ from service.decision.prices import prices_of
 from service.errors import ApiError
 from service.store import effects, models, snapshots
 from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 
 _IMPOSSIBLE: Final = (
     snapshots.SnapshotMissingError,

@@ -10,7 +10,7 @@ from service.decision import replay
 from service.decision.replay import Replayed
 from service.store import models, snapshots
 from service.store.catalogue import CatalogueCache, VersionMissing
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 
 MODELS_MAX: Final = 16
 PROPENSITY_TOLERANCE: Final = 1e-4

@@ -20,7 +20,7 @@ from schema.ids import stable_share
 from service.decision import pipeline, policy
 from service.decision.prices import prices_of
 from service.decision.replay import Replayed
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 from service.store.policies import InForce
 from service.store.policy_log import Followed
 

@@ -27,8 +27,8 @@ from service.routes.acting import attempt_of, has_key, response_of
 from service.routes.caller import named_in_query, principal_of, speaker_of
 from service.store import decisions, people
 from service.store.catalogue import CatalogueCache
-from service.store.decisions import LoggedDecision
 from service.store.idempotency import Answer
+from service.store.logged_decision import LoggedDecision
 from service.store.people import Speaker
 
 _ENCODER: Final = msgspec.json.Encoder()

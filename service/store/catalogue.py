@@ -65,6 +65,7 @@ class Catalogue:
     is_limited: npt.NDArray[np.bool_]  # whether there is an end to it
     cost_minor: npt.NDArray[np.int64]  # what a redemption takes of a budget
     has_limits: bool  # whether any is limited
+    has_age_limits: bool  # whether any asks for an age
     indices_by_code: dict[str, list[int]]  # positions of the offers with a code, by it
 
     def has_cost_in(self, currency: str) -> npt.NDArray[np.bool_]:
@@ -97,6 +98,7 @@ def compose(version: int, stored: Sequence[StoredOffer], tag_id_by_name: dict[st
         is_limited=np.array([offer.is_limited() for offer in offers], np.bool_),
         cost_minor=np.array([offer.cost_minor() for offer in offers], np.int64),
         has_limits=any(offer.is_limited() for offer in offers),
+        has_age_limits=any(offer.min_age > 0 for offer in offers),
         indices_by_code=_by_code(offers),
     )
 

@@ -1,23 +1,16 @@
 """The decision log: written before an answer leaves, read to explain and to replay."""
 
+import io
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from bandits.features import FEATURE_SET
 from schema.decision import DecisionInputs
-from schema.ids import instant_of
+from service.store import decision_rows
+from service.store.logged_decision import LoggedDecision
 
-_INSERT: Final = """
-    insert into decisions (
-        user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy, snapshot_version,
-        catalogue_version, user_version, campaign_id, request, tastes, eligible, offer_ids, propensities, send_probability,
-        phi, predictions, pmf_sha256, reason_codes, personal, z, personal_offsets, feature_set
-    ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
-"""
 _READ: Final = """
     select user_id, decision_id, placement, channel, action, in_holdout, in_control, is_degraded, policy, snapshot_version,
            catalogue_version, user_version, campaign_id, request, tastes, eligible, offer_ids, propensities, send_probability,
@@ -32,43 +25,6 @@ _FIND: Final = """
 _MOVE: Final = "update decisions set user_id = $1 where user_id = $2 and decision_id = $3"
 
 
-class LoggedDecision(msgspec.Struct, frozen=True):
-    """A row of the log; the columns are explained in the migration that makes the table."""
-
-    user_id: int
-    decision_id: UUID
-    placement: str
-    channel: int
-    action: int
-    in_holdout: bool
-    in_control: bool
-    is_degraded: bool
-    policy: str
-    snapshot_version: int
-    catalogue_version: int
-    user_version: int
-    campaign_id: UUID | None
-    request: DecisionInputs
-    tastes: bytes
-    eligible: bytes
-    offer_ids: list[int]
-    propensities: list[float]
-    send_probability: float
-    phi: bytes
-    predictions: bytes
-    pmf_sha256: bytes
-    reason_codes: list[str]
-    personal: bytes = b""
-    z: bytes = b""
-    personal_offsets: list[float] = []
-    feature_set: int = FEATURE_SET  # by which phi was made
-
-    @property
-    def decided_at(self) -> datetime:
-        """When it was decided, to the millisecond."""
-        return instant_of(self.decision_id)
-
-
 class Outcome(NamedTuple):
     """Whether something was shown (a schema.decision.Action), and the offers drawn, by slot."""
 
@@ -78,7 +34,8 @@ class Outcome(NamedTuple):
 
 async def insert(connection: Any, rows: Sequence[LoggedDecision]) -> None:
     """Logs decisions in one atomic batch; once this returns they survive a crash."""
-    await connection.executemany(_INSERT, [msgspec.structs.astuple(row) for row in rows])
+    source = io.BytesIO(decision_rows.encoded(rows))
+    await connection.copy_to_table("decisions", source=source, columns=decision_rows.COLUMNS, format="binary")
 
 
 async def read(connection: Any, user_id: int, decision_id: UUID) -> LoggedDecision | None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from schema.ids import lowest_uuid7
 from service.store import decisions
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 
 BLOCK_ROWS: Final = 500
 

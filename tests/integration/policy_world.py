@@ -14,7 +14,7 @@ from service.decision import pipeline, policy
 from service.decision.ask import Ask
 from service.store import catalogue as catalogues
 from service.store import decision_people, decisions
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 from service.store.policies import InForce
 from tests import deciding
 from tests.deciding import NOW, offer

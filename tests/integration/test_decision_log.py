@@ -25,7 +25,7 @@ from service.store import catalogue as catalogues
 from service.store import decision_people, decisions, offers
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.decision_people import DecisionPerson
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 from service.store.pool import open_pool
 from tests import deciding
 from tests.deciding import NOW, offer
@@ -249,3 +249,35 @@ def busy_offer(rng: np.random.Generator, n: int, tags: list[str]) -> Offer:
         discount_type="amount",
         discount_minor=int(rng.integers(0, 500)),
     )
+
+
+async def test_a_row_comes_back_as_it_was_logged(world: World) -> None:
+    ids = [row[0] for row in await world.connection.fetch("select user_id from users")]
+    known = (await decision_people.by_id(world.connection, ids)).people
+    given = next(one for one in await decide(world, [known[ids[1]]], 1) if one.offer_ids)
+    await world.connection.execute("delete from decisions")
+    rows = [
+        msgspec.structs.replace(given, user_id=1, campaign_id=None, reason_codes=[], z=b"", personal_offsets=[]),
+        msgspec.structs.replace(
+            given, user_id=2, campaign_id=UUID(int=9), placement="café", reason_codes=["ruhe ☾", "b"]
+        ),
+        msgspec.structs.replace(
+            given,
+            user_id=3,
+            is_degraded=True,
+            in_holdout=True,
+            in_control=True,
+            offer_ids=[3, 1, 2],
+            propensities=[0.25, 1e-9, 1.0],
+            personal_offsets=[0.5, -0.25, 0.0],
+            send_probability=0.125,
+            feature_set=1,
+        ),
+        msgspec.structs.replace(given, user_id=4, offer_ids=[], propensities=[], phi=b"", predictions=b"", tastes=b""),
+    ]
+    await decisions.insert(world.connection, rows)
+    assert [await decisions.read(world.connection, row.user_id, row.decision_id) for row in rows] == rows
+    await decisions.insert(world.connection, [])
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await decisions.insert(world.connection, [msgspec.structs.replace(given, user_id=5), rows[0]])
+    assert await decisions.read(world.connection, 5, given.decision_id) is None

@@ -8,7 +8,7 @@ import pytest
 
 from push.fcm.channel import FcmChannel
 from service.store import decisions
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 from service.store.migrate import migrate
 from service.store.pool import open_pool
 from tests.contract.stand_in_server import StandInServer

@@ -30,6 +30,7 @@ from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.effects import Published
+from service.store.logged_decision import LoggedDecision
 from tests.contract.stand_in_server import StandInServer
 from tests.integration import push_world
 from tests.integration.push_world import SEED, states
@@ -130,7 +131,7 @@ async def run(api: Api) -> None:
         assert server.app.inbox.count == found[State.ACCEPTED]
 
 
-async def logged(api: Api) -> list[decisions.LoggedDecision]:
+async def logged(api: Api) -> list[LoggedDecision]:
     rows = await api.resources.pool.fetch("select * from decisions order by decision_id")
     return [decisions.of_row(row) for row in rows]
 

@@ -14,7 +14,7 @@ from service.decision import explanation, replay
 from service.decision.ask import Decided
 from service.store import decisions
 from service.store.catalogue import CatalogueCache
-from service.store.decisions import LoggedDecision
+from service.store.logged_decision import LoggedDecision
 from service.store.pool import open_pool
 from tests.integration import decision_world, push_world
 from tests.integration.push_world import HOUR, NOW

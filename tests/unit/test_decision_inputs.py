@@ -42,7 +42,7 @@ def test_of_a_basket_only_tags_that_offers_carry_are_kept() -> None:
 
 
 class Nowhere:
-    async def executemany(self, _query: str, _rows: object) -> None: ...
+    async def copy_to_table(self, _table: str, **_: object) -> None: ...
 
 
 def poisoned() -> bytes:

@@ -1,5 +1,6 @@
 """Why this deal, in words that are true: of habits only where there are some, and never of sensitive offers."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ from schema.decision import Channel, Context
 from schema.ids import stable_entropy
 from service.decision import explanation, pipeline, policy, replay
 from service.decision.explanation import explain
-from service.store.decisions import LoggedDecision
+from service.store import decisions
+from service.store.logged_decision import LoggedDecision
 from tests import deciding
 from tests.deciding import NOW, ask, catalogue, offer, person, shopper
 
@@ -26,21 +28,17 @@ MODEL = deciding.model(6)
 MILK, BREAD, BAKERY, REMEDY, BEER = range(1, 6)
 
 
-class Memory:
-    """Keeps the rows that would go into PostgreSQL."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-
-    async def executemany(self, _query: str, rows: list[Any]) -> None:
-        self.rows += rows
-
-
 async def log(**given: Any) -> LoggedDecision:
     who = {name: given.pop(name) for name in list(given) if name in person()._fields}
-    memory = Memory()
-    await pipeline.decide(memory, [(ask(**given), person(**who))], SHOP, MODEL, NOW)
-    return LoggedDecision(*memory.rows[0])
+    rows: list[LoggedDecision] = []
+
+    async def keep(_: Any, logged: Sequence[LoggedDecision]) -> None:
+        rows.extend(logged)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(decisions, "insert", keep)  # instead of PostgreSQL
+        await pipeline.decide(None, [(ask(**given), person(**who))], SHOP, MODEL, NOW)
+    return rows[0]
 
 
 def told(logged: LoggedDecision) -> Any:

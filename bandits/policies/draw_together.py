@@ -1,0 +1,123 @@
+"""A slot and the gate for many people at once: what `draw.draw` gives each of them, bit for bit, by one call of the kernel."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandits import features, personal, taste_map, tastes
+from bandits.delay import WINDOW_S
+from bandits.kernels import draw_many, many
+from bandits.kernels.draw_many import BY_VALUE, EVENLY
+from bandits.kernels.many import Belief, Draws, People, Shelf
+from bandits.policies.draw import Terms
+from bandits.policies.model import Model
+from bandits.policies.scores import REDEEM
+from schema.policy import PolicyKind
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_COLUMN: Final[dict[PolicyKind, int]] = {
+    "uniform": EVENLY,
+    "rules_only": features.NAMES.index("lpop"),
+    "usual": features.NAMES.index("lp"),
+}
+
+
+class Goods(NamedTuple):
+    """The offers: tags (offers, n) padded with -1, may_be_personal (offers,), discounts (offers,), of_people (offers, POPULARITY); tag_count of what an offer may carry."""
+
+    tags: npt.NDArray[np.int16]
+    may_be_personal: Mask
+    discounts: F32
+    of_people: F64
+    tag_count: int
+
+
+class Drawer(NamedTuple):
+    """One for whom is drawn: as `tastes.for_decision` gave them, their sums, and whether either may be used.
+
+    `hour` of the week on their clock, -1 when unknown; `is_control` is drawn evenly; `mask` (offers,) has an eligible offer at least.
+    """
+
+    tastes: bytes
+    sums: bytes
+    may_personalise: bool
+    hour: int
+    is_control: bool
+    mask: Mask
+    key: int
+
+
+def draw(model: Model, goods: Goods, terms: Terms, given: Sequence[Drawer], now_s: float) -> Draws:
+    """Draws one slot and the gate for each, without prices; attention in `terms` is that of somebody who left nothing unanswered.
+
+    A person whose numbers are not finite is left NOT_DRAWN.
+
+    Raises:
+        UnknownStateError: somebody's tastes cannot be read.
+    """
+    return draw_many.draw_many(
+        _people(given, terms.kind, now_s), _shelf(model, goods), _belief(model, terms), _terms(terms, now_s)
+    )
+
+
+def _people(given: Sequence[Drawer], kind: PolicyKind, now_s: float) -> People:
+    headers, entries, starts = tastes.end_to_end([one.tastes for one in given])
+    sums, faded = personal.end_to_end([one.sums for one in given], now_s)
+    distinct = {id(one.mask): one.mask for one in given}
+    place = {name: number for number, name in enumerate(distinct)}
+    ranked_by = _COLUMN.get(kind, BY_VALUE)
+    return People(
+        headers,
+        entries,
+        starts,
+        np.array([one.may_personalise for one in given], np.bool_),
+        np.array([float(one.hour % 24) if one.hour >= 0 else -1.0 for one in given]),
+        np.array([EVENLY if one.is_control else ranked_by for one in given], np.int64),
+        np.array([one.key for one in given], np.uint64),
+        np.array([place[id(one.mask)] for one in given], np.int64),
+        np.stack(list(distinct.values())),
+        sums,
+        faded,
+    )
+
+
+def _shelf(model: Model, goods: Goods) -> Shelf:
+    known = model.taste_map
+    return Shelf(
+        goods.tags,
+        goods.may_be_personal,
+        goods.discounts,
+        goods.of_people,
+        taste_map.axes_of(known, goods.tags),
+        known.companions,
+        known.lifts,
+        known.cycles_s,
+        np.zeros(goods.tag_count, np.bool_),
+    )
+
+
+def _belief(model: Model, terms: Terms) -> Belief:
+    variances = model.personal_variances
+    precision = personal.precision_of(variances.tolist()) if len(variances) else np.zeros(0)
+    worth = np.array(terms.values, np.float64)
+    return Belief(model.means, model.factors, worth, model.link == "logit", REDEEM, precision)
+
+
+def _terms(terms: Terms, now_s: float) -> many.Terms:
+    """As `choice.of` and `draw.draw` take them; the control is floored by the operator's floor alone."""
+    return many.Terms(
+        now_s,
+        WINDOW_S,
+        max(terms.floor, terms.exploration) if terms.kind == "epsilon_greedy" else terms.floor,
+        terms.exploration if terms.kind == "thompson" else 0.0,
+        terms.exploration if terms.kind == "ucb" else 0.0,
+        terms.is_gated,
+        terms.attention_price,
+        terms.gate_floor,
+        not terms.can_be_negative,
+    )
