@@ -41,8 +41,9 @@ _WITHDRAW_PLANNED: Final = """
     update outbox set state = 6, outcome = 'campaign_ended', settled_at = $2 where campaign_id = $1 and state = 0
 """
 _WITHDRAW_READY: Final = """
-    update outbox set state = 6, outcome = 'campaign_ended', settled_at = $2 where campaign_id = $1 and state = 1
-    returning user_id, campaign_id, occurrence_at
+    update outbox set state = case when unknowns > 0 then 7 else 6 end, outcome = 'campaign_ended', settled_at = $2
+     where campaign_id = $1 and state = 1
+    returning user_id, campaign_id, occurrence_at, unknowns
 """
 _DUE: Final = """
     select campaign_id, status, body, next_occurrence_at from campaigns
@@ -139,7 +140,7 @@ async def set_status(connection: Any, external_id: str, status: str, now: dateti
         if row is not None and status == "ended":
             await connection.execute(_WITHDRAW_PLANNED, row["campaign_id"], now)
             withdrawn = await connection.fetch(_WITHDRAW_READY, row["campaign_id"], now)
-            await release(connection, [Key(*one) for one in withdrawn])
+            await release(connection, [Key(*one[:3]) for one in withdrawn if not one[3]])
     return _stored(row) if row else None
 
 

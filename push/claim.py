@@ -19,7 +19,7 @@ LEASE: Final = timedelta(seconds=60)
 
 class ReadyRow(NamedTuple):
     """A drawn row on its way out. Its life ends with the push's own or with the offer's, whichever is sooner; on a phone that cannot be
-    reached before, when quiet hours begin (`quiet_from`).
+    reached before, when quiet hours begin (`quiet_from`). `unknowns` attempts before perhaps arrived; only what `may_repeat` goes on then.
     """
 
     key: Key
@@ -34,6 +34,8 @@ class ReadyRow(NamedTuple):
     attempts: int
     platform: str = ""
     quiet_from: datetime | None = None
+    may_repeat: bool = False
+    unknowns: int = 0
 
 
 class Claimed(NamedTuple):
@@ -58,6 +60,7 @@ class Judged(NamedTuple):
     outcome: str | None = None
     wait_until: datetime | None = None
     quiet_from: datetime | None = None
+    may_repeat: bool = False
 
 
 # What was said or changed before this began stops the push. The second limit takes nothing away: it tells the planner how few rows there
@@ -74,7 +77,7 @@ _TAKE: Final = """
         select share.*, going.has_ended
           from going cross join lateral (
             select o.ctid as place, o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_until, o.expires_at, o.decision_id,
-                   o.offer_id, o.message, o.send_until <= $1 as is_late
+                   o.offer_id, o.message, o.unknowns, o.send_until <= $1 as is_late
               from outbox o
              where o.campaign_id = going.campaign_id and o.state = 1 and o.send_at <= $1
              order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
@@ -83,7 +86,7 @@ _TAKE: Final = """
     )
     select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id,
            least(due.expires_at, (v.body ->> 'ends_at')::timestamptz) as expires_at, due.decision_id, due.offer_id, due.message,
-           d.address, d.address_kind, d.platform, due.send_until, (select count(*) from going) as going, array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
+           d.address, d.address_kind, d.platform, due.send_until, due.unknowns, (select count(*) from going) as going, array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
            case
                when has_ended then 'campaign_ended'
                when is_late then 'expired'
@@ -119,7 +122,6 @@ _TAKE: Final = """
          order by last_seen_at desc, device_id limit 1) d on true
      order by due.outbox_id
 """
-# A place is of one day's table, which the occurrence names.
 _MARK: Final = """
     update outbox o
        set state = t.state, outcome = t.outcome, settled_at = case when t.state > 2 then $1::timestamptz end, address = t.address,
@@ -144,16 +146,12 @@ async def claim(connection: Any, now: datetime, rows_max: int, real_now: datetim
         if not taken:
             return Claimed([], 0, is_all=True)
         judged = await _judge(connection, taken, now, known)
-        columns = [
-            [row["place"] for row in taken],
-            [row["occurrence_at"] for row in taken],
-            [one.state for one in judged],
-            [one.outcome for one in judged],
-            [row["address"] for row in taken],
-            [one.wait_until for one in judged],
+        marks = [
+            (row["place"], row["occurrence_at"], one.state, one.outcome, row["address"], one.wait_until)
+            for row, one in zip(taken, judged, strict=True)
         ]
-        limits = bounds([_key(row) for row in taken])
-        marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns, *limits)
+        columns = (*map(list, zip(*marks, strict=True)), *bounds([_key(row) for row in taken]))
+        marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns)
     await release(connection, [_key(row) for row, one in zip(taken, judged, strict=True) if one.state in UNTOLD])
     claims = {row["outbox_id"]: row for row in marked}
     going = [
@@ -182,6 +180,8 @@ def _ready(row: Any, claimed: Any, judged: Judged) -> ReadyRow:
         attempts=claimed["attempts"],
         platform=row["platform"],
         quiet_from=judged.quiet_from,
+        may_repeat=judged.may_repeat,
+        unknowns=row["unknowns"],
     )
 
 
@@ -195,7 +195,7 @@ async def _judge(connection: Any, taken: Sequence[Any], now: datetime, known: Kn
     people, version = await contacts.people(connection, {row["user_id"] for row in open_rows})
     rules = await known.rules.of_version(connection, version)
     counting = Counting(Judge(rules, now, reach=LEASE), people, now)
-    judged = [counting.judged(row, terms[row["campaign_id"]]) for row in taken]
+    judged = [_as_known(row, counting.judged(row, terms[row["campaign_id"]])) for row in taken]
     await contacts.write(connection, counting.changed)
     return judged
 
@@ -230,7 +230,12 @@ class Counting:
         if contact_rules.is_counted(campaign) and not is_counted:
             contact = contact_rules.contact_at(self._now, str(row["outbox_id"]), row["tags"])
             self.changed[user_id] = contact_rules.counted(person.sent, contact)
-        return Judged(State.SENDING, quiet_from=verdict.quiet.begins_at)
+        return Judged(State.SENDING, None, None, verdict.quiet.begins_at, not contact_rules.is_counted(campaign))
+
+
+def _as_known(row: Any, judged: Judged) -> Judged:
+    """Of a push that was perhaps sent before nobody can say that it was stopped."""
+    return judged._replace(state=State.UNKNOWN) if row["unknowns"] and judged.state in UNTOLD else judged
 
 
 def _stopped(verdict: Verdict, tags: Sequence[str]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from push import addresses, campaigns, contacts, outbox
+from push import addresses, campaigns, contacts, endings, outbox
 from push.campaigns import CampaignCache
 from push.channel import Channel, Message, RetryAfter
 from push.claim import Claimed, Known, ReadyRow, claim
@@ -96,7 +96,9 @@ class Dispatcher:
     async def sweep(self, now: datetime) -> None:
         """Settles what a dispatcher left behind when it died."""
         async with self._pool.acquire() as connection:
-            await outbox.sweep(connection, now, datetime.now(UTC))
+            swept = await endings.sweep(connection, now, datetime.now(UTC))
+        if swept:
+            self._meter.count({"lease_expired": swept})
 
     async def _claim(self, now: datetime, rows_max: int) -> Claimed:
         async with self._pool.acquire() as connection:

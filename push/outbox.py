@@ -65,13 +65,14 @@ class DrawnRow(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of a row that was claimed under `fence`; with retry_at it is ready again from then on."""
+    """What became of a row that was claimed under `fence`; with retry_at it is ready again from then on. Unknown: perhaps it was sent."""
 
     key: Key
     fence: int
     state: State
     outcome: str
     retry_at: datetime | None = None
+    is_unknown: bool = False
 
 
 _PLAN: Final = """
@@ -118,53 +119,28 @@ _DRAWN: Final = """
 _SETTLE: Final = """
     update outbox o set state = found.state, outcome = found.outcome,
            settled_at = case when found.retry_at is null then $1::timestamptz end,
-           lease_until = null, send_at = coalesce(found.retry_at, o.send_at)
+           lease_until = null, send_at = coalesce(found.retry_at, o.send_at), unknowns = o.unknowns + found.is_unknown::integer
       from (select t.*, mine.place
-              from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::bigint[], $6::smallint[], $7::text[], $8::timestamptz[])
-                   as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at)
+              from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::bigint[], $6::smallint[], $7::text[], $8::timestamptz[], $9::boolean[])
+                   as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at, is_unknown)
              cross join lateral (
                 select r.ctid as place from outbox r
-                 where r.user_id = t.user_id and r.campaign_id = t.campaign_id and r.occurrence_at = t.occurrence_at and r.channel = $9
-                   and r.occurrence_at between $10 and $11 and r.lease_until is not null and r.fence = t.fence limit 1 for update) mine) found
-     where o.ctid = found.place and o.occurrence_at = found.occurrence_at and o.occurrence_at between $10 and $11
+                 where r.user_id = t.user_id and r.campaign_id = t.campaign_id and r.occurrence_at = t.occurrence_at and r.channel = $10
+                   and r.occurrence_at between $11 and $12 and r.lease_until is not null and r.fence = t.fence limit 1 for update) mine) found
+     where o.ctid = found.place and o.occurrence_at = found.occurrence_at and o.occurrence_at between $11 and $12
     returning o.fence
 """
-_SWEEP: Final = """
-    update outbox set state = 7, outcome = 'lease_expired', settled_at = $1, lease_until = null
-     where state = 2 and lease_until < $2
-"""
-# A place may be one of another day too: what lies there is looked at again.
-_EXPIRE_PLANNED: Final = """
-    update outbox set state = 5, outcome = 'expired', settled_at = $1
-     where ctid = any (array(
-        select late.ctid from campaigns_with_planned w cross join lateral (
-          select o.ctid from outbox o
-           where o.campaign_id = w.campaign_id and o.state = 0 and o.send_at <= $1 and o.send_until <= $1
-           order by o.send_at limit $2 for update skip locked) late limit $2))
-       and state = 0 and send_at <= $1 and send_until <= $1
-"""
-_EXPIRE_READY: Final = """
-    update outbox set state = 5, outcome = 'expired', settled_at = $1
-     where ctid = any (array(
-        select late.ctid from campaigns_with_ready w cross join lateral (
-          select o.ctid from outbox o
-           where o.campaign_id = w.campaign_id and o.state = 1 and o.send_until <= $1
-           order by o.send_at limit $2 for update skip locked) late limit $2))
-       and state = 1 and send_until <= $1
-    returning user_id, campaign_id, occurrence_at
-"""
-_EXPIRE_MAX: Final = 10_000
 _OUTCOMES: Final = """
     with counted as (
-        select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions
-          from (select state, outcome, decision_id from outbox where campaign_id = $1
+        select state, case when state <> 3 then outcome end as outcome, count(*) as pushes, count(decision_id) as decisions, sum(unknowns) as unknowns
+          from (select state, outcome, decision_id, unknowns from outbox where campaign_id = $1
                  union all
-                select state, outcome, decision_id from outbox_past where campaign_id = $1) kept
+                select state, outcome, decision_id, unknowns from outbox_past where campaign_id = $1) kept
          group by 1, 2
         union all
-        select state, outcome, pushes, decisions from outbox_counts where campaign_id = $1
+        select state, outcome, pushes, decisions, unknowns from outbox_counts where campaign_id = $1
     )
-    select state, outcome, sum(pushes)::bigint as pushes, sum(decisions)::bigint as decisions
+    select state, outcome, sum(pushes)::bigint as pushes, sum(decisions)::bigint as decisions, sum(unknowns)::bigint as unknowns
       from counted group by 1, 2 order by 1, 2
 """
 
@@ -183,14 +159,15 @@ async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
     """How the pushes of a campaign stand, also those whose rows are gone. Reads all its rows: a report, not for the hot path."""
     states = dict.fromkeys((state.name.lower() for state in State), 0)
     reasons: Counter[str] = Counter()
-    decisions = 0
+    decisions = unknowns = 0
     for row in await connection.fetch(_OUTCOMES, campaign_id):
         state = State(row["state"])
         states[state.name.lower()] += row["pushes"]
         decisions += row["decisions"]
+        unknowns += row["unknowns"]
         if row["outcome"] is not None and state is not State.ACCEPTED:
             reasons[row["outcome"]] += row["pushes"]
-    return CampaignOutcomes(states=states, decisions=decisions, reasons=dict(reasons))
+    return CampaignOutcomes(states=states, decisions=decisions, reasons=dict(reasons), unknown_attempts=unknowns)
 
 
 async def due(connection: Any, now: datetime, rows_max: int) -> DueRows:
@@ -227,17 +204,6 @@ async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> 
     keys = [row.key for row in settled]
     given = (*key_columns(keys), *columns, int(Channel.PUSH), *bounds(keys))
     return {row[0] for row in await connection.fetch(_SETTLE, now, *given)}
-
-
-async def sweep(connection: Any, now: datetime, real_now: datetime) -> None:
-    """Rows whose lease has passed in real time are unknown: perhaps sent, never sent again."""
-    await connection.execute(_SWEEP, now, real_now)
-
-
-async def expire(connection: Any, now: datetime) -> list[Key]:
-    """Settles what can no longer be sent, also of paused campaigns; some thousands at a call. Gives those that were drawn."""
-    await connection.execute(_EXPIRE_PLANNED, now, _EXPIRE_MAX)
-    return [Key(*row) for row in await connection.fetch(_EXPIRE_READY, now, _EXPIRE_MAX)]
 
 
 def key_columns(keys: Sequence[Key]) -> tuple[list[int], list[UUID], list[datetime]]:

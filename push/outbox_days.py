@@ -41,11 +41,12 @@ _STRIKE: Final = "delete from outbox_days where day = $1"
 _OLD: Final = "select day from outbox_days where closed_at < $1 order by day limit $2"
 _STRIKE_OLD: Final = "delete from outbox_days where day = $1 and closed_at < $2 returning 1"
 _COUNT: Final = """
-    insert into outbox_counts (campaign_id, state, outcome, pushes, decisions)
-    select campaign_id, state, case when state <> 3 then outcome end, count(*), count(decision_id)
+    insert into outbox_counts (campaign_id, state, outcome, pushes, decisions, unknowns)
+    select campaign_id, state, case when state <> 3 then outcome end, count(*), count(decision_id), sum(unknowns)
       from outbox_past where occurrence_at >= $1 and occurrence_at < $2 group by 1, 2, 3
     on conflict (campaign_id, state, outcome) do update
-       set pushes = outbox_counts.pushes + excluded.pushes, decisions = outbox_counts.decisions + excluded.decisions
+       set pushes = outbox_counts.pushes + excluded.pushes, decisions = outbox_counts.decisions + excluded.decisions,
+           unknowns = outbox_counts.unknowns + excluded.unknowns
 """
 # PostgreSQL takes no arguments in DDL: it quotes them itself. A table that is made alone and then attached does not wait for readers and
 # writers of the others, and its check spares reading it when it is attached again.

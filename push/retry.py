@@ -9,6 +9,9 @@ import xxhash
 UNSENT: Final = timedelta(seconds=5)
 """First wait of a message that certainly never reached the service."""
 
+UNANSWERED: Final = timedelta(seconds=10)
+"""First wait of a message that perhaps arrived and may be sent again."""
+
 WAIT_MAX: Final = timedelta(minutes=60)
 ATTEMPTS_MAX: Final = 10
 """After so many refusals of one message the service will not take it any more."""

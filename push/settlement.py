@@ -10,6 +10,7 @@ from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, 
 from push.claim import ReadyRow
 from push.meter import EXPIRED
 from push.outbox import Settled, State
+from push.release import UNTOLD
 
 _REASON_CHARACTERS_MAX: Final = 200
 
@@ -54,7 +55,9 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
     return Settlement(
         settled=[_settled(row, outcome, now) for row, outcome in results],
         unsent=[
-            (row.fence, (row.key.user_id, row.outbox_id)) for row, outcome in others if not isinstance(outcome, Unknown)
+            (row.fence, (row.key.user_id, row.outbox_id))
+            for row, outcome in others
+            if not isinstance(outcome, Unknown) and not row.unknowns
         ],
         accepted=accepted,
         dead=_places(others, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
@@ -86,7 +89,7 @@ def _settled(row: ReadyRow, outcome: Outcome, now: datetime) -> Settled:
         case NotProcessed(reason):
             settled = _again(row, reason, now, retry.wait(retry.UNSENT, row.attempts, row.outbox_id))
         case Unknown(reason):
-            settled = _final(row, State.UNKNOWN, reason)
+            settled = _unanswered(row, reason, now)
         case _:
             assert_never(outcome)
     return settled
@@ -101,7 +104,18 @@ def _refused_for_now(row: ReadyRow, outcome: RetryAfter, now: datetime) -> Settl
     return _again(row, outcome.reason, now, retry.wait(wait, row.attempts, row.outbox_id))
 
 
+def _unanswered(row: ReadyRow, reason: str, now: datetime) -> Settled:
+    settled = _final(row, State.UNKNOWN, reason)
+    if row.may_repeat and row.attempts < retry.ATTEMPTS_MAX:
+        retry_at = now + retry.wait(retry.UNANSWERED, row.attempts, row.outbox_id)
+        if retry_at < row.expires_at:
+            settled = settled._replace(state=State.READY, retry_at=retry_at)
+    return settled._replace(is_unknown=True)
+
+
 def _final(row: ReadyRow, state: State, outcome: str) -> Settled:
+    if row.unknowns and state in UNTOLD:
+        state = State.UNKNOWN
     return Settled(row.key, row.fence, state, outcome[:_REASON_CHARACTERS_MAX])
 
 

@@ -55,7 +55,8 @@ class Campaign(Incoming, frozen=True):
     webhook, empty means all there are.
 
     `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
-    quiet hours do, the last not if it `is_urgent`. `contact` makes the rules of contact stricter for this campaign.
+    quiet hours do, the last not if it `is_urgent`. It is sent at least once: when no answer says whether it arrived, again, and a phone
+    shows it once; a marketing push is sent at most once. `contact` makes the rules of contact stricter for this campaign.
 
     With a `trigger` there is no occurrence: from `starts_at` to `ends_at` each event that fits it plans a push for its person at once, or
     `delay_s` later. Recurrence is not used then, and `spread_s` only for what had to wait.
@@ -111,6 +112,7 @@ class CampaignOutcomes(Kept, frozen=True):
     """How the pushes of a campaign stand: rows by state, decisions made, and why rows ended without being accepted.
 
     `accepted` means by FCM; whether a phone shows a message is not known. `reasons` counts the outcomes of the other final states.
+    `unknown_attempts` were made without an answer: a marketing push ends as `unknown`, a transactional one is sent again.
     `deliveries` are those of other channels, by channel and state.
     `planning` is of the newest occurrence, null before the first is planned.
     """
@@ -118,6 +120,7 @@ class CampaignOutcomes(Kept, frozen=True):
     states: dict[str, int]
     decisions: int
     reasons: dict[str, int]
+    unknown_attempts: int = 0
     deliveries: dict[str, dict[str, int]] = {}
     planning: Planning | None = None
 

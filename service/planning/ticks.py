@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from push import deliveries, outbox, outbox_days, triggered
+from push import deliveries, endings, outbox_days, triggered
 from push.dispatcher import Dispatcher
 from push.planner import Planner
 from push.release import release
@@ -94,7 +94,7 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
 
 
 async def _expire_pushes(connection: Any, now: datetime) -> None:
-    await release(connection, await outbox.expire(connection, now))
+    await release(connection, await endings.expire(connection, now))
 
 
 async def _make_days(connection: Any, now: datetime) -> None:

@@ -65,7 +65,8 @@ _MOVE_OUTBOX: Final = """
                           and k.occurrence_at = o.occurrence_at and k.channel = o.channel)
 """
 _WITHDRAW: Final = """
-    update outbox set state = 6, outcome = 'merged', settled_at = $2 where user_id = $1 and state in (0, 1)
+    update outbox set state = case when unknowns > 0 then 7 else 6 end, outcome = 'merged', settled_at = $2
+     where user_id = $1 and state in (0, 1)
 """
 _MOVE_CONTACTS: Final = """
     with gone as (delete from contacts where user_id = $2 returning sent)

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from push import outbox, outbox_days
+from push import endings, outbox, outbox_days
 from push.outbox import Key, Settled, State
 from push.plan_rows import Planned
 from schema.campaign import StoredCampaign
@@ -178,6 +178,6 @@ async def test_rows_of_several_days_at_the_same_place_are_told_apart(connection:
     rows = await connection.fetch("select state, fence from outbox order by occurrence_at")
     assert [tuple(row) for row in rows] == [(2, 7), (3, 8), (0, None)]
     await connection.execute("update outbox set state = 1 where occurrence_at <> $1", days[1])
-    await outbox.expire(connection, days[0] + DAY)
+    await endings.expire(connection, days[0] + DAY)
     rows = await connection.fetch("select state from outbox order by occurrence_at")
     assert [row[0] for row in rows] == [5, 3, 1]

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import campaigns, claim, outbox
+from push import campaigns, claim, endings, outbox
 from push.campaigns import CampaignCache
 from push.clock import standing
 from push.contacts import RulesCache
@@ -407,9 +407,9 @@ async def test_what_a_pause_outlasts_expires_by_the_tick(pool: asyncpg.Pool) -> 
     await world(pool, 2)
     async with pool.acquire() as connection:
         await campaigns.set_status(connection, "lunch", "paused", NOW)
-        await outbox.expire(connection, NOW + HOUR)
+        await endings.expire(connection, NOW + HOUR)
         assert await states(connection) == {State.READY: 2}
-        await outbox.expire(connection, NOW + timedelta(hours=6))
+        await endings.expire(connection, NOW + timedelta(hours=6))
         assert await states(connection) == {State.EXPIRED: 2}
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, audience, campaigns, claim, contacts, outbox, outbox_days, triggered
+from push import agenda, audience, campaigns, claim, contacts, endings, outbox, outbox_days, triggered
 from schema.audience import Audience
 from service.store.pool import prepare
 from tests.integration import push_world
@@ -27,16 +27,17 @@ _RESTS = """
 QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (agenda._LOOK, (NOW,)),
     (outbox._DUE, (NOW, 500)),
-    (outbox._SWEEP, (NOW, NOW)),
-    (outbox._EXPIRE_PLANNED, (NOW, 500)),
-    (outbox._EXPIRE_READY, (NOW, 500)),
+    (endings._REPEAT, (NOW, NOW, 10)),
+    (endings._SWEEP, (NOW, NOW)),
+    (endings._EXPIRE_PLANNED, (NOW, 500)),
+    (endings._EXPIRE_READY, (NOW, 500)),
     (claim._TAKE, (NOW, 500)),
     (claim._MARK, (NOW, NOW, [(0, 1)], [NOW], [2], [None], [None], [None], NOW, NOW)),
     (contacts._HOLD, ([1, 2],)),
     (contacts._PEOPLE, ([1, 2],)),
     (contacts._PUT, ([1, 2], ["[]", "[]"])),
     (contacts._GIVE_BACK, ([1, 2], [None, None])),
-    (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], 1, NOW, NOW)),
+    (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], [False], 1, NOW, NOW)),
     (outbox._DRAWN, (NOW, [1], [None], [NOW], [3], [""], [None], [1], [None], 1, NOW, NOW)),
     (audience._AMONG, (*audience.asked(Audience(), NOW), [1, 2])),
     (triggered._PLAN, ([1], ["campaign"], [NOW], [NOW], [None], [0], [NOW], [NOW], 1)),
@@ -190,7 +191,16 @@ async def test_a_batch_is_settled_by_its_keys_however_many_others_are_being_sent
     )
     await connection.execute(f"set plan_cache_mode to {mode}")
     people = list(range(1001, 1501))
-    columns = [people, [stored.id] * 500, [occurrence] * 500, people, [3] * 500, ["m"] * 500, [None] * 500]
+    columns = [
+        people,
+        [stored.id] * 500,
+        [occurrence] * 500,
+        people,
+        [3] * 500,
+        ["m"] * 500,
+        [None] * 500,
+        [False] * 500,
+    ]
     plan = "\n".join(
         row[0] for row in await connection.fetch("explain " + outbox._SETTLE, NOW, *columns, 1, occurrence, occurrence)
     )

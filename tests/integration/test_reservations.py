@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from bandits.policies.model import Model, from_snapshot
-from push import agenda, campaigns, outbox
+from push import agenda, campaigns, endings, outbox
 from push import release as release_statement
 from push.channel import Accepted, Message, Outcome, Unknown, Unregistered
 from push.clock import standing
@@ -248,7 +248,7 @@ async def test_a_push_that_could_not_leave_in_time_gives_back_what_it_promised(
     await drawn(pool, snapshot, range(1, 11))
     async with pool.acquire() as connection:
         assert (await stands(pool, few)).reserved > 0
-        await release(connection, await outbox.expire(connection, NOW + 24 * HOUR))
+        await release(connection, await endings.expire(connection, NOW + 24 * HOUR))
     assert (await stands(pool, few)).reserved == 0
     await assert_in_balance(pool)
 

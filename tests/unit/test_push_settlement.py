@@ -1,6 +1,7 @@
 """What follows from outcomes, as a function: states, waits, and what is not sent again."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,7 +18,11 @@ SECOND = timedelta(seconds=1)
 
 
 def row(
-    user_id: int = 1, attempts: int = 1, campaign: UUID = CAMPAIGN, life: timedelta = timedelta(hours=6)
+    user_id: int = 1,
+    attempts: int = 1,
+    campaign: UUID = CAMPAIGN,
+    life: timedelta = timedelta(hours=6),
+    **changes: Any,
 ) -> ReadyRow:
     return ReadyRow(
         Key(user_id, campaign, NOW),
@@ -30,6 +35,7 @@ def row(
         "token",
         1,
         attempts,
+        **changes,
     )
 
 
@@ -97,3 +103,27 @@ def test_an_invalid_address_is_dead_only_beside_an_accepted_message_of_its_campa
         [(row(1), Rejected("INVALID_ARGUMENT", "big", is_payload_fault=True)), (row(2), Accepted("m"))], NOW
     )
     assert (fault.dead, fault.foreign, fault.faulty) == ([], [], {CAMPAIGN: "INVALID_ARGUMENT: big"})
+
+
+def test_what_is_transactional_is_sent_again_while_it_lives_and_has_attempts_left() -> None:
+    lost = Unknown("timeout")
+    (again,) = settlement([(row(may_repeat=True), lost)], NOW).settled
+    assert (again.state, again.retry_at, again.is_unknown) == (State.READY, NOW + retry.UNANSWERED, True)
+    for given in (
+        row(),
+        row(may_repeat=True, attempts=retry.ATTEMPTS_MAX),
+        row(may_repeat=True, life=retry.UNANSWERED),
+    ):
+        (ended,) = settlement([(given, lost)], NOW).settled
+        assert (ended.state, ended.retry_at, ended.is_unknown) == (State.UNKNOWN, None, True)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Unregistered(), Rejected("X", "y", is_payload_fault=False), NotProcessed("expired"), RetryAfter(1e6, "project")],
+)
+def test_after_an_attempt_that_nobody_knows_of_nothing_says_that_it_was_not_sent(outcome: Outcome) -> None:
+    after = settlement([(row(may_repeat=True, unknowns=1), outcome)], NOW)
+    assert after.settled[0].state is State.UNKNOWN
+    assert not after.settled[0].is_unknown, "this attempt is known"
+    assert after.unsent == []
