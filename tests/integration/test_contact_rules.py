@@ -177,7 +177,7 @@ async def test_a_claim_in_quiet_hours_waits_until_they_end_if_the_push_lives_so_
     assert await pool.fetchval("select outcome from outbox where state = 5") == "quiet_hours"
     rows = dict(await pool.fetch("select user_id, send_at from outbox where state = 1"))
     for user_id, ends in ((1, NOW + 2 * HOUR), (2, NOW + 2.5 * HOUR)):
-        assert ends <= rows[user_id] <= ends + timedelta(seconds=300)
+        assert ends <= rows[user_id] <= ends + timedelta(seconds=short.campaign.spread_s)
     assert await counted(pool, 1) == []
     assert await pool.fetchval("select max(attempts) from outbox") == 0
     await dispatcher.dispatch(standing(NOW + 2 * HOUR - SECOND))
