@@ -14,7 +14,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     `outbox_id` is the outbox row's UUID; `collapse_id` becomes the Android tag and the APNs collapse id, so that a
     second copy replaces the first on the screen (64 bytes at most); `expires_at` is aware. A message that is not
-    visible carries only `data`. `analytics_label` is campaign and variant: few distinct values a day.
+    visible carries only `data`. `analytics_label` is campaign and variant: few distinct values a day. With `buttons` the
+    app draws the message on Android, since the system would draw it without them. One that `is_private` is marked so that
+    a locked phone may hide it; its texts must be neutral all the same.
     """
 
     outbox_id: str
@@ -28,6 +30,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     image_url: str | None = None
     is_visible: bool = True
     analytics_label: str | None = None
+    buttons: tuple[str, ...] = ()
+    is_private: bool = False
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):

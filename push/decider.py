@@ -24,13 +24,19 @@ Batch = Sequence[tuple[StoredCampaign, Sequence[Due]]]
 
 
 class Draft(NamedTuple):
-    """What a push says; `offer_id` is ours, `data` what the app gets."""
+    """What a push says; `offer_id` is ours, `data` what the app gets, `label` names campaign and variant to the channel's statistics.
+
+    One that `is_private` says nothing of the offer.
+    """
 
     offer_id: int
     title: str
     body: str
     image_url: str | None
     data: dict[str, str]
+    label: str | None = None
+    buttons: tuple[str, ...] = ()
+    is_private: bool = False
 
 
 class Drawn(NamedTuple):

@@ -195,4 +195,7 @@ def _message(row: ReadyRow) -> Message:
         collapse_id=outbox_id,
         expires_at=row.expires_at if row.quiet_from is None else min(row.expires_at, row.quiet_from),
         image_url=row.message["image_url"],
+        analytics_label=row.message.get("label"),
+        buttons=tuple(row.message.get("buttons", ())),
+        is_private=row.message.get("private", False),
     )

@@ -1,29 +1,88 @@
 """What a push says of an offer, and by how much that is too long for a message."""
 
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from push import feedback_token
+from push.channel import Message
 from push.decider import Draft
-from push.fcm.limits import PAYLOAD_BYTES_MAX, content_bytes
+from push.fcm.limits import PAYLOAD_BYTES_MAX, payload_bytes
+from schema.campaign import BUTTONS
 from schema.offer import Offer
 
-_ANY_ID = UUID(int=0)
+
+class Carried(NamedTuple):
+    """What a push hands to the app beside its offer."""
+
+    decision_id: UUID
+    feedback_token: str
+    reservation_id: UUID | None = None
 
 
-def draft_of(offer: Offer, own_id: int, decision_id: UUID, reservation_id: UUID | None = None) -> Draft:
-    """The words of the offer's creative; the app is told the decision, the offer, what is reserved, and where its link leads."""
+class PrivateWords(NamedTuple):
+    """What is said instead of an offer that nobody but the person should read on a locked phone."""
+
+    title: str = "Something for you"
+    body: str = "Open the app to see it."
+
+
+PRIVATE_WORDS: Final = PrivateWords()
+_LONGEST: Final = Carried(UUID(int=0), "x" * feedback_token.CHARACTERS, UUID(int=0))
+
+
+def draft_of(offer: Offer, own_id: int, carried: Carried, words: PrivateWords = PRIVATE_WORDS) -> Draft:
+    """The words of the offer's creative; the app is told the decision, the offer, what is reserved, and where its link leads.
+
+    Of a private offer the push says nothing at all, on the screen or in its data: the app asks for the decision once it is open.
+    """
     creative = offer.creative
-    data = {"decision_id": str(decision_id), "offer_id": offer.offer_id}
-    if reservation_id is not None:
-        data["reservation_id"] = str(reservation_id)
+    data = {"decision_id": str(carried.decision_id), "feedback_token": carried.feedback_token}
+    if carried.reservation_id is not None:
+        data["reservation_id"] = str(carried.reservation_id)
+    if offer.is_private():
+        data["private"] = "true"
+        return Draft(own_id, words.title, words.body, None, data, is_private=True)
+    data["offer_id"] = offer.offer_id
     if creative.deep_link:
         data["deep_link"] = creative.deep_link
     return Draft(own_id, creative.title, creative.body, creative.image_url, data)
 
 
+def message_of(draft: Draft) -> dict[str, Any]:
+    """A draft as the outbox keeps it."""
+    message: dict[str, Any] = {
+        "title": draft.title,
+        "body": draft.body,
+        "image_url": draft.image_url,
+        "data": draft.data,
+    }
+    if draft.label is not None:
+        message["label"] = draft.label
+    if draft.buttons:
+        message["buttons"] = draft.buttons
+    if draft.is_private:
+        message["private"] = True
+    return message
+
+
 def excess_bytes(offer: Offer) -> int:
-    """Bytes by which a push of this offer would be longer than FCM takes, with the data that we add; 0 when it fits.
+    """Bytes by which a push of this offer would be longer than FCM takes, with all that we may add; 0 when it fits.
 
     Raises UnicodeEncodeError for a text that has no UTF-8 form.
     """
-    draft = draft_of(offer, 0, _ANY_ID, _ANY_ID)
-    return max(content_bytes(draft.title, draft.body, draft.image_url, draft.data) - PAYLOAD_BYTES_MAX, 0)
+    draft = draft_of(offer, 0, _LONGEST)
+    message = Message(
+        outbox_id="",
+        address="",
+        address_kind="token",
+        title=draft.title,
+        body=draft.body,
+        data=draft.data,
+        collapse_id=str(_LONGEST.decision_id),
+        expires_at=datetime.max.replace(tzinfo=UTC),
+        image_url=draft.image_url,
+        buttons=BUTTONS,
+        is_private=draft.is_private,
+    )
+    return max(payload_bytes(message) - PAYLOAD_BYTES_MAX, 0)

@@ -11,6 +11,7 @@ from push import fan_out, outbox
 from push.campaigns import CampaignCache
 from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
+from push.draft import message_of
 from push.entropy import entropy_of
 from push.fan_out import Told
 from push.outbox import DrawnRow, DueRow, State
@@ -89,5 +90,4 @@ def _drawn(campaign: StoredCampaign, row: DueRow, drawn: Drawn) -> DrawnRow:
     draft = drawn.draft
     if "push" not in campaign.campaign.channels:
         return DrawnRow(row.key, State.ELSEWHERE, None, drawn.decision_id, draft.offer_id)
-    message = {"title": draft.title, "body": draft.body, "image_url": draft.image_url, "data": draft.data}
-    return DrawnRow(row.key, State.READY, None, drawn.decision_id, draft.offer_id, message)
+    return DrawnRow(row.key, State.READY, None, drawn.decision_id, draft.offer_id, message_of(draft))

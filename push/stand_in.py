@@ -137,9 +137,8 @@ class StandIn:
         return None if scope["path"] == self._send_path else WRONG_PROJECT
 
     async def _receive(self, message: SentMessage, name: str, raw: bytes) -> None:
-        is_visible = message.notification is not None
         received_at = await self._now()
-        self.inbox.put(message.address, received_at, name, message.tag, is_visible=is_visible, message=raw)
+        self.inbox.put(message.address, received_at, name, message.tag, is_visible=message.is_visible, message=raw)
 
     def _grant(self, body: bytes) -> Answer:
         token = self.issuer.grant(body)

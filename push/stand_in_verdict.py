@@ -25,12 +25,14 @@ class Android(msgspec.Struct):
 
     ttl: str = ""
     notification: dict[str, Any] = {}
+    data: dict[str, str] = {}
 
 
 class Apns(msgspec.Struct):
     """message.apns, as far as we judge it."""
 
     headers: dict[str, str] = {}
+    payload: dict[str, Any] = {}
 
 
 class FcmOptions(msgspec.Struct):
@@ -55,6 +57,11 @@ class SentMessage(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def address(self) -> str:
         return self.token or self.fid or f"/topics/{self.topic}"
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the person sees it: drawn by the system, or on Android by the app that is given the words of the iOS alert."""
+        return self.notification is not None or "alert" in self.apns.payload.get("aps", {})
 
     @property
     def tag(self) -> str:
@@ -122,7 +129,7 @@ def judge(message: SentMessage) -> Refusal | None:
     """Refuse what FCM refuses whoever the device is; none to accept."""
     if sum(bool(target) for target in (message.token, message.fid, message.topic)) != 1:
         return _invalid("message", "Exactly one of token, fid or topic must be given.")
-    reserved = [key for key in message.data if _RESERVED_KEY.match(key)]
+    reserved = [key for key in (*message.data, *message.android.data) if _RESERVED_KEY.match(key)]
     if reserved:
         return _invalid(f"message.data[{reserved[0]}]", f"Invalid data payload key: {reserved[0]}")
     if message.android.ttl and not _DURATION.fullmatch(message.android.ttl):
@@ -136,7 +143,8 @@ def judge(message: SentMessage) -> Refusal | None:
 
 
 def _payload_bytes(message: SentMessage) -> int:
+    to_app = [*message.android.data, *message.android.data.values()]
     texts = [*message.data, *message.data.values()]
     if message.notification is not None:
         texts += [message.notification.title, message.notification.body, message.notification.image]
-    return sum(len(text.encode()) for text in texts)
+    return max(sum(len(text.encode()) for text in told) for told in (texts, to_app))

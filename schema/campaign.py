@@ -1,7 +1,7 @@
 """A campaign: whom to reach, in which window, with which offers, under which rules."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -28,6 +28,8 @@ Zone = Annotated[str, Meta(min_length=1, max_length=64)]
 
 What = Literal["made", "changed", "approved", "paused", "resumed", "ended", "deleted"]
 
+Button = Literal["thumbs_up", "thumbs_down", "not_now"]
+BUTTONS: Final[tuple[Button, ...]] = get_args(Button)
 ChannelName = Literal["push", "inbox", "webhook"]
 
 
@@ -50,6 +52,8 @@ class Campaign(Incoming, frozen=True):
 
     With a `budget_minor`, in `currency`, only offers in it are sent whose discount's cost is known, and no more than their discounts may
     cost in all (docs/redemptions.md).
+
+    `buttons` stand below its pushes, for apps that draw them (docs/push.md).
 
     `channels` are the ways in which the one decision reaches the person (docs/channels.md); `webhooks` names endpoints for the channel
     webhook, empty means all there are.
@@ -85,6 +89,7 @@ class Campaign(Incoming, frozen=True):
         default_factory=lambda: ["push"]
     )
     webhooks: Annotated[list[OfferKey], Meta(max_length=64)] = []
+    buttons: Annotated[list[Button], Meta(max_length=len(BUTTONS))] = []
     kind: Literal["marketing", "transactional"] = "marketing"
     is_urgent: bool = False
     contact: Limits = msgspec.field(default_factory=Limits)

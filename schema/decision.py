@@ -89,6 +89,14 @@ class DecisionAnswer(Kept, frozen=True, omit_defaults=True):
     feedback_applied_through: datetime | None = None
 
 
+class ShownDecision(Kept, frozen=True):
+    """A decision that was made before, as its person may see it."""
+
+    decision_id: UUID
+    action: Literal["offer", "no_send"]
+    offers: list[DecidedOffer]
+
+
 class Rules(Kept, frozen=True):
     """What entered the draw beside the person and the snapshot; logged, so that a replay uses the same."""
 

@@ -97,13 +97,17 @@ class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feedback(Incoming, frozen=True):
-    """The body of POST /v1/decisions/{id}/feedback. A user token says who answers; with an sk key user_id or anonymous_id does."""
+    """The body of POST /v1/decisions/{id}/feedback. A user token says who answers; with an sk key user_id or anonymous_id does.
+
+    A push brings a `feedback_token` that says it too, for its own decision alone and until its attribution window ends (docs/push.md).
+    """
 
     type: FeedbackType
     slot: Annotated[int, Meta(ge=0, le=63)] = 0
     occurred_at: Instant | None = None
     user_id: ExternalId | None = None
     anonymous_id: ExternalId | None = None
+    feedback_token: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class FeedbackAnswer(msgspec.Struct, frozen=True, kw_only=True):

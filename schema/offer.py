@@ -63,6 +63,10 @@ class Offer(Incoming, frozen=True):
         is_given = self.discount_type != "none" or self.code is not None
         return is_given if self.is_redeemable is None else self.is_redeemable
 
+    def is_private(self) -> bool:
+        """Whether a locked phone must not show it."""
+        return self.is_sensitive or self.min_age > 0
+
     def has_worth(self) -> bool:
         """Whether it can be told what a piece earns and what a redemption takes of it: by its margin, and the price of a percentage."""
         return self.margin_minor > 0 and (self.discount_type != "percent" or self.price_minor > 0)

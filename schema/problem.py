@@ -17,6 +17,7 @@ Code = Literal[
     "unauthenticated",
     "forbidden",
     "user_token_required",
+    "invalid_feedback_token",
     "not_found",
     "conflict",
     "idempotency_key_reused",

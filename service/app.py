@@ -101,6 +101,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "decisions": lambda: resources.decisions,
         "evaluator": lambda: resources.evaluator,
         "forecaster": lambda: resources.forecaster,
+        "feedback_key": lambda: resources.feedback_key,
         "hand": lambda: resources.hand,
         "intake": lambda: resources.intake,
         "merge_state": lambda: merged_state.merged,

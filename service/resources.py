@@ -20,13 +20,14 @@ from service.planning.forecast import Forecaster
 from service.policies.evaluator import Evaluator
 from service.routes.health import Check
 from service.settings import Settings
-from service.store import migrate
+from service.store import migrate, signing_keys
 from service.store.access_cache import AccessCache
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.offer_ids import OfferIds
 from service.store.pool import open_pool
+from service.store.signing_keys import SigningKey
 from service.store.virtual_clock import ClockHand, VirtualClock
 
 
@@ -39,6 +40,7 @@ class Resources:
     access: AccessCache
     offer_ids: OfferIds
     triggers: Triggers
+    feedback_key: SigningKey
     ingest: EventBuffer
     intake: Intake
     catalogue: CatalogueCache
@@ -76,6 +78,7 @@ class Resources:
             self.access = AccessCache(self.pool)
             await self.access.load()
             self.offer_ids = OfferIds(self.pool)
+            self.feedback_key = signing_keys.feedback_key()
             self.triggers = Triggers(self.settings.seed)
             await self._refresh_triggers()
             write = partial(writer.write, react=self.triggers.react)

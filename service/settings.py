@@ -77,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where FCM answers; else Google's address, or the stand-in's."""
     fcm_messages_per_minute: int = 540_000
     """The most that all dispatchers together send, climbing to it within a minute; nine tenths of a Firebase project's usual quota."""
+    private_title: str = "Something for you"
+    """What a push says on the screen instead of an offer that is sensitive or has a min_age."""
+    private_body: str = "Open the app to see it."
+    """The line below it."""
     stand_in_port: int = 0
     """Where the stand-in listens; 0 takes any free port, which `serve` tells when it is ready."""
     webhooks_may_be_local: bool = False

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import asyncpg
 
-from push import agenda, outbox_days, stop, triggered
+from push import agenda, outbox_days, stop
 from push.channel import Channel
 from push.clock import standing
 from push.delivery_dispatcher import DeliveryDispatcher
 from push.dispatcher import Dispatcher
+from push.draft import PrivateWords
 from push.due import DueDrawer
 from push.governor import Governor, SharedGovernor, Ungoverned
 from push.planner import Planner
@@ -25,6 +26,7 @@ from service.learning.effect_learner import EffectLearner
 from service.learning.learner import Learner
 from service.learning.refit import Refitter
 from service.learning.taste_mapper import TasteMapper
+from service.planning import wake
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
@@ -116,7 +118,9 @@ class Worker:
             obstacles=CatalogueObstacles(catalogue),
             meter=PlanLog(),
         )
-        self.drawer = DueDrawer(self.quick_pool, PipelineDecider(catalogue, self.snapshot, self.policy), seed)
+        words = PrivateWords(self._settings.private_title, self._settings.private_body)
+        decider = PipelineDecider(catalogue, self.snapshot, self.policy, words)
+        self.drawer = DueDrawer(self.quick_pool, decider, seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
         self.deliverers = [
             DeliveryDispatcher(self.pool, kind, channel, EventLogJournal(), PushMeter())
@@ -202,14 +206,7 @@ class Worker:
             await self.dispatcher.dispatch(self._clock.now, self._stop)
 
     async def _hear(self, _: datetime) -> None:
-        """Until stopped, wakes the draw for what an event has planned; what is not heard is found by the next look."""
-        connection = await asyncpg.connect(self._dsn)
-        try:
-            await connection.add_listener(triggered.CHANNEL, lambda *_: self._planned.set())
-            while not connection.is_closed() and not self._stop.is_set():
-                await _pause(RETRY_S, self._stop)
-        finally:
-            connection.terminate()
+        await wake.hear(self._dsn, self._planned, self._stop)
 
     async def _lead(self, clock: Clock) -> None:
         while not self._stop.is_set():

@@ -64,6 +64,8 @@ def spelled(campaign: Campaign) -> Campaign:
 def _of_channels(campaign: Campaign) -> Iterator[FieldError]:
     if len(set(campaign.channels)) < len(campaign.channels):
         yield _wrong("/channels", "A channel is named once.")
+    if len(set(campaign.buttons)) < len(campaign.buttons):
+        yield _wrong("/buttons", "A button is named once.")
     if campaign.goal == "incremental_value" and "push" not in campaign.channels:
         detail = "What a push adds can be learned from pushes alone: name push too, or take another goal."
         yield _wrong("/channels", detail)

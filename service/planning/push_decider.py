@@ -1,25 +1,27 @@
 """The decision pipeline as push asks for it: for many people at once, with the campaign's offers and rules."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from bandits.delay import WINDOW_S
 from bandits.policies.incremental_draw import exploration
-from push import contacts
+from push import contacts, feedback_token
 from push.claim import LEASE
 from push.contact_rules import Judge, Verdict
 from push.contacts import RulesCache
 from push.decider import Batch, Drawn, Due
-from push.draft import draft_of
-from schema.campaign import StoredCampaign, channels_of
+from push.draft import PRIVATE_WORDS, Carried, PrivateWords, draft_of
+from push.fcm.limits import label_of
+from schema.campaign import Campaign, StoredCampaign, channels_of
 from schema.decision import Channel, Context
 from service.decision import gains, masks, pipeline, policy
 from service.decision.ask import Ask, Decided
 from service.decision.gains import GainAsk
-from service.store import decision_people, effects
+from service.store import decision_people, effects, signing_keys
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_effect import EffectCache
 from service.store.current_policy import PolicyCache
@@ -35,10 +37,18 @@ STORE_CHARACTERS_MAX: Final = 64
 class PipelineDecider:
     """Draws offers and gates for due pushes."""
 
-    def __init__(self, catalogue: CatalogueCache, snapshot: SnapshotCache, policy: PolicyCache) -> None:
+    def __init__(
+        self,
+        catalogue: CatalogueCache,
+        snapshot: SnapshotCache,
+        policy: PolicyCache,
+        words: PrivateWords = PRIVATE_WORDS,
+    ) -> None:
         self._catalogue = catalogue
         self._snapshot = snapshot
         self._policy = policy
+        self._words = words
+        self._key = signing_keys.feedback_key()
         self._effect = EffectCache()
         self._rules = RulesCache()
 
@@ -56,7 +66,10 @@ class PipelineDecider:
             for campaign, due in batch
             for ask, one in zip(await self._asks(connection, campaign, due, catalogue, now), due, strict=True)
         ]
-        return [_drawn(decided) for decided in await pipeline.decide(connection, asked, catalogue, model, now)]
+        key = await self._key.of(connection)
+        campaigns = [campaign.campaign for campaign, due in batch for _ in due]
+        decided = await pipeline.decide(connection, asked, catalogue, model, now)
+        return [_drawn(one, campaign, key, self._words, now) for one, campaign in zip(decided, campaigns, strict=True)]
 
     async def _asks(
         self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], catalogue: Catalogue, now: datetime
@@ -151,10 +164,15 @@ def ask_of(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_forc
     )
 
 
-def _drawn(decided: Decided) -> Drawn:
+def _drawn(decided: Decided, campaign: Campaign, key: bytes, words: PrivateWords, now: datetime) -> Drawn:
     if not decided.offer_indices:
         return Drawn(decided.decision_id, None, ",".join(decided.reason_codes))
     stored = decided.catalogue.offers[decided.offer_indices[0]]
     reserved = decided.reserved[0]
-    draft = draft_of(stored.offer, stored.id, decided.decision_id, reserved and reserved.reservation_id)
-    return Drawn(decided.decision_id, draft, "")
+    # Shown at the end of its life at the latest, and answered while the answer still counts.
+    until = now + timedelta(seconds=campaign.ttl_s + WINDOW_S)
+    token = feedback_token.sign(key, decided.decision_id, decided.person.user_id, until)
+    carried = Carried(decided.decision_id, token, reserved and reserved.reservation_id)
+    label = label_of(campaign.campaign_id, "control" if decided.in_control else "policy")
+    draft = draft_of(stored.offer, stored.id, carried, words)
+    return Drawn(decided.decision_id, draft._replace(label=label, buttons=tuple(campaign.buttons)), "")

@@ -12,12 +12,14 @@ from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
 from schema.decision import (
     LIFE_OF_A_DECISION_S,
+    Action,
     DecidedOffer,
     DecisionAnswer,
     DecisionRequest,
     ExplanationAnswer,
     ReplayAnswer,
     Reservation,
+    ShownDecision,
 )
 from service.decision import explanation, replay
 from service.decision.ask import Decided, Reserved
@@ -26,7 +28,7 @@ from service.errors import ApiError
 from service.routes.acting import attempt_of, has_key, response_of
 from service.routes.caller import named_in_query, principal_of, speaker_of
 from service.store import decisions, people
-from service.store.catalogue import CatalogueCache
+from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.idempotency import Answer
 from service.store.logged_decision import LoggedDecision
 from service.store.people import Speaker
@@ -63,6 +65,28 @@ class DecisionController(Controller):
             return response_of(encoded(await decisions.submit(speaker, data)))
         kept = await decisions.submit_once(await attempt_of(request), speaker, data, encoded)
         return response_of(kept.answer, is_replay=kept.is_replay)
+
+    @get("/{decision_id:uuid}", status_code=200)
+    async def show(
+        self,
+        request: Request[Any, Any, Any],
+        decision_id: FromPath[UUID],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        catalogue: NamedDependency[SkipValidation[CatalogueCache]],
+        user_id: FromQuery[str | None] = None,
+        anonymous_id: FromQuery[str | None] = None,
+    ) -> ShownDecision:
+        """What was decided for this person, as a push names it that says nothing itself: its offers with their present creatives.
+
+        An offer that is gone from the catalogue is left out.
+        """
+        speaker = named_in_query(request, user_id, anonymous_id)
+        async with pool.acquire() as connection:
+            person = await people.find_for(connection, speaker)
+            found = await decisions.look(connection, person.user_id, decision_id) if person else None
+            if found is None:
+                raise _missing()
+            return _shown(decision_id, found, await catalogue.refresh(connection))
 
     @get("/{decision_id:uuid}/explanation", status_code=200)
     async def explain(
@@ -102,8 +126,25 @@ async def _logged(connection: Any, speaker: Speaker, decision_id: UUID) -> Logge
     person = await people.find_for(connection, speaker)
     logged = await decisions.read(connection, person.user_id, decision_id) if person else None
     if logged is None:
-        raise ApiError(404, "not_found", "There is no such decision of this person.")
+        raise _missing()
     return logged
+
+
+def _missing() -> ApiError:
+    return ApiError(404, "not_found", "There is no such decision of this person.")
+
+
+def _shown(decision_id: UUID, found: decisions.Outcome, catalogue: Catalogue) -> ShownDecision:
+    is_shown = found.action == Action.OFFER
+    places = [catalogue.index_by_id.get(offer_id) for offer_id in found.offer_ids] if is_shown else []
+    offers = [
+        DecidedOffer(
+            offer_id=catalogue.offers[index].offer.offer_id, slot=slot, creative=catalogue.offers[index].offer.creative
+        )
+        for slot, index in enumerate(places)
+        if index is not None
+    ]
+    return ShownDecision(decision_id=decision_id, action="offer" if is_shown else "no_send", offers=offers)
 
 
 def _reservation(reserved: Reserved | None) -> Reservation | None:

@@ -4,6 +4,7 @@ What it forbids is in the person's row when the answer leaves. What is learned f
 but never for long.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, SkipValidation
 
+from push import feedback_token
 from schema.event import CODES, EventType, Feedback, FeedbackAnswer
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
@@ -22,6 +24,8 @@ from service.routes.caller import principal_of, speaker_of
 from service.settings import Settings
 from service.store import feedback
 from service.store.feedback import Answered, NoSuchDecision, NoSuchSlot
+from service.store.people import Speaker
+from service.store.signing_keys import SigningKey
 
 
 class FeedbackController(Controller):
@@ -41,22 +45,28 @@ class FeedbackController(Controller):
         clock: NamedDependency[SkipValidation[Clock]],
         settings: NamedDependency[SkipValidation[Settings]],
         triggers: NamedDependency[SkipValidation[Triggers]],
+        feedback_key: NamedDependency[SkipValidation[SigningKey]],
     ) -> Response[FeedbackAnswer]:
         """Applies an answer before it returns: a thumbs_down is for ever, a not_now holds 14 days, opted_out ends push.
 
-        The same answer again changes nothing. `redeemed` is told by the till, with a secret key.
+        The same answer again changes nothing. `redeemed` is told by the till, with a secret key. With the `feedback_token` of a push a
+        publishable key alone may answer, for that decision.
         """
         kind = CODES[data.type]
         if kind is EventType.REDEEMED and principal_of(request).kind != "sk":
             raise ApiError(403, "forbidden", "A redemption is told by the till, with a secret key.")
-        speaker = speaker_of(request, data.user_id, data.anonymous_id)
         now = await clock.now()
+        if data.feedback_token is None:
+            who: Speaker | int = speaker_of(request, data.user_id, data.anonymous_id)
+        else:
+            async with pool.acquire() as connection:
+                who = _of_token(await feedback_key.of(connection), decision_id, data, now)
         answered = Answered(decision_id, data.slot, kind, data.occurred_at, now)
         told: list[tuple[int, int]] = []
 
         async def effect(connection: Any) -> FeedbackAnswer:
             try:
-                applied = await feedback.apply(connection, speaker, answered, triggers.react)
+                applied = await feedback.apply(connection, who, answered, triggers.react)
             except NoSuchDecision:
                 raise ApiError(404, "not_found", "This person has no such decision.") from None
             except NoSuchSlot:
@@ -70,3 +80,14 @@ class FeedbackController(Controller):
             for partition, seq in told:
                 await until_counted(pool, partition, seq)
         return answer
+
+
+def _of_token(key: bytes, decision_id: UUID, data: Feedback, now: datetime) -> int:
+    """Our id of the person it speaks for. Raises ApiError 403 when it is not good."""
+    if data.user_id is not None or data.anonymous_id is not None:
+        raise invalid_field("/feedback_token", "The token says who answers: leave out user_id and anonymous_id.")
+    user_id = feedback_token.read(key, decision_id, data.feedback_token or "", now)
+    if user_id is None:
+        detail = "This feedback_token is not of this decision, or its time is over."
+        raise ApiError(403, "invalid_feedback_token", detail)
+    return user_id

@@ -44,6 +44,12 @@ async def read(connection: Any, user_id: int, decision_id: UUID) -> LoggedDecisi
     return None if row is None else of_row(row)
 
 
+async def look(connection: Any, user_id: int, decision_id: UUID) -> Outcome | None:
+    """What came of a decision of this user, or of somebody merged into them; None when there is none, or it is another's."""
+    row = await connection.fetchrow(_FIND, user_id, decision_id)
+    return None if row is None else Outcome(row["action"], row["offer_ids"])
+
+
 async def take(connection: Any, user_id: int, decision_id: UUID) -> Outcome | None:
     """What came of a decision of this user, whom the caller's transaction holds; None when there is none, or it is another's.
 

@@ -60,8 +60,10 @@ class NoSuchSlot(Exception):
     """The decision showed nothing in this slot."""
 
 
-async def apply(connection: Any, speaker: Speaker, answered: Answered, react: React = events.nothing) -> Applied:
+async def apply(connection: Any, who: Speaker | int, answered: Answered, react: React = events.nothing) -> Applied:
     """Applies an answer in a transaction of its own, with what a new one sets off; applied again it changes nothing.
+
+    `who` is whom the call names, or our id of the person to whom the decision was sent.
 
     Raises:
         NoSuchDecision: the person is unknown or has no such decision.
@@ -69,7 +71,10 @@ async def apply(connection: Any, speaker: Speaker, answered: Answered, react: Re
         ApiError: 403, when the caller may not speak for this person.
     """
     async with connection.transaction():
-        person = await people.hold_for(connection, speaker)
+        if isinstance(who, int):
+            person: Person | None = await people.hold_by_id(connection, who)
+        else:
+            person = await people.hold_for(connection, who)
         if person is None:
             raise NoSuchDecision
         offer_id = await _offer(connection, person.user_id, answered)

@@ -347,7 +347,7 @@ async def test_the_phone_gets_what_was_sent(server: StandInServer, channel: FcmC
                 "apns-push-type": "alert",
                 "apns-collapse-id": "o1",
             },
-            "payload": {"aps": {"sound": "default", "mutable-content": 1}},
+            "payload": {"aps": {"sound": "default", "mutable-content": 1, "interruption-level": "active"}},
         },
         "webpush": {"headers": {"TTL": "14400"}},
         "fcm_options": {"analytics_label": "c7-B"},

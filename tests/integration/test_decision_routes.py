@@ -398,3 +398,25 @@ async def test_reading_a_decision_uses_indices(api: Api) -> None:
         plan = await connection.fetch("explain " + decisions._READ, 1, uuid7(datetime.now(UTC), bytes(10)))
     assert "Seq Scan" not in str(plan)
     assert "users_merged" in str(plan)
+
+
+async def test_a_decision_is_shown_to_its_person_alone(api: Api) -> None:
+    ann = await known(api)
+    other = await known(api, in_holdout=True)
+    told = (await api.post("/v1/decisions", json={"user_id": ann, "slots": 2})).json()
+    own = await speaking_for(api, ann)
+    path = f"/v1/decisions/{told['decision_id']}"
+    shown = await api.get(path, headers=own)
+    assert shown.status_code == 200, shown.text
+    assert shown.json()["action"] == "offer"
+    kept = ("offer_id", "slot", "creative")
+    assert shown.json()["offers"] == [{name: one[name] for name in kept} for one in told["offers"]]
+    assert (await api.get(path, headers=await speaking_for(api, other))).status_code == 404
+    assert (await api.get(path, params={"user_id": other}, headers=own)).status_code == 403
+    silent = (await api.post("/v1/decisions", json={"user_id": other})).json()
+    assert silent["action"] == "no_send"
+    again = (await api.get(f"/v1/decisions/{silent['decision_id']}", params={"user_id": other})).json()
+    assert (again["action"], again["offers"]) == ("no_send", [])
+    for one in told["offers"]:
+        await api.delete(f"/v1/offers/{one['offer_id']}")
+    assert (await api.get(path, headers=own)).json()["offers"] == []

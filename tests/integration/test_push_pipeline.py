@@ -3,15 +3,18 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from push import feedback_token
 from push.channel import Accepted, Message, Outcome
 from push.clock import standing
 from push.dispatcher import Dispatcher
+from push.draft import PRIVATE_WORDS
 from push.due import DueDrawer
 from push.fcm.channel import FcmChannel
 from push.outbox import State
@@ -24,6 +27,7 @@ from service.planning.exposure_journal import EventLogJournal
 from service.planning.moments import LearnedMoments
 from service.planning.push_decider import PipelineDecider
 from service.settings import load
+from service.store import signing_keys
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
@@ -160,3 +164,33 @@ async def test_an_hour_costs_little(pool: asyncpg.Pool, snapshot: SnapshotCache)
     assert (await states(pool))[State.ACCEPTED] >= 110
     assert sorted(busy)[20] < 0.1
     assert sorted(idle)[20] < 0.02
+
+
+async def test_what_a_phone_is_handed(pool: asyncpg.Pool, snapshot: SnapshotCache) -> None:
+    await push_world.people(pool, 40)
+    await pool.execute("update users set birth_date = '1980-01-01'")
+    await push_world.offer(pool, "wine", min_age=18)
+    stored = await push_world.campaign(
+        pool, "a:b", holdout_share=0.0, control_share=0.5, buttons=["not_now"], offers=["wine"]
+    )
+    await push_world.planned(pool, stored, range(1, 41))
+    machine = Machine(pool, snapshot, None)
+    await machine.drawer.draw_due(standing(NOW))
+    rows = await pool.fetch(
+        "select o.user_id, o.decision_id, o.message, d.in_control from outbox o join decisions d using (user_id, decision_id)"
+        " where o.state = 1"
+    )
+    assert len(rows) > 30
+    async with pool.acquire() as connection:
+        key = await signing_keys.feedback_key().of(connection)
+    life = timedelta(seconds=stored.campaign.ttl_s) + timedelta(hours=72)
+    for row in rows:
+        message = row["message"]
+        token = message["data"].pop("feedback_token")
+        assert message["data"] == {"decision_id": str(row["decision_id"]), "private": "true"}
+        assert (message["title"], message["body"]) == PRIVATE_WORDS
+        assert message["label"] == ("a~b-control" if row["in_control"] else "a~b-policy")
+        assert (message["buttons"], message["private"], message["image_url"]) == (["not_now"], True, None)
+        read = partial(feedback_token.read, key, row["decision_id"], token)
+        assert (read(NOW + life - timedelta(seconds=1)), read(NOW + life)) == (row["user_id"], None)
+    assert {row["message"]["label"] for row in rows} == {"a~b-control", "a~b-policy"}

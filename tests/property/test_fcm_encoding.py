@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push.channel import Message
-from push.fcm.limits import PAYLOAD_BYTES_MAX, payload_bytes, payload_fault
+from push.fcm.limits import PAYLOAD_BYTES_MAX, is_label, label_of, payload_bytes, payload_fault
 from push.fcm.message import encode, sdk_message
 from push.template import Template, escaped, slot
 
@@ -37,6 +37,8 @@ messages = st.builds(
     image_url=st.none() | texts,
     is_visible=st.booleans(),
     analytics_label=st.none() | st.from_regex(r"\A[a-zA-Z0-9\-_.~%]{1,50}\Z"),
+    buttons=st.sampled_from([(), ("not_now",), ("thumbs_up", "thumbs_down", "not_now")]),
+    is_private=st.booleans(),
 )
 
 
@@ -60,8 +62,10 @@ def test_every_platform_is_given_the_end_of_the_message(message: Message) -> Non
 @given(message=messages)
 def test_the_payload_is_counted_no_smaller_than_fcm_counts_it(message: Message) -> None:
     sent = json.loads(encode(message, NOW, "offers"))["message"]
-    strings = [*sent.get("data", {}), *sent.get("data", {}).values(), *sent.get("notification", {}).values()]
-    assert sum(len(text.encode()) for text in strings) <= payload_bytes(message) <= PAYLOAD_BYTES_MAX
+    data, to_app = sent.get("data", {}), sent["android"].get("data", {})
+    shown = sent.get("notification", {}) | sent["apns"]["payload"]["aps"].get("alert", {})
+    for told in ([*data, *data.values(), *shown.values()], [*to_app, *to_app.values()]):
+        assert sum(len(text.encode()) for text in told) <= payload_bytes(message) <= PAYLOAD_BYTES_MAX
 
 
 @given(message=messages, length=st.integers(3600, 4200))
@@ -75,6 +79,14 @@ def test_the_limit_is_held_to_the_byte(message: Message, length: int) -> None:
     else:
         with pytest.raises(ValueError, match="payload of"):
             encode(long, NOW, "offers")
+
+
+@given(campaign_id=st.from_regex(r"\A[A-Za-z0-9._:-]{1,64}\Z"), variant=st.sampled_from(["policy", "control"]))
+def test_every_campaign_has_a_label_that_fcm_takes(campaign_id: str, variant: str) -> None:
+    label = label_of(campaign_id, variant)
+    assert is_label(label)
+    assert label.endswith(f"-{variant}")
+    assert label != label_of(f"{campaign_id[:-1]}{'x' if campaign_id[-1] != 'x' else 'y'}", variant)
 
 
 @given(values=st.lists(texts, min_size=3, max_size=3))

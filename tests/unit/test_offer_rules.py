@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from push.channel import Message
-from push.draft import draft_of, excess_bytes
+from push.draft import Carried, draft_of, excess_bytes
 from push.fcm.limits import payload_fault
+from push.feedback_token import CHARACTERS
+from schema.campaign import BUTTONS
 from schema.offer import Creative, Offer
 from service.ingest.offer_rules import normalised, problems
 
@@ -131,7 +133,7 @@ def test_an_offer_that_just_fits_makes_a_message_that_is_encoded() -> None:
     )
     for one, is_sent in ((fits, True), (offer, False)):
         assert (problems(one) == []) == is_sent
-        draft = draft_of(one, 7, UUID(int=2**128 - 1), UUID(int=2**128 - 1))
+        draft = draft_of(one, 7, Carried(UUID(int=2**128 - 1), "x" * CHARACTERS, UUID(int=2**128 - 1)))
         message = Message(
             outbox_id="o",
             address="a",
@@ -140,8 +142,9 @@ def test_an_offer_that_just_fits_makes_a_message_that_is_encoded() -> None:
             body=draft.body,
             image_url=draft.image_url,
             data=draft.data,
-            collapse_id="o",
+            collapse_id=str(UUID(int=0)),
             expires_at=DAY,
+            buttons=BUTTONS,
         )
         assert (payload_fault(message) is None) == is_sent
 

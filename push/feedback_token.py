@@ -1,0 +1,41 @@
+"""What a push hands to the phone so that it may answer exactly this decision, with no user token at hand: signed, and bounded in time."""
+
+import base64
+import binascii
+import hmac
+import struct
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+_HEAD: Final = struct.Struct(">Iq")
+"""The Unix second from which it is void, and our id of the person."""
+
+_MAC_BYTES: Final = 16
+CHARACTERS: Final = 38
+_PURPOSE: Final = b"feedback of one decision\x00"
+
+
+def sign(key: bytes, decision_id: UUID, user_id: int, until: datetime) -> str:
+    """A token of 38 characters (base64url) that speaks for this person about this decision, until an instant."""
+    head = _HEAD.pack(int(until.timestamp()), user_id)
+    return base64.urlsafe_b64encode(head + _mac(key, decision_id, head)).rstrip(b"=").decode()
+
+
+def read(key: bytes, decision_id: UUID, token: str, now: datetime) -> int | None:
+    """Our id of the person it speaks for; None when it is forged, void by now, or of another decision."""
+    if len(token) != CHARACTERS:
+        return None
+    try:
+        told = base64.b64decode(token + "==", altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    head, mac = told[: _HEAD.size], told[_HEAD.size :]
+    if not hmac.compare_digest(mac, _mac(key, decision_id, head)):
+        return None
+    until_s, user_id = _HEAD.unpack(head)
+    return None if now >= datetime.fromtimestamp(until_s, UTC) else int(user_id)
+
+
+def _mac(key: bytes, decision_id: UUID, head: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + decision_id.bytes + head, "sha256")[:_MAC_BYTES]
