@@ -1,21 +1,23 @@
 """The window of an occurrence on several clocks, as arrays: when each hour of the week begins, and whether a push may leave in it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from push import contact_rules, quiet_hours
 from push.claim import LEASE
-from push.copy_format import microseconds
+from push.copy_format import EPOCH, MICROSECOND, microseconds
 from push.local_week import HOURS, instants, to_utc
 from push.quiet_hours import Window
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 
 I64 = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Clock(NamedTuple):
@@ -29,7 +31,7 @@ class Windows(NamedTuple):
     """`begins` (clocks, 168) and `until` (clocks,) are microseconds since 2000; `is_allowed` is (clocks, 168)."""
 
     begins: I64
-    is_allowed: npt.NDArray[np.bool_]
+    is_allowed: Flags
     until: I64
 
 
@@ -45,27 +47,37 @@ def windows_on(
         now: aware.
         rules: of contact.
     """
-    found: list[tuple[Any, ...]] = [_window(clock, campaign, occurrence, now, rules) for clock in clocks]
-    begins, allowed, until = zip(*found, strict=True) if found else ((), (), ())
-    return Windows(
-        np.array(begins, np.int64).reshape(-1, HOURS),
-        np.array(allowed, np.bool_).reshape(-1, HOURS),
-        np.array(until, np.int64),
+    windows = Windows(
+        np.zeros((len(clocks), HOURS), np.int64),
+        np.zeros((len(clocks), HOURS), np.bool_),
+        np.zeros(len(clocks), np.int64),
     )
+    body, now_us = campaign.campaign, microseconds(now)
+    chosen = np.zeros(HOURS, np.bool_)
+    chosen[body.hours or slice(None)] = True
+    for place, clock in enumerate(clocks):
+        zone, quiet = contact_rules.windows_of(rules, body, clock.zone, clock.quiet)
+        begins, until = _begins(occurrence, zone), microseconds(to_utc(body.ends_at, zone))
+        windows.begins[place], windows.until[place] = begins, until
+        windows.is_allowed[place] = chosen & (now_us <= begins) & (begins < until)
+        if quiet and not body.is_urgent:
+            windows.is_allowed[place] &= ~_is_quiet(begins, body.spread_s, zone, quiet)
+    return windows
 
 
-def _window(
-    clock: Clock, campaign: StoredCampaign, occurrence: datetime, now: datetime, rules: ContactRules
-) -> tuple[list[int], list[bool], int]:
-    body = campaign.campaign
-    zone, windows = contact_rules.windows_of(rules, body, clock.zone, clock.quiet)
-    begins, until = instants(occurrence, zone), to_utc(body.ends_at, zone)
-    chosen = frozenset(body.hours) or frozenset(range(HOURS))
-    reach = timedelta(seconds=body.spread_s) + LEASE
-    may_be_quiet = windows and not body.is_urgent
-    nights = quiet_hours.spans(min(begins), max(begins) + reach, zone, windows) if may_be_quiet else []
-    allowed = [
-        hour in chosen and now <= begin < until and quiet_hours.meeting(nights, begin, begin + reach) is None
-        for hour, begin in enumerate(begins)
-    ]
-    return [microseconds(begin) for begin in begins], allowed, microseconds(until)
+@lru_cache(maxsize=256)
+def _begins(occurrence: datetime, zone: str) -> I64:
+    begins = np.array([microseconds(begin) for begin in instants(occurrence, zone)], np.int64)
+    begins.flags.writeable = False
+    return begins
+
+
+def _is_quiet(begins: I64, spread_s: int, zone: str, windows: Sequence[Window]) -> Flags:
+    """Whether a push of the hour may meet quiet hours, wherever in its spread and its lease it leaves, (168,)."""
+    reach = int(LEASE / MICROSECOND) + spread_s * 1_000_000
+    first, last = int(begins.min()), int(begins.max()) + reach
+    nights = quiet_hours.spans(EPOCH + first * MICROSECOND, EPOCH + last * MICROSECOND, zone, windows)
+    starts, ends = np.array([[microseconds(at) for at in night] for night in nights], np.int64).reshape(-1, 2).T
+    place = np.searchsorted(starts, begins + reach, side="right") - 1
+    is_quiet: Flags = (place >= 0) & (ends[place] > begins)
+    return is_quiet

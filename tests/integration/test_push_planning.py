@@ -169,6 +169,25 @@ async def test_a_campaign_that_ends_while_it_is_planned_leaves_nothing_to_send(
     assert await states(pool) == {State.WITHDRAWN: planned}
 
 
+async def test_who_was_overtaken_writes_nothing(pool: asyncpg.Pool) -> None:
+    """Another planner was quicker, and since then somebody was erased: they do not come back."""
+    await push_world.people(pool, 10)
+    await push_world.campaign(pool)
+    loop = asyncio.get_running_loop()
+
+    async def overtake() -> None:
+        assert await a_planner(pool).plan_due(BEFORE) == 10
+        await pool.execute("delete from outbox where user_id = 3")
+
+    class Late(FirstAllowed):
+        def draw(self, *given: Any) -> Any:
+            asyncio.run_coroutine_threadsafe(overtake(), loop).result(20)
+            return super().draw(*given)
+
+    assert await Planner(pool, Late(), SEED).plan_due(BEFORE) == 0
+    assert [row["user_id"] for row in await rows(pool)] == [1, 2, 4, 5, 6, 7, 8, 9, 10]
+
+
 class Told(Unmetered):
     """Remembers what planning told."""
 

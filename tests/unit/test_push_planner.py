@@ -14,6 +14,7 @@ from push.bucket_plan import plan_bucket
 from push.local_week import HOURS
 from push.plan_rows import Planned, planned
 from schema.campaign import StoredCampaign
+from schema.contact_rules import ContactRules, QuietHours
 from schema.ids import instant_of
 from tests.integration.push_world import HOUR, NOW, OFF, SEED, STARTS_AT, a_campaign
 from tests.planning import Shares
@@ -112,3 +113,11 @@ def test_pushes_do_not_bunch_on_the_quarters_of_an_hour() -> None:
     assert minutes.max() < 1.2 * even
     seconds = np.bincount([row.send_at.second for row in rows], minlength=60)
     assert seconds.max() < 1.3 * len(rows) / 60
+
+
+@pytest.mark.parametrize(("spread_s", "is_free"), [(3539, True), (3540, False)])
+def test_no_push_of_an_hour_may_still_be_under_way_when_quiet_hours_begin(spread_s: int, is_free: bool) -> None:
+    """The last minute belongs to the lease: who is claimed then is sent within it."""
+    rules = ContactRules(quiet_hours=[QuietHours(begins="21:00", ends="08:00")], caps=[], min_gap_s=0)
+    rows = plan(a_campaign(spread_s=spread_s, hours=[20]), people(5), BEFORE, rules=rules)
+    assert len(rows) == 5 * is_free
