@@ -1,6 +1,7 @@
-"""What a push says of an offer, and by how much that is too long for a message."""
+"""What a message says of an offer, in the person's language, and by how much that is too long for a push."""
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -8,8 +9,10 @@ from push import feedback_token
 from push.channel import Message
 from push.decider import Draft
 from push.fcm.limits import PAYLOAD_BYTES_MAX, payload_bytes
+from push.wording import Templates, words_for
 from schema.campaign import BUTTONS
-from schema.offer import Offer
+from schema.offer import Creative, Offer
+from schema.wording import Words
 
 
 class Carried(NamedTuple):
@@ -28,25 +31,44 @@ class PrivateWords(NamedTuple):
 
 
 PRIVATE_WORDS: Final = PrivateWords()
+
+
+class Wording(NamedTuple):
+    """How a person is spoken to: the campaign's templates, the person's locale, and what is said of private offers."""
+
+    templates: Templates = MappingProxyType({})
+    locale: str | None = None
+    private: PrivateWords = PRIVATE_WORDS
+
+
+PLAIN: Final = Wording()
 _LONGEST: Final = Carried(UUID(int=0), "x" * feedback_token.CHARACTERS, UUID(int=0))
 
 
-def draft_of(offer: Offer, own_id: int, carried: Carried, words: PrivateWords = PRIVATE_WORDS) -> Draft:
-    """The words of the offer's creative; the app is told the decision, the offer, what is reserved, and where its link leads.
+def draft_of(offer: Offer, own_id: int, carried: Carried, wording: Wording = PLAIN) -> Draft:
+    """The campaign's words or the offer's own; the app is told the decision, the offer, what is reserved, and where its link leads.
 
     Of a private offer the push says nothing at all, on the screen or in its data: the app asks for the decision once it is open.
     """
-    creative = offer.creative
+    data = _data_of(offer, carried)
+    if offer.is_private():
+        return Draft(own_id, wording.private.title, wording.private.body, None, data, is_private=True)
+    words: Words | Creative = offer.creative
+    if wording.templates or offer.localised:
+        words = words_for(offer, wording.templates, wording.locale, lambda found: not _excess(found, data))
+    return Draft(own_id, words.title, words.body, words.image_url, data)
+
+
+def _data_of(offer: Offer, carried: Carried) -> dict[str, str]:
     data = {"decision_id": str(carried.decision_id), "feedback_token": carried.feedback_token}
     if carried.reservation_id is not None:
         data["reservation_id"] = str(carried.reservation_id)
     if offer.is_private():
-        data["private"] = "true"
-        return Draft(own_id, words.title, words.body, None, data, is_private=True)
+        return data | {"private": "true"}
     data["offer_id"] = offer.offer_id
-    if creative.deep_link:
-        data["deep_link"] = creative.deep_link
-    return Draft(own_id, creative.title, creative.body, creative.image_url, data)
+    if offer.creative.deep_link:
+        data["deep_link"] = offer.creative.deep_link
+    return data
 
 
 def message_of(draft: Draft) -> dict[str, Any]:
@@ -66,23 +88,27 @@ def message_of(draft: Draft) -> dict[str, Any]:
     return message
 
 
-def excess_bytes(offer: Offer) -> int:
-    """Bytes by which a push of this offer would be longer than FCM takes, with all that we may add; 0 when it fits.
+def excess_bytes(offer: Offer, words: Words | Creative) -> int:
+    """Bytes by which a push of this offer in these words would be longer than FCM takes, with all that we may add; 0 when it fits.
 
-    Raises UnicodeEncodeError for a text that has no UTF-8 form.
+    Of a private offer its words are not sent. Raises UnicodeEncodeError for a text that has no UTF-8 form.
     """
-    draft = draft_of(offer, 0, _LONGEST)
+    data = _data_of(offer, _LONGEST)
+    return _excess(Words(**PRIVATE_WORDS._asdict()) if offer.is_private() else words, data)
+
+
+def _excess(words: Words | Creative, data: dict[str, str]) -> int:
     message = Message(
         outbox_id="",
         address="",
         address_kind="token",
-        title=draft.title,
-        body=draft.body,
-        data=draft.data,
+        title=words.title,
+        body=words.body,
+        data=data,
         collapse_id=str(_LONGEST.decision_id),
         expires_at=datetime.max.replace(tzinfo=UTC),
-        image_url=draft.image_url,
+        image_url=words.image_url,
         buttons=BUTTONS,
-        is_private=draft.is_private,
+        is_private="private" in data,
     )
     return max(payload_bytes(message) - PAYLOAD_BYTES_MAX, 0)

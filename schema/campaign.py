@@ -13,6 +13,7 @@ from schema.contact_rules import Limits
 from schema.decision import Channel
 from schema.offer import Currency, Limit, OfferKey
 from schema.trigger import Trigger
+from schema.wording import LANGUAGES_MAX, TemplateKey, Words
 
 WEEK: Final = timedelta(weeks=1)
 EARLIEST_ZONE: Final = timedelta(hours=14)
@@ -53,7 +54,9 @@ class Campaign(Incoming, frozen=True):
     With a `budget_minor`, in `currency`, only offers in it are sent whose discount's cost is known, and no more than their discounts may
     cost in all (docs/redemptions.md).
 
-    `buttons` stand below its pushes, for apps that draw them (docs/push.md).
+    `buttons` stand below its pushes, for apps that draw them (docs/push.md). `templates` are the words of its messages by language (`de-AT`, else
+    `de`, else `default`), filled in from the offer: `{offer_title}`, `{offer_body}`, `{discount}`, `{price}`, `{new_price}`, `{code}`, `{store}`
+    (docs/campaigns.md). Without any the offer's own words are sent.
 
     `channels` are the ways in which the one decision reaches the person (docs/channels.md); `webhooks` names endpoints for the channel
     webhook, empty means all there are.
@@ -90,6 +93,7 @@ class Campaign(Incoming, frozen=True):
     )
     webhooks: Annotated[list[OfferKey], Meta(max_length=64)] = []
     buttons: Annotated[list[Button], Meta(max_length=len(BUTTONS))] = []
+    templates: Annotated[dict[TemplateKey, Words], Meta(max_length=LANGUAGES_MAX)] = {}
     kind: Literal["marketing", "transactional"] = "marketing"
     is_urgent: bool = False
     contact: Limits = msgspec.field(default_factory=Limits)

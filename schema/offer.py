@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from schema.base import Incoming, Kept
 from schema.event import Tag
+from schema.wording import LANGUAGES_MAX, LanguageTag, Words
 
 OFFERS_MAX: Final = 5_000
 TAGS_PER_OFFER_MAX: Final = 8
@@ -33,12 +34,14 @@ class Offer(Incoming, frozen=True):
     A sensitive offer, or one with a min_age, never uses the person's tastes: it is scored as for a stranger, and one with a min_age
     goes only to people known to be old enough. `is_redeemable` says whether it gives something of value; null, the default, means that
     it does when it has a discount or a code. A campaign needs at least one offer that does. `redemptions_max` is how often it may be
-    redeemed in all, `budget_minor` what its discounts may cost in all; null is no such limit (docs/redemptions.md).
+    redeemed in all, `budget_minor` what its discounts may cost in all; null is no such limit (docs/redemptions.md). `localised` are the words
+    of the creative by language (`de-AT`, `de`): who speaks none of them reads the creative's own.
     """
 
     offer_id: OfferKey
     creative: Creative
     tags: Annotated[list[Tag], Meta(min_length=1, max_length=TAGS_PER_OFFER_MAX)]
+    localised: Annotated[dict[LanguageTag, Words], Meta(max_length=LANGUAGES_MAX)] = {}
     discount_type: Literal["none", "percent", "amount", "gift"] = "none"
     discount_minor: Annotated[int, Meta(ge=0)] = 0
     discount_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0

@@ -10,7 +10,7 @@ _Path: TypeAlias = tuple["_Path", str] | None
 
 _ANY: Final = msgspec.json.Decoder()
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_PLACE: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+_PLACE: Final = re.compile(r" - at `(?:key` in `)?\$([^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[([^\]]*)\]")
 _FIELD: Final = re.compile(r"^Object (contains unknown|missing required) field `(.*)`$", re.DOTALL)
 

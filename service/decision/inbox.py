@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from push.wording import creative_in
 from schema.decision import Channel, Context, Reservation
 from schema.event import EventType
 from schema.ids import stable_entropy, uuid7
@@ -46,7 +47,7 @@ async def page(
     else:
         last = None
     return InboxPage(
-        data=[_item(catalogue, one) for one in shown],
+        data=[_item(catalogue, one, found[user_id].locale) for one in shown],
         next_cursor=None if last is None else str(last),
         has_more=last is not None,
     )
@@ -96,7 +97,7 @@ async def _show(connection: Any, user_id: int, unseen: Sequence[Lying], now: dat
     await event_log.append(connection, entries, now)
 
 
-def _item(catalogue: Catalogue, one: Lying) -> InboxItem:
+def _item(catalogue: Catalogue, one: Lying, locale: str | None) -> InboxItem:
     offer = catalogue.offers[catalogue.index_by_id[one.offer_id]].offer
     reservation = None
     if one.reservation_id is not None and one.reserved_until is not None:
@@ -105,7 +106,7 @@ def _item(catalogue: Catalogue, one: Lying) -> InboxItem:
         decision_id=one.decision_id,
         campaign_id=one.campaign,
         offer_id=offer.offer_id,
-        creative=offer.creative,
+        creative=creative_in(offer, locale),
         put_at=one.put_at,
         expires_at=min(one.expires_at, offer.ends_at or datetime.max.replace(tzinfo=UTC)),
         is_read=one.is_read,

@@ -4,10 +4,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-ZERO_DECIMALS: Final = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
-)
-THREE_DECIMALS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+from schema.currency import decimals_of
 
 _AMOUNT: Final = re.compile(r"([+-]?)([0-9]{1,15})(?:\.([0-9]{1,9}))?")
 _THOUSANDS: Final = re.compile(r"[+-]?[0-9]{1,3}(?:([.,' \u00a0\u202f])[0-9]{3})(?:\1[0-9]{3})*(?:[.,][0-9]+)?")
@@ -16,11 +13,6 @@ _SIGN: Final = re.compile(r"[^\W\d_]|[$€£¥₩₹¢]")
 
 class NotMoney(ValueError):
     """The text is not an amount; the message says why, as the end of a sentence that begins with the text."""
-
-
-def decimals_of(currency: str) -> int:
-    """Decimals of the minor unit by ISO 4217: 0, 2 or 3; unknown codes have 2."""
-    return 0 if currency in ZERO_DECIMALS else 3 if currency in THREE_DECIMALS else 2
 
 
 def read_decimal(text: str, *, comma_is_point: bool) -> Decimal:

@@ -1,18 +1,32 @@
 """What every offer must fulfil, however it came in: one spelling of its texts, and rules told field by field."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from push.draft import excess_bytes
 from push.fcm.limits import PAYLOAD_BYTES_MAX
+from push.wording import own_words
 from schema.external_id import DOTS
 from schema.offer import TAGS_PER_OFFER_MAX, Creative, Offer
 from schema.problem import FieldError
+from schema.wording import Words
+from service.ingest.offer_texts import (
+    CONTROL,
+    CONTROL_BUT_BREAKS,
+    is_deep_link,
+    is_https,
+    localised,
+    one_line,
+    text_of,
+    unix_lines,
+    url_of,
+    words_of,
+    wrong,
+)
 from service.store import tags
 
 MINOR_MAX: Final = 10**12
@@ -22,32 +36,6 @@ AGE_MAX: Final = 120
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _PATH_WORDS: Final = DOTS | {"imports"}
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_CONTROL_BUT_BREAKS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_APP_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
-# Schemes that run code, read files or leave the app unprotected; any other scheme with :// is some app's own.
-_REFUSED_SCHEMES: Final = frozenset(
-    {
-        "about",
-        "blob",
-        "chrome",
-        "content",
-        "data",
-        "file",
-        "filesystem",
-        "ftp",
-        "http",
-        "intent",
-        "jar",
-        "javascript",
-        "resource",
-        "vbscript",
-        "view-source",
-        "ws",
-        "wss",
-    }
-)
-
 _TITLE: Final = "/creative/title"
 _BODY: Final = "/creative/body"
 _IMAGE: Final = "/creative/image_url"
@@ -60,11 +48,12 @@ def normalised(offer: Offer) -> Offer:
     return msgspec.structs.replace(
         offer,
         creative=Creative(
-            title=" ".join(creative.title.split()),
-            body=creative.body.replace("\r\n", "\n").replace("\r", "\n").strip(),
+            title=one_line(creative.title),
+            body=unix_lines(creative.body),
             image_url=(creative.image_url or "").strip() or None,
             deep_link=(creative.deep_link or "").strip() or None,
         ),
+        localised=localised(offer.localised),
         tags=list(dict.fromkeys(tags.normalise(tag) for tag in offer.tags)),
         code=(offer.code or "").strip() or None,
         starts_at=_in_utc(offer.starts_at),
@@ -95,74 +84,37 @@ def problems(offer: Offer, known_bad: Collection[str] = ()) -> list[FieldError]:
 def _field_problems(offer: Offer) -> Iterator[FieldError]:
     creative = offer.creative
     if not _KEY.fullmatch(offer.offer_id):
-        yield _wrong("/offer_id", "has 1 to 64 letters, digits and the signs . _ : - and nothing else")
+        yield wrong("/offer_id", "has 1 to 64 letters, digits and the signs . _ : - and nothing else")
     elif offer.offer_id in _PATH_WORDS:
-        yield _wrong("/offer_id", f"must not be {offer.offer_id}, which means something else at the end of a path")
-    yield from _text(_TITLE, creative.title, 120, least=1)
-    yield from _text(_BODY, creative.body, 400, unfit=_CONTROL_BUT_BREAKS)
-    yield from _url(_IMAGE, creative.image_url, _is_https, "must begin with https:// and a host")
-    yield from _url(
-        _LINK, creative.deep_link, _is_deep_link, "must begin with https:// or the scheme of an app (myapp://)"
+        yield wrong("/offer_id", f"must not be {offer.offer_id}, which means something else at the end of a path")
+    yield from text_of(_TITLE, creative.title, 120, least=1)
+    yield from text_of(_BODY, creative.body, 400, unfit=CONTROL_BUT_BREAKS)
+    yield from url_of(_IMAGE, creative.image_url, is_https, "must begin with https:// and a host")
+    yield from url_of(
+        _LINK, creative.deep_link, is_deep_link, "must begin with https:// or the scheme of an app (myapp://)"
     )
+    for tag, words in offer.localised.items():
+        yield from words_of(tag, words)
     yield from _tags(offer.tags)
     yield from _amounts(offer)
     if not _CURRENCY.fullmatch(offer.currency):
-        yield _wrong("/currency", "is a code of three capital letters, as in USD")
-    yield from _text("/code", offer.code or "", 128)
+        yield wrong("/currency", "is a code of three capital letters, as in USD")
+    yield from text_of("/code", offer.code or "", 128)
     yield from _instant("/starts_at", offer.starts_at)
     yield from _instant("/ends_at", offer.ends_at)
     yield from _stores("/store_ids", offer.store_ids)
     yield from _stores("/exclude_store_ids", offer.exclude_store_ids)
     if not offer.channels:
-        yield _wrong("/channels", "names at least one of push and in_app", "required")
+        yield wrong("/channels", "names at least one of push and in_app", "required")
     if not 0 <= offer.min_age <= AGE_MAX:
-        yield _wrong("/min_age", f"lies between 0 and {AGE_MAX}", "out_of_range")
-
-
-def _wrong(pointer: str, rule: str, code: str = "invalid") -> FieldError:
-    return FieldError(pointer=pointer, code=code, detail=f"{pointer.rsplit('/', 1)[-1]} {rule}")
-
-
-def _text(
-    pointer: str, text: str, most: int, *, least: int = 0, unfit: re.Pattern[str] = _CONTROL
-) -> Iterator[FieldError]:
-    if len(text) < least:
-        yield _wrong(pointer, "must not be empty", "required")
-    if len(text) > most:
-        yield _wrong(pointer, f"has {len(text)} characters; at most {most} are allowed", "too_long")
-    if unfit.search(text):
-        yield _wrong(pointer, "holds a control character", "control_character")
-
-
-def _url(pointer: str, url: str | None, is_allowed: Callable[[str], bool], rule: str) -> Iterator[FieldError]:
-    if url is None:
-        return
-    if not is_allowed(url):
-        yield _wrong(pointer, rule, "scheme_not_allowed")
-    elif any(character.isspace() for character in url):
-        yield _wrong(pointer, "holds white space: write it as %20")
-    yield from _text(pointer, url, 2048)
-
-
-def _is_https(url: str) -> bool:
-    try:
-        return url.startswith("https://") and bool(urlsplit(url).hostname)
-    except ValueError:  # such as an unclosed bracket around an IPv6 address
-        return False
-
-
-def _is_deep_link(url: str) -> bool:
-    scheme, separator, rest = url.partition("://")
-    if scheme.lower() == "https":
-        return _is_https(f"https://{rest}")
-    return bool(separator and rest and _APP_SCHEME.fullmatch(scheme.lower())) and scheme.lower() not in _REFUSED_SCHEMES
+        yield wrong("/min_age", f"lies between 0 and {AGE_MAX}", "out_of_range")
 
 
 def _tags(names: Sequence[str]) -> Iterator[FieldError]:
     if not names:
-        yield _wrong("/tags", "names at least one tag", "required")
+        yield wrong("/tags", "names at least one tag", "required")
     if len(names) > TAGS_PER_OFFER_MAX:
-        yield _wrong("/tags", f"names {len(names)} tags; at most {TAGS_PER_OFFER_MAX} are allowed", "too_many")
+        yield wrong("/tags", f"names {len(names)} tags; at most {TAGS_PER_OFFER_MAX} are allowed", "too_many")
     for index, name in enumerate(names):
         if not tags.is_fit(name):
             rule = f"a tag has 1 to {tags.TAG_CHARACTERS_MAX} characters, without ';' and control characters"
@@ -171,9 +123,9 @@ def _tags(names: Sequence[str]) -> Iterator[FieldError]:
 
 def _stores(pointer: str, stores: Sequence[str]) -> Iterator[FieldError]:
     if len(stores) > STORES_MAX:
-        yield _wrong(pointer, f"names {len(stores)} stores; at most {STORES_MAX} are allowed", "too_many")
+        yield wrong(pointer, f"names {len(stores)} stores; at most {STORES_MAX} are allowed", "too_many")
     for index, store in enumerate(stores):
-        if not 0 < len(store) <= 64 or ";" in store or _CONTROL.search(store):
+        if not 0 < len(store) <= 64 or ";" in store or CONTROL.search(store):
             rule = "the id of a store has 1 to 64 characters, without ';' and control characters"
             yield FieldError(pointer=f"{pointer}/{index}", code="invalid", detail=rule)
 
@@ -187,23 +139,23 @@ def _amounts(offer: Offer) -> Iterator[FieldError]:
         ("/budget_minor", 1 if offer.budget_minor is None else offer.budget_minor, 1),
     ):
         if minor > MINOR_MAX:
-            yield _wrong(pointer, "is too large", "out_of_range")
+            yield wrong(pointer, "is too large", "out_of_range")
         elif minor < least:
-            yield _wrong(pointer, "is too small" if least else "must not be negative", "out_of_range")
+            yield wrong(pointer, "is too small" if least else "must not be negative", "out_of_range")
     if not 0 <= offer.discount_percent <= 100:
-        yield _wrong("/discount_percent", "lies between 0 and 100", "out_of_range")
+        yield wrong("/discount_percent", "lies between 0 and 100", "out_of_range")
 
 
 def _instant(pointer: str, instant: datetime | None) -> Iterator[FieldError]:
     if instant is not None and instant.tzinfo is None:
-        yield _wrong(pointer, "needs an offset or Z, as in 2026-12-01T08:00:00+01:00", "offset_missing")
+        yield wrong(pointer, "needs an offset or Z, as in 2026-12-01T08:00:00+01:00", "offset_missing")
     elif instant is not None and instant.tzinfo is not UTC:
-        yield _wrong(pointer, "lies outside of the years 1 to 9999 in UTC", "out_of_range")
+        yield wrong(pointer, "lies outside of the years 1 to 9999 in UTC", "out_of_range")
 
 
 def _period(offer: Offer) -> Iterator[FieldError]:
     if offer.starts_at is not None and offer.ends_at is not None and offer.ends_at <= offer.starts_at:
-        yield _wrong("/ends_at", "must be after starts_at", "not_after_start")
+        yield wrong("/ends_at", "must be after starts_at", "not_after_start")
 
 
 def _discount(offer: Offer) -> Iterator[FieldError]:
@@ -224,9 +176,9 @@ def _budget(offer: Offer) -> Iterator[FieldError]:
     cost = offer.cost_minor()
     if offer.budget_minor is not None and cost == 0:
         rule = "needs a discount whose cost is known: an amount, or a percentage of a price"
-        yield _wrong("/budget_minor", rule, "cost_not_known")
+        yield wrong("/budget_minor", rule, "cost_not_known")
     elif offer.budget_minor is not None and offer.budget_minor < cost:
-        yield _wrong("/budget_minor", "does not pay for a single redemption", "too_small")
+        yield wrong("/budget_minor", "does not pay for a single redemption", "too_small")
 
 
 def _stores_apart(offer: Offer) -> Iterator[FieldError]:
@@ -237,16 +189,25 @@ def _stores_apart(offer: Offer) -> Iterator[FieldError]:
 
 
 def _fits_a_push(offer: Offer) -> Iterator[FieldError]:
+    """In each language."""
+    if "push" not in offer.channels:
+        return
+    yield from _fits(offer, offer.creative, _IMAGE)
+    for tag, words in offer.localised.items():
+        yield from _fits(offer, own_words(offer, tag), f"/localised/{tag}/image_url" if words.image_url else _IMAGE)
+
+
+def _fits(offer: Offer, words: Words | Creative, image_at: str) -> Iterator[FieldError]:
     """Title and body alone always fit, so one of the addresses has to be shorter: the longer one is named."""
-    excess = excess_bytes(offer) if "push" in offer.channels else 0
+    excess = excess_bytes(offer, words)
     if excess:
-        addresses = {_IMAGE: offer.creative.image_url or "", _LINK: offer.creative.deep_link or ""}
+        addresses = {image_at: words.image_url or "", _LINK: offer.creative.deep_link or ""}
         longest = max(addresses, key=lambda pointer: len(addresses[pointer].encode()))
         rule = (
             f"is too long for a push, whose title, body, image_url and deep_link have {PAYLOAD_BYTES_MAX} bytes together "
             f"with what we add: leave out {excess} bytes, or push from the channels"
         )
-        yield _wrong(longest, rule, "too_long")
+        yield wrong(longest, rule, "too_long")
 
 
 _RULES_ACROSS: Final = (

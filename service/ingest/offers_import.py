@@ -70,9 +70,12 @@ def _report(
 
 
 def _with_kept(offer: Offer, before: Offer | None, columns: Collection[str]) -> Offer:
-    if before is None or not columns:
+    if before is None:
         return offer
-    return msgspec.structs.replace(offer, **{_KEPT[name]: getattr(before, _KEPT[name]) for name in columns})
+    # No column can hold the words of other languages.
+    return msgspec.structs.replace(
+        offer, localised=before.localised, **{_KEPT[name]: getattr(before, _KEPT[name]) for name in columns}
+    )
 
 
 def _resets(file: OffersFile, comparison: offers.Comparison) -> Iterator[CellNote]:

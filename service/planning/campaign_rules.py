@@ -13,7 +13,7 @@ from schema.campaign import EARLIEST_ZONE, Campaign, channels_of
 from schema.external_id import DOTS
 from schema.problem import Code, FieldError
 from service.decision import gains
-from service.planning import audience_checks, contact_checks, trigger_checks
+from service.planning import audience_checks, contact_checks, template_checks, trigger_checks
 from service.store import zones
 from service.store.catalogue import Catalogue
 
@@ -46,6 +46,8 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
     yield from audience_checks.of_audience(campaign.audience, "/audience")
     yield from contact_checks.of_limits(campaign.contact, "/contact")
     yield from trigger_checks.of_trigger(campaign, catalogue)
+    names = np.flatnonzero(live(campaign, catalogue, now)).tolist() if campaign.templates else ()
+    yield from template_checks.of_templates(campaign, [catalogue.offers[place].offer for place in names])
     if campaign.is_urgent and campaign.kind != "transactional":
         yield _wrong(
             "/is_urgent", "Only what is transactional can be urgent: marketing waits until quiet hours are over."
@@ -56,9 +58,9 @@ def problems(campaign: Campaign, catalogue: Catalogue, now: datetime) -> Iterato
 
 
 def spelled(campaign: Campaign) -> Campaign:
-    """The same with its tags in their one spelling."""
+    """The same with its tags and languages in their one spelling."""
     audience, contact = audience_checks.spelled(campaign.audience), contact_checks.spelled(campaign.contact)
-    return msgspec.structs.replace(campaign, audience=audience, contact=contact)
+    return template_checks.with_spelled_keys(msgspec.structs.replace(campaign, audience=audience, contact=contact))
 
 
 def _of_channels(campaign: Campaign) -> Iterator[FieldError]:

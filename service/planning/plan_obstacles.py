@@ -29,4 +29,4 @@ class CatalogueObstacles:
             catalogue.offers[place].offer
             for place in np.flatnonzero(campaign_rules.live(campaign.campaign, catalogue, now))
         )
-        return None if any(not excess_bytes(offer) for offer in offers) else "payload_too_long"
+        return None if any(not excess_bytes(offer, offer.creative) for offer in offers) else "payload_too_long"

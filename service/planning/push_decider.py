@@ -14,7 +14,7 @@ from push.claim import LEASE
 from push.contact_rules import Judge, Verdict
 from push.contacts import RulesCache
 from push.decider import Batch, Drawn, Due
-from push.draft import PRIVATE_WORDS, Carried, PrivateWords, draft_of
+from push.draft import PRIVATE_WORDS, Carried, PrivateWords, Wording, draft_of
 from push.fcm.limits import label_of
 from schema.campaign import Campaign, StoredCampaign, channels_of
 from schema.decision import Channel, Context
@@ -174,5 +174,5 @@ def _drawn(decided: Decided, campaign: Campaign, key: bytes, words: PrivateWords
     token = feedback_token.sign(key, decided.decision_id, decided.person.user_id, until)
     carried = Carried(decided.decision_id, token, reserved and reserved.reservation_id)
     label = label_of(campaign.campaign_id, "control" if decided.in_control else "policy")
-    draft = draft_of(stored.offer, stored.id, carried, words)
+    draft = draft_of(stored.offer, stored.id, carried, Wording(campaign.templates, decided.person.locale, words))
     return Drawn(decided.decision_id, draft._replace(label=label, buttons=tuple(campaign.buttons)), "")

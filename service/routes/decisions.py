@@ -10,6 +10,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
+from push.wording import creative_in
 from schema.decision import (
     LIFE_OF_A_DECISION_S,
     Action,
@@ -27,7 +28,7 @@ from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
 from service.routes.acting import attempt_of, has_key, response_of
 from service.routes.caller import named_in_query, principal_of, speaker_of
-from service.store import decisions, people
+from service.store import decision_people, decisions, people
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.idempotency import Answer
 from service.store.logged_decision import LoggedDecision
@@ -84,9 +85,10 @@ class DecisionController(Controller):
         async with pool.acquire() as connection:
             person = await people.find_for(connection, speaker)
             found = await decisions.look(connection, person.user_id, decision_id) if person else None
-            if found is None:
+            if person is None or found is None:
                 raise _missing()
-            return _shown(decision_id, found, await catalogue.refresh(connection))
+            known = (await decision_people.by_id(connection, [person.user_id])).people
+            return _shown(decision_id, found, await catalogue.refresh(connection), known[person.user_id].locale)
 
     @get("/{decision_id:uuid}/explanation", status_code=200)
     async def explain(
@@ -134,15 +136,14 @@ def _missing() -> ApiError:
     return ApiError(404, "not_found", "There is no such decision of this person.")
 
 
-def _shown(decision_id: UUID, found: decisions.Outcome, catalogue: Catalogue) -> ShownDecision:
+def _shown(decision_id: UUID, found: decisions.Outcome, catalogue: Catalogue, locale: str | None) -> ShownDecision:
     is_shown = found.action == Action.OFFER
     places = [catalogue.index_by_id.get(offer_id) for offer_id in found.offer_ids] if is_shown else []
     offers = [
-        DecidedOffer(
-            offer_id=catalogue.offers[index].offer.offer_id, slot=slot, creative=catalogue.offers[index].offer.creative
-        )
+        DecidedOffer(offer_id=offer.offer_id, slot=slot, creative=creative_in(offer, locale))
         for slot, index in enumerate(places)
         if index is not None
+        for offer in (catalogue.offers[index].offer,)
     ]
     return ShownDecision(decision_id=decision_id, action="offer" if is_shown else "no_send", offers=offers)
 
@@ -161,7 +162,7 @@ def answer_of(decided: Decided, *, with_propensities: bool) -> DecisionAnswer:
             DecidedOffer(
                 offer_id=offer.offer_id,
                 slot=slot,
-                creative=offer.creative,
+                creative=creative_in(offer, decided.person.locale),
                 propensity=propensity,
                 reservation=_reservation(decided.reserved[slot]),
             )

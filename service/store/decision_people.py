@@ -13,7 +13,10 @@ _BY_KEY: Final = """
                                    order by d.last_seen_at desc limit 1)),
            u.birth_date, u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids,
            u.snoozed_offer_ids, u.snoozed_until, u.feedback_applied_through, u.created_at, s.tastes, s.personal,
-           case i.kind when 1 then (select n.external_id from identities n where n.user_id = u.user_id and n.kind = 0 limit 1) end
+           case i.kind when 1 then (select n.external_id from identities n where n.user_id = u.user_id and n.kind = 0 limit 1) end, null,
+           coalesce(u.locale, (select d.locale from devices d
+                                where d.user_id = u.user_id and d.locale is not null
+                                order by d.last_seen_at desc limit 1))
       from unnest($1::smallint[], $2::text[]) as k(kind, external_id)
       join identities i using (kind, external_id)
       join users u on u.user_id = i.user_id
@@ -26,14 +29,17 @@ _BY_ID: Final = """
                                    order by d.last_seen_at desc limit 1)),
            u.birth_date, u.has_push_consent, u.has_personalization_consent,
            u.opted_out_at, u.muted_until, u.vetoed_offer_ids, u.snoozed_offer_ids, u.snoozed_until,
-           u.feedback_applied_through, u.created_at, s.tastes, s.personal, null, u.traits ->> 'store_id'
+           u.feedback_applied_through, u.created_at, s.tastes, s.personal, null, u.traits ->> 'store_id',
+           coalesce(u.locale, (select d.locale from devices d
+                                where d.user_id = u.user_id and d.locale is not null
+                                order by d.last_seen_at desc limit 1))
       from users u left join user_state s on s.user_id = u.user_id
      where u.user_id = any($1::bigint[])
 """
 
 
 class DecisionPerson(NamedTuple):
-    """The user's row and learned state as they stood when the decision was made; without a time zone that of the device seen last.
+    """The user's row and learned state as they stood when the decision was made; without a time zone or locale that of the device seen last.
 
     `known_as` is the name of somebody who was asked for by an anonymous_id and has one, `store_id` the store they were said to go to: only a
     push needs that, the app tells where they are.
@@ -56,6 +62,7 @@ class DecisionPerson(NamedTuple):
     personal: bytes | None = None
     known_as: str | None = None
     store_id: str | None = None
+    locale: str | None = None
 
 
 K = TypeVar("K")

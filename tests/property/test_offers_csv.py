@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schema.currency import decimals_of
 from schema.offer import Creative, Offer
-from service.ingest.money import decimals_of
 from service.ingest.offer_columns import COLUMNS
 from service.ingest.offer_rules import normalised, problems
 from service.ingest.offers_csv import read_offers

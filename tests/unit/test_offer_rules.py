@@ -124,7 +124,7 @@ def test_what_is_told_of_an_offer_too_long_for_a_push_is_enough_to_make_it_fit()
 def test_an_offer_that_just_fits_makes_a_message_that_is_encoded() -> None:
     texts = creative(title="é" * 120, body="\U0001f600" * 400, image_url=address(1000), deep_link=address(900))
     offer = msgspec.structs.replace(PLAIN, creative=texts)
-    while not excess_bytes(offer):
+    while not excess_bytes(offer, offer.creative):
         offer = msgspec.structs.replace(
             offer, creative=msgspec.structs.replace(offer.creative, deep_link=f"{offer.creative.deep_link}x")
         )

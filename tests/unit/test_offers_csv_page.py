@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from schema.currency import THREE_DECIMALS, ZERO_DECIMALS
 from schema.offer import OFFERS_MAX
 from service.ingest.import_report import ERRORS_MAX
-from service.ingest.money import THREE_DECIMALS, ZERO_DECIMALS
 from service.ingest.offer_columns import COLUMNS
 from service.ingest.offers_csv import FILE_BYTES_MAX, ROWS_MAX, read_offers
 from service.store.tags import TAGS_MAX

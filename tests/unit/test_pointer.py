@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from schema.pointer import place_of_nul
+from schema.pointer import place_of_nul, pointer_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,25 @@ def test_a_nul_is_found(body: bytes, place: str | None) -> None:
     assert place_of_nul(body) == place
     if len(body) < 100 and body.endswith(b"}"):
         assert (place is not None) == ("\0" in "".join(texts(json.loads(body))))
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Expected `int` - at `$.a[0].b`", ("/a/0/b", "Expected `int`")),
+        (
+            "Expected `str` of length >= 1 - at `$.templates[...].title`",
+            ("/templates/.../title", "Expected `str` of length >= 1"),
+        ),
+        (
+            "Expected `str` matching regex 'a' - at `key` in `$.templates`",
+            ("/templates", "Expected `str` matching regex 'a'"),
+        ),
+        ("Object contains unknown field `x` - at `$.a`", ("/a/x", "Object contains unknown field `x`")),
+    ],
+)
+def test_what_msgspec_complains_about_is_pointed_to(message: str, expected: tuple[str, str]) -> None:
+    assert pointer_of(message) == expected
 
 
 def texts(value: object) -> list[str]:
