@@ -8,23 +8,26 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from push.contact_rules import Contact
 from schema.campaign import StoredCampaign
 
 
 class Due(NamedTuple):
-    """A planned push whose moment has come."""
+    """A planned push whose moment has come; `just_drawn` are other pushes of the person that are on their way out."""
 
     user_id: int
     occurrence_at: datetime
     outbox_id: UUID
     entropy: bytes
+    just_drawn: tuple[Contact, ...] = ()
 
 
 Batch = Sequence[tuple[StoredCampaign, Sequence[Due]]]
 
 
 class Draft(NamedTuple):
-    """What a push says; `offer_id` is ours, `data` what the app gets, `label` names campaign and variant to the channel's statistics.
+    """What a push says; `offer_id` is ours, `data` what the app gets, `label` names campaign and variant to the channel's statistics,
+    `tags` are those of the offer.
 
     One that `is_private` says nothing of the offer.
     """
@@ -37,6 +40,7 @@ class Draft(NamedTuple):
     label: str | None = None
     buttons: tuple[str, ...] = ()
     is_private: bool = False
+    tags: Sequence[str] = ()
 
 
 class Drawn(NamedTuple):

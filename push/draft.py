@@ -52,11 +52,11 @@ def draft_of(offer: Offer, own_id: int, carried: Carried, wording: Wording = PLA
     """
     data = _data_of(offer, carried)
     if offer.is_private():
-        return Draft(own_id, wording.private.title, wording.private.body, None, data, is_private=True)
+        return Draft(own_id, wording.private.title, wording.private.body, None, data, is_private=True, tags=offer.tags)
     words: Words | Creative = offer.creative
     if wording.templates or offer.localised:
         words = words_for(offer, wording.templates, wording.locale, lambda found: not _excess(found, data))
-    return Draft(own_id, words.title, words.body, words.image_url, data)
+    return Draft(own_id, words.title, words.body, words.image_url, data, tags=offer.tags)
 
 
 def _data_of(offer: Offer, carried: Carried) -> dict[str, str]:

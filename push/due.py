@@ -2,18 +2,19 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from push import fan_out, outbox
+from push import contact_rules, fan_out, outbox
 from push.campaigns import CampaignCache
 from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
 from push.draft import message_of
 from push.entropy import entropy_of
 from push.fan_out import Told
+from push.just_drawn import JustDrawn
 from push.outbox import DrawnRow, DueRow, State
 from schema.campaign import StoredCampaign
 
@@ -32,6 +33,7 @@ class DueDrawer:
         self._decider = decider
         self._seed = seed + b"offer"
         self._campaigns = CampaignCache()
+        self._just_drawn = JustDrawn()
 
     async def draw_due(self, now: Now, stop: asyncio.Event | None = None) -> int:
         """Draws all that is due, batch by batch, each at its own instant; the number of rows drawn.
@@ -44,21 +46,23 @@ class DueDrawer:
                 at = await now()
                 async with connection.transaction():
                     rows, is_all = await outbox.due(connection, at, BATCH_ROWS)
-                    await self._draw(connection, rows, at)
-                total += len(rows)
-                if is_all:
+                    drawn = await self._draw(connection, rows, at)
+                total += drawn
+                if is_all and drawn == len(rows):
                     break
         return total
 
-    async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime) -> None:
+    async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime) -> int:
+        """The number of rows drawn: of several for a person whose rules of contact count them the first, the others by a later batch."""
+        known = await self._campaigns.of(connection, {row.key.campaign_id for row in rows})
+        rows = _first_of_each(rows, known)
         settled = [_stopped(row) for row in rows if row.has_ended or row.is_late]
         by_campaign: defaultdict[UUID, list[DueRow]] = defaultdict(list)
         for row in rows:
             if not (row.has_ended or row.is_late):
                 by_campaign[row.key.campaign_id].append(row)
-        known = await self._campaigns.of(connection, by_campaign.keys())
         batch = [(known[campaign_id], mine) for campaign_id, mine in by_campaign.items()]
-        asked = [(campaign, [self._due(campaign, row) for row in mine]) for campaign, mine in batch]
+        asked = [(campaign, [self._due(campaign, row, now) for row in mine]) for campaign, mine in batch]
         drawn = await self._decider.decide(connection, asked, now) if asked else []
         drawable = [(campaign, row) for campaign, mine in batch for row in mine]
         settled += [_drawn(campaign, row, one) for (campaign, row), one in zip(drawable, drawn, strict=True)]
@@ -71,11 +75,35 @@ class DueDrawer:
         ]
         if told:
             await fan_out.tell(connection, told, now)
+        for (campaign, row), one in zip(drawable, drawn, strict=True):
+            if one.draft is not None and _is_counted(campaign):
+                contact = contact_rules.contact_at(now, str(row.outbox_id), one.draft.tags)
+                self._just_drawn.add(row.key.user_id, contact)
+        return len(rows)
 
-    def _due(self, campaign: StoredCampaign, row: DueRow) -> Due:
+    def _due(self, campaign: StoredCampaign, row: DueRow, now: datetime) -> Due:
         occurrence = row.key.occurrence_at.replace(tzinfo=None)
         entropy = entropy_of(self._seed, campaign, occurrence, row.key.user_id)
-        return Due(row.key.user_id, row.key.occurrence_at, row.outbox_id, entropy)
+        just_drawn = self._just_drawn.of(row.key.user_id, row.outbox_id, now)
+        return Due(row.key.user_id, row.key.occurrence_at, row.outbox_id, entropy, just_drawn)
+
+
+def _is_counted(campaign: StoredCampaign) -> bool:
+    return contact_rules.is_counted(campaign) and "push" in campaign.campaign.channels
+
+
+def _first_of_each(rows: Sequence[DueRow], known: Mapping[UUID, StoredCampaign]) -> list[DueRow]:
+    """The rows without those that have to know first what becomes of an earlier one."""
+    met: set[int] = set()
+    first: list[DueRow] = []
+    for row in rows:
+        is_settled = row.has_ended or row.is_late
+        if is_settled or not _is_counted(known[row.key.campaign_id]):
+            first.append(row)
+        elif row.key.user_id not in met:
+            met.add(row.key.user_id)
+            first.append(row)
+    return first
 
 
 def _stopped(row: DueRow) -> DrawnRow:

@@ -11,11 +11,12 @@ from bandits.delay import WINDOW_S
 from bandits.policies.incremental_draw import exploration
 from push import contacts, feedback_token
 from push.claim import LEASE
-from push.contact_rules import Judge, Verdict
+from push.contact_rules import Judge, Person, Verdict
 from push.contacts import RulesCache
 from push.decider import Batch, Drawn, Due
 from push.draft import PRIVATE_WORDS, Carried, PrivateWords, Wording, draft_of
 from push.fcm.limits import label_of
+from push.just_drawn import with_drawn
 from schema.campaign import Campaign, StoredCampaign, channels_of
 from schema.decision import Channel, Context
 from service.decision import gains, masks, pipeline, policy
@@ -88,7 +89,7 @@ class PipelineDecider:
         """What the rules of contact say of each."""
         people, version = await contacts.people(connection, [one.user_id for one in due])
         judge = Judge(await self._rules.of_version(connection, version), now, reach=LEASE)
-        return [judge.of(campaign, people[one.user_id]) for one in due]
+        return [judge.of(campaign, _counting(people[one.user_id], one)) for one in due]
 
     async def _gains(self, connection: Any, template: Ask, due: Sequence[Due]) -> dict[int, GainAsk]:
         """By person, what a decision by gains takes besides."""
@@ -96,6 +97,11 @@ class PipelineDecider:
         parts = await effects.own_parts(connection, [one.user_id for one in due])
         scale = exploration(pushes, template.rules.exploration)
         return {one.user_id: GainAsk(known, version, scale, parts.get(one.user_id)) for one in due}
+
+
+def _counting(person: Person, due: Due) -> Person:
+    """With what is on its way out to them already."""
+    return person._replace(sent=with_drawn(person.sent, due.just_drawn)) if due.just_drawn else person
 
 
 def near_home(ask: Ask, person: DecisionPerson) -> Ask:
