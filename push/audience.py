@@ -114,9 +114,17 @@ async def stream(
             await give(await _people(pool, rows))
 
     given = (*asked(audience, now, is_push_alone=is_push_alone), place.after, ZONE_BYTES, rhythm_bytes)
-    async with pool.acquire() as connection, connection.transaction(readonly=True):
-        await connection.execute(IN_ORDER)
-        await connection.copy_from_query(AUDIENCE, *given, output=take, format="binary", timeout=READ_TIMEOUT_S)
+    async with pool.acquire() as connection:
+        reading = connection.transaction(readonly=True)
+        await reading.start()
+        try:
+            await connection.execute(IN_ORDER)
+            await connection.copy_from_query(AUDIENCE, *given, output=take, format="binary", timeout=READ_TIMEOUT_S)
+        except BaseException:
+            # Stopped at its last piece, asyncpg would wait until its time is out for the end of a statement that has ended.
+            connection.terminate()
+            raise
+        await reading.commit()
     await give(await _people(pool, decoder.end()))
 
 
@@ -162,7 +170,7 @@ def _clocks(
 async def among(
     connection: Any, audience: Audience, now: datetime, user_ids: Collection[int], *, is_push_alone: bool = True
 ) -> dict[int, Reachable]:
-    """Those of the given people who belong to the audience, by user id, as `block` has it; their rhythms are not read."""
+    """Those of the given people who belong to the audience, by user id, as `stream` has it; their rhythms are not read."""
     rows = await connection.fetch(_AMONG, *asked(audience, now, is_push_alone=is_push_alone), list(user_ids))
     return {row[0]: Reachable(row[0], row[1], b"", windows_in(row[2])) for row in rows}
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -43,9 +44,14 @@ def bench_plan(*, users: int, as_json: bool) -> None:
     from service.planning import plan_bench  # noqa: PLC0415 - only when it is measured
 
     with in_words():
-        _print(plan_bench.plan(users, lambda line: click.echo(line, err=True)), as_json=as_json)
+        found = plan_bench.plan(users, lambda line: click.echo(line, err=True))
+    _print(found._asdict(), as_json=as_json)
 
 
-def _print(found: Mapping[str, float], *, as_json: bool) -> None:
-    figures = {name: round(value, 2) for name, value in found.items()}
+def _print(found: Mapping[str, Any], *, as_json: bool) -> None:
+    figures = _rounded(found)
     click.echo(json.dumps(figures) if as_json else "\n".join(f"{name}={value}" for name, value in figures.items()))
+
+
+def _rounded(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _rounded(value) if isinstance(value, Mapping) else round(value, 2) for name, value in found.items()}

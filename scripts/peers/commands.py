@@ -86,7 +86,7 @@ def plan_rows(found: Iterable[Told]) -> list[tuple[str, ...]]:
             f"{told['users']:,.0f}",
             f"{told['rows']:,.0f}",
             f"{told['seconds']:.1f}",
-            " + ".join(f"{told[f'{part}_seconds']:.1f}" for part in ("copy_out", "kernels", "copy_in")),
+            " + ".join(f"{told['parts'][part]:.1f}" for part in ("copy_out", "kernels", "copy_in")),
             f"{told['ratio']:.2f}",
             f"{told['rss_mib']:,.0f}",
         )

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import uvloop
@@ -39,8 +39,21 @@ CHUNK: Final = 1 << 20
 Tell = Callable[[str], None]
 
 
-def plan(users: int, tell: Tell) -> dict[str, float]:
-    """Seconds by the clock; rss_mib is the most this process had, parts are told as `<part>_seconds`.
+class Planned(NamedTuple):
+    """Seconds by the clock; `parts` are the bare ones, and `ratio` is planning to their sum. `rss_mib` is the most this process ever had."""
+
+    users: int
+    rows: int
+    seconds: float
+    users_per_s: float
+    rss_mib: float
+    parts: dict[str, float]
+    bare_seconds: float
+    ratio: float
+
+
+def plan(users: int, tell: Tell) -> Planned:
+    """Measures once, and tells in words what it is at.
 
     Raises:
         RuntimeError: not everybody of the audience got a row.
@@ -52,7 +65,7 @@ def plan(users: int, tell: Tell) -> dict[str, float]:
         return uvloop.run(_measure(postgres.dsn(role=SUPERUSER), folder / "rows", users, tell))
 
 
-async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[str, float]:
+async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> Planned:
     await migrate(dsn)
     async with await open_pool(dsn, POOL_MAX) as pool:
         tell(f"making {users:,} people")
@@ -75,19 +88,9 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> dict[st
         copy_in = await _copy_in(pool, rows_file)
     if rows < 0.9 * users:
         raise RuntimeError(f"of {users} people {rows} were planned")
-    bare = copy_out + kernels + copy_in
-    return {
-        "users": float(users),
-        "rows": float(rows),
-        "seconds": seconds,
-        "users_per_s": users / seconds,
-        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "copy_out_seconds": copy_out,
-        "kernels_seconds": kernels,
-        "copy_in_seconds": copy_in,
-        "bare_seconds": bare,
-        "ratio": seconds / bare,
-    }
+    parts = {"copy_out": copy_out, "kernels": kernels, "copy_in": copy_in}
+    bare, rss_mib = sum(parts.values()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Planned(users, rows, seconds, users / seconds, rss_mib, parts, bare, seconds / bare)
 
 
 class _Progress(Unmetered):

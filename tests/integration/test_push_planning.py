@@ -188,6 +188,27 @@ async def test_who_was_overtaken_writes_nothing(pool: asyncpg.Pool) -> None:
     assert [row["user_id"] for row in await rows(pool)] == [1, 2, 4, 5, 6, 7, 8, 9, 10]
 
 
+async def test_a_planner_told_to_end_lets_go_of_everything(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_pipeline, "BLOCK_PEOPLE", 2)
+    await push_world.people(pool, 40)
+    await push_world.campaign(pool)
+    has_begun = asyncio.Event()
+
+    class Begun(Unmetered):
+        def planned(self, campaign: StoredCampaign, rows: int, share: float) -> None:
+            has_begun.set()
+
+    work = asyncio.ensure_future(Planner(pool, FirstAllowed(), SEED, meter=Begun()).plan_due(BEFORE))
+    await has_begun.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert pool.get_idle_size() == pool.get_size()
+    before = len(await rows(pool))
+    assert 0 < before < 40
+    assert await a_planner(pool).plan_due(BEFORE) == 40 - before
+
+
 class Told(Unmetered):
     """Remembers what planning told."""
 
