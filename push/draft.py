@@ -1,7 +1,6 @@
 """What a message says of an offer, in the person's language, and by how much that is too long for a push."""
 
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -9,7 +8,6 @@ from push import feedback_token
 from push.channel import Message
 from push.decider import Draft
 from push.fcm.limits import PAYLOAD_BYTES_MAX, payload_bytes
-from push.wording import Templates, words_for
 from schema.campaign import BUTTONS
 from schema.offer import Creative, Offer
 from schema.wording import Words
@@ -33,30 +31,25 @@ class PrivateWords(NamedTuple):
 PRIVATE_WORDS: Final = PrivateWords()
 
 
-class Wording(NamedTuple):
-    """How a person is spoken to: the campaign's templates, the person's locale, and what is said of private offers."""
-
-    templates: Templates = MappingProxyType({})
-    locale: str | None = None
-    private: PrivateWords = PRIVATE_WORDS
-
-
-PLAIN: Final = Wording()
 _LONGEST: Final = Carried(UUID(int=0), "x" * feedback_token.CHARACTERS, UUID(int=0))
 
 
-def draft_of(offer: Offer, own_id: int, carried: Carried, wording: Wording = PLAIN) -> Draft:
-    """The campaign's words or the offer's own; the app is told the decision, the offer, what is reserved, and where its link leads.
+def draft_of(
+    offer: Offer,
+    own_id: int,
+    carried: Carried,
+    words: Words | Creative | None = None,
+    instead: PrivateWords = PRIVATE_WORDS,
+) -> Draft:
+    """What is said of the offer, by default its creative; the app is told the decision, the offer, what is reserved, and where its link leads.
 
     Of a private offer the push says nothing at all, on the screen or in its data: the app asks for the decision once it is open.
     """
     data = _data_of(offer, carried)
     if offer.is_private():
-        return Draft(own_id, wording.private.title, wording.private.body, None, data, is_private=True, tags=offer.tags)
-    words: Words | Creative = offer.creative
-    if wording.templates or offer.localised:
-        words = words_for(offer, wording.templates, wording.locale, lambda found: not _excess(found, data))
-    return Draft(own_id, words.title, words.body, words.image_url, data, tags=offer.tags)
+        return Draft(own_id, instead.title, instead.body, None, data, is_private=True, tags=offer.tags)
+    said = offer.creative if words is None else words
+    return Draft(own_id, said.title, said.body, said.image_url, data, tags=offer.tags)
 
 
 def _data_of(offer: Offer, carried: Carried) -> dict[str, str]:

@@ -14,9 +14,10 @@ from push.claim import LEASE
 from push.contact_rules import Judge, Person, Verdict
 from push.contacts import RulesCache
 from push.decider import Batch, Drawn, Due
-from push.draft import PRIVATE_WORDS, Carried, PrivateWords, Wording, draft_of
+from push.draft import PRIVATE_WORDS, Carried, PrivateWords, draft_of
 from push.fcm.limits import label_of
 from push.just_drawn import with_drawn
+from push.phrasebook import Phrasebook
 from schema.campaign import Campaign, StoredCampaign, channels_of
 from schema.decision import Channel, Context
 from service.decision import gains, masks, pipeline, policy
@@ -48,7 +49,8 @@ class PipelineDecider:
         self._catalogue = catalogue
         self._snapshot = snapshot
         self._policy = policy
-        self._words = words
+        self._instead = words
+        self._phrasebook = Phrasebook()
         self._key = signing_keys.feedback_key()
         self._effect = EffectCache()
         self._rules = RulesCache()
@@ -70,7 +72,21 @@ class PipelineDecider:
         key = await self._key.of(connection)
         campaigns = [campaign.campaign for campaign, due in batch for _ in due]
         decided = await pipeline.decide(connection, asked, catalogue, model, now)
-        return [_drawn(one, campaign, key, self._words, now) for one, campaign in zip(decided, campaigns, strict=True)]
+        return [self._drawn(one, campaign, key, now) for one, campaign in zip(decided, campaigns, strict=True)]
+
+    def _drawn(self, decided: Decided, campaign: Campaign, key: bytes, now: datetime) -> Drawn:
+        if not decided.offer_indices:
+            return Drawn(decided.decision_id, None, ",".join(decided.reason_codes))
+        stored = decided.catalogue.offers[decided.offer_indices[0]]
+        reserved = decided.reserved[0]
+        # Shown at the end of its life at the latest, and answered while the answer still counts.
+        until = now + timedelta(seconds=campaign.ttl_s + WINDOW_S)
+        token = feedback_token.sign(key, decided.decision_id, decided.person.user_id, until)
+        carried = Carried(decided.decision_id, token, reserved and reserved.reservation_id)
+        label = label_of(campaign.campaign_id, "control" if decided.in_control else "policy")
+        words = self._phrasebook.words(campaign, stored, decided.catalogue.version, decided.person.locale)
+        draft = draft_of(stored.offer, stored.id, carried, words, self._instead)
+        return Drawn(decided.decision_id, draft._replace(label=label, buttons=tuple(campaign.buttons)), "")
 
     async def _asks(
         self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], catalogue: Catalogue, now: datetime
@@ -168,17 +184,3 @@ def ask_of(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_forc
         entropy=b"",
         is_budgeted=body.budget_minor is not None,
     )
-
-
-def _drawn(decided: Decided, campaign: Campaign, key: bytes, words: PrivateWords, now: datetime) -> Drawn:
-    if not decided.offer_indices:
-        return Drawn(decided.decision_id, None, ",".join(decided.reason_codes))
-    stored = decided.catalogue.offers[decided.offer_indices[0]]
-    reserved = decided.reserved[0]
-    # Shown at the end of its life at the latest, and answered while the answer still counts.
-    until = now + timedelta(seconds=campaign.ttl_s + WINDOW_S)
-    token = feedback_token.sign(key, decided.decision_id, decided.person.user_id, until)
-    carried = Carried(decided.decision_id, token, reserved and reserved.reservation_id)
-    label = label_of(campaign.campaign_id, "control" if decided.in_control else "policy")
-    draft = draft_of(stored.offer, stored.id, carried, Wording(campaign.templates, decided.person.locale, words))
-    return Drawn(decided.decision_id, draft._replace(label=label, buttons=tuple(campaign.buttons)), "")

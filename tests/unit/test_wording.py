@@ -6,11 +6,14 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from push.draft import Carried, Wording, draft_of, excess_bytes
+from push.decider import Draft
+from push.draft import Carried, draft_of, excess_bytes
 from push.money_words import money, percent
+from push.phrasebook import Phrasebook
 from push.wording import BODY_CHARACTERS_MAX, PLACEHOLDERS, creative_in, faults, filled_in, lacking, own_words
-from schema.offer import Creative, Offer
+from schema.offer import Creative, Offer, StoredOffer
 from schema.wording import Words, chain, spelled
+from tests.integration import push_world
 
 CARRIED = Carried(UUID(int=1), "x" * 64)
 OFFER = Offer(
@@ -39,8 +42,14 @@ def a(**changes: Any) -> Offer:
     return msgspec.structs.replace(OFFER, **changes)
 
 
+def drafted(locale: str | None, offer: Offer = OFFER, templates: dict[str, Words] = TEMPLATES) -> Draft:
+    campaign = msgspec.structs.replace(push_world.a_campaign().campaign, templates=templates)
+    said = Phrasebook().words(campaign, StoredOffer(id=7, tag_ids=[1], offer=offer), 1, locale)
+    return draft_of(offer, 7, CARRIED, said)
+
+
 def words(locale: str | None, offer: Offer = OFFER, templates: dict[str, Words] = TEMPLATES) -> tuple[str, str]:
-    draft = draft_of(offer, 7, CARRIED, Wording(templates, locale))
+    draft = drafted(locale, offer, templates)
     return draft.title.replace("\xa0", " "), draft.body.replace("\xa0", " ")
 
 
@@ -61,9 +70,9 @@ def test_each_reads_the_closest_language_and_their_own_money(locale: str | None,
 
 
 def test_images_and_the_offers_own_words() -> None:
-    assert draft_of(OFFER, 7, CARRIED, Wording(TEMPLATES, "de-AT")).image_url == "https://x.test/at.png"
-    assert draft_of(OFFER, 7, CARRIED, Wording(TEMPLATES, "de")).image_url == "https://x.test/soup.png"
-    assert draft_of(OFFER, 7, CARRIED, Wording(locale="de-CH")).image_url == "https://x.test/ch.png"
+    assert drafted("de-AT").image_url == "https://x.test/at.png"
+    assert drafted("de").image_url == "https://x.test/soup.png"
+    assert drafted("de-CH", templates={}).image_url == "https://x.test/ch.png"
     assert words("de-LI", templates={}) == ("Suppe", "Heiß")
     assert words("fr", templates={}) == ("Soup", "Hot")
     assert creative_in(OFFER, "de") == Creative(
@@ -107,9 +116,19 @@ def test_what_is_too_long_falls_back_too() -> None:
 def test_of_a_private_offer_a_template_tells_nothing() -> None:
     private = a(is_sensitive=True)
     assert private.is_private()
-    draft = draft_of(private, 7, CARRIED, Wording(TEMPLATES, "de"))
+    draft = drafted("de", private)
     assert draft.is_private
     assert not {"Soup", "Suppe"} & set(f"{draft.title} {draft.body} {draft.data}".split())
+
+
+def test_what_was_found_is_found_again_until_the_catalogue_changes() -> None:
+    book, campaign = Phrasebook(), msgspec.structs.replace(push_world.a_campaign().campaign, templates=TEMPLATES)
+    first = book.words(campaign, StoredOffer(id=7, tag_ids=[1], offer=OFFER), 1, "de")
+    dearer = StoredOffer(id=7, tag_ids=[1], offer=a(price_minor=9900))
+    assert book.words(campaign, dearer, 1, "de") is first
+    assert "86,62" in book.words(campaign, dearer, 2, "de").body
+    assert book.words(campaign, dearer, 2, "en").title == "Soup: 12.5% off"
+    assert book.words(campaign, StoredOffer(id=8, tag_ids=[1], offer=a(code="X")), 2, "de").title == first.title
 
 
 def test_braces_and_unknown_placeholders() -> None:
