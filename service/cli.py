@@ -13,7 +13,7 @@ import msgspec
 
 from push.channel import AddressKind
 from schema.access import Scope
-from service import cli_bench, cli_policies
+from service import cli_bench, cli_policies, cli_sending
 from service import settings as settings_of
 from service.cli_database import in_words, load_settings, with_database
 from service.settings import Settings, SettingsError
@@ -31,6 +31,7 @@ def main() -> None:
 main.add_command(cli_bench.bench)
 main.add_command(cli_policies.policies)
 main.add_command(cli_policies.snapshots)
+main.add_command(cli_sending.sending)
 
 
 @main.command()

@@ -1,14 +1,20 @@
 """What commands of the command line share: the settings, the database they name, and failures told in one line."""
 
+import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import click
+import msgspec
 
 from service import settings as settings_of
 from service.settings import Settings, SettingsError
+
+Work = Callable[[Any, datetime, str], Awaitable[Any]]
+"""What is done with a connection, at the installation's present, by whom."""
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -47,3 +53,30 @@ def in_words() -> Iterator[None]:
     except (PostgresUnavailable, MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         click.echo(f"welltimed: {str(error) or type(error).__name__}", err=True)
         sys.exit(1)
+
+
+def do(work: Work, told: Callable[[Any], str], *, as_json: bool) -> None:
+    """Does it in the database, and prints what came; what is refused is told in words, with exit code 1."""
+    from service.errors import ApiError  # noqa: PLC0415 - a help text needs none of this
+    from service.store import administration  # noqa: PLC0415 - as above
+
+    by = administration.operator()
+
+    async def on_connection(connection: Any) -> Any:
+        return await work(connection, await administration.present(connection), by)
+
+    def on_database(dsn: str) -> None:
+        made = asyncio.run(administration.on_connection(dsn, on_connection))
+        click.echo(msgspec.json.encode(made).decode() if as_json else told(made))
+
+    try:
+        with_database(on_database)
+    except ApiError as error:
+        reasons = [f"\n  - {one.detail}" for one in error.errors if one.detail != error.detail]
+        fail(error.detail + "".join(reasons))
+
+
+def fail(words: str) -> Any:
+    """Tells in words why nothing was done, and ends with exit code 1."""
+    click.echo(f"welltimed: {words}", err=True)
+    sys.exit(1)

@@ -1,8 +1,6 @@
 """`welltimed policies` and `welltimed snapshots`: which policy decides, and by which snapshot (docs/policies.md)."""
 
-import asyncio
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from service import cli_database
+from service.cli_database import do, fail
 
-Work = Callable[[Any, datetime, str], Awaitable[Any]]
 _AS_JSON = click.option("--json", "as_json", is_flag=True)
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 _INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
@@ -60,7 +57,7 @@ def show_all(*, as_json: bool) -> None:
     """Every policy, which one is in force, and how that came."""
     from service.policies import promotion, tables  # noqa: PLC0415 - a help text needs none of this
 
-    _do(lambda connection, _now, _by: promotion.overview(connection), tables.policies, as_json=as_json)
+    do(lambda connection, _now, _by: promotion.overview(connection), tables.policies, as_json=as_json)
 
 
 @policies.command()
@@ -70,7 +67,7 @@ def show(*, name: str, as_json: bool) -> None:
     """One policy and its settings."""
     from service.policies import promotion, tables  # noqa: PLC0415 - as above
 
-    _do(lambda connection, _now, _by: promotion.find(connection, name), tables.policy, as_json=as_json)
+    do(lambda connection, _now, _by: promotion.find(connection, name), tables.policy, as_json=as_json)
 
 
 @policies.command()
@@ -84,8 +81,8 @@ def create(*, file: Path, as_json: bool) -> None:
     try:
         settings = msgspec.json.decode(file.read_bytes(), type=PolicySettings)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        _fail(f"{file}: {error}")
-    _do(
+        fail(f"{file}: {error}")
+    do(
         lambda connection, now, by: promotion.create(connection, settings, now, by),
         tables.policy,
         as_json=as_json,
@@ -104,7 +101,7 @@ def evaluate(*, name: str, as_json: bool, **asked: Any) -> None:
     async def work(connection: Any, now: datetime, _by: str) -> Any:
         return (await promotion.judge(connection, CatalogueCache(), name, _request(asked), now)).evaluation
 
-    _do(work, tables.evaluation, as_json=as_json)
+    do(work, tables.evaluation, as_json=as_json)
 
 
 @policies.command()
@@ -126,7 +123,7 @@ def promote(*, name: str, is_forced: bool, reason: str, as_json: bool, **asked: 
         async with connection.transaction():
             return await promotion.promote(connection, judged, request, now, by)
 
-    _do(work, tables.promotion, as_json=as_json)
+    do(work, tables.promotion, as_json=as_json)
 
 
 @policies.command()
@@ -140,7 +137,7 @@ def rollback(*, reason: str, as_json: bool) -> None:
         async with connection.transaction():
             return await promotion.roll_back(connection, reason, now, by)
 
-    _do(work, tables.promotion, as_json=as_json)
+    do(work, tables.promotion, as_json=as_json)
 
 
 @click.group()
@@ -156,7 +153,7 @@ def show_snapshots(*, limit: int, as_json: bool) -> None:
     from service.policies import tables  # noqa: PLC0415 - as above
     from service.store import snapshot_pins  # noqa: PLC0415 - as above
 
-    _do(lambda connection, _now, _by: snapshot_pins.overview(connection, limit), tables.snapshots, as_json=as_json)
+    do(lambda connection, _now, _by: snapshot_pins.overview(connection, limit), tables.snapshots, as_json=as_json)
 
 
 @snapshots.command()
@@ -167,7 +164,7 @@ def pin(*, version: int, reason: str, as_json: bool) -> None:
     """Hold decisions to a snapshot; the learner goes on counting and publishing."""
     from service.policies import pinning, tables  # noqa: PLC0415 - as above
 
-    _do(
+    do(
         lambda connection, now, by: pinning.pin(connection, version, reason, now, by),
         tables.snapshots,
         as_json=as_json,
@@ -181,7 +178,7 @@ def unpin(*, reason: str, as_json: bool) -> None:
     """Let decisions use the newest snapshot again."""
     from service.policies import pinning, tables  # noqa: PLC0415 - as above
 
-    _do(lambda connection, now, by: pinning.unpin(connection, reason, now, by), tables.snapshots, as_json=as_json)
+    do(lambda connection, now, by: pinning.unpin(connection, reason, now, by), tables.snapshots, as_json=as_json)
 
 
 def _request(asked: dict[str, Any]) -> Any:
@@ -193,29 +190,3 @@ def _request(asked: dict[str, Any]) -> Any:
 
 def _in_utc(instant: datetime | None) -> datetime | None:
     return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
-
-
-def _do(work: Work, told: Callable[[Any], str], *, as_json: bool) -> None:
-    """Does it in the database, and prints what came; what is refused is told in words, with exit code 1."""
-    from service.errors import ApiError  # noqa: PLC0415 - as above
-    from service.store import administration  # noqa: PLC0415 - as above
-
-    by = administration.operator()
-
-    async def on_connection(connection: Any) -> Any:
-        return await work(connection, await administration.present(connection), by)
-
-    def on_database(dsn: str) -> None:
-        made = asyncio.run(administration.on_connection(dsn, on_connection))
-        click.echo(msgspec.json.encode(made).decode() if as_json else told(made))
-
-    try:
-        cli_database.with_database(on_database)
-    except ApiError as error:
-        reasons = [f"\n  - {one.detail}" for one in error.errors if one.detail != error.detail]
-        _fail(error.detail + "".join(reasons))
-
-
-def _fail(words: str) -> Any:
-    click.echo(f"welltimed: {words}", err=True)
-    sys.exit(1)
