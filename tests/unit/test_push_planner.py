@@ -1,5 +1,6 @@
 """Planning as a function: which moments are allowed, drawn with which propensity, and which occurrence comes next."""
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from push.plan_rows import Planned, planned
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules, QuietHours
 from schema.ids import instant_of
+from service.planning.moments import RhythmMoments
 from tests.integration.push_world import HOUR, NOW, OFF, SEED, STARTS_AT, a_campaign
 from tests.planning import Shares
 from tests.reference import send_time
@@ -121,3 +123,11 @@ def test_no_push_of_an_hour_may_still_be_under_way_when_quiet_hours_begin(spread
     rules = ContactRules(quiet_hours=[QuietHours(begins="21:00", ends="08:00")], caps=[], min_gap_s=0)
     rows = plan(a_campaign(spread_s=spread_s, hours=[20]), people(5), BEFORE, rules=rules)
     assert len(rows) == 5 * is_free
+
+
+def test_a_block_can_be_drawn_in_another_process() -> None:
+    """All that it is given can be sent there, and gives the same rows."""
+    moments = RhythmMoments(np.full(HOURS, 1.0 / HOURS, np.float32))
+    given = (a_campaign(), STARTS_AT, people_of(people(50), RECORD.itemsize), moments, SEED, BEFORE, OFF)
+    there = pickle.loads(pickle.dumps(given))
+    assert planned(plan_bucket(*there)) == planned(plan_bucket(*given))
