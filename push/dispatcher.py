@@ -11,16 +11,15 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from push import addresses, campaigns, contacts, endings, outbox
+from push import addresses, campaigns, contacts, endings, outbox, pacing
 from push.campaigns import CampaignCache
 from push.channel import Channel, Message, RetryAfter
-from push.claim import Claimed, Known, ReadyRow, claim
+from push.claim import LEASE, Claimed, Known, ReadyRow, claim
 from push.clock import Now, goes_on
 from push.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.governor import Governor, Lease, Ungoverned
 from push.meter import Meter, NoMeter, is_mostly_ours, tally
-from push.pacing import send_spread
 from push.release import UNTOLD, release
 from push.settlement import Result, Settlement, settlement
 
@@ -55,6 +54,8 @@ class Dispatcher:
         self._meter = NoMeter() if meter is None else meter
         self._known = Known(RulesCache(), CampaignCache())
         self.paused_until: datetime | None = None
+        self._paused_at: datetime | None = None
+        self._goes_on_at_s = 0.0
 
     async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
         """Sends all that is ready, batch by batch, each at its own instant; the number of rows that were taken.
@@ -73,7 +74,7 @@ class Dispatcher:
         total = 0
         while goes_on(stop):
             at = await now()
-            if self.paused_until is not None and at < self.paused_until:
+            if self._is_paused(at):
                 break
             lease = await self._governor.lease(BATCH_ROWS)
             if not lease.messages:
@@ -83,10 +84,11 @@ class Dispatcher:
                 if not goes_on(stop):
                     break
                 at = await now()
+            ours = pacing.Lease.of(LEASE)
             claimed = await self._claim(at, lease.messages)
             await self._governor.give_back(lease, lease.messages - len(claimed.rows))
             if claimed.rows:
-                await self._send(claimed.rows, at, now, lease)
+                await self._send(claimed.rows, at, now, lease, ours)
             total += claimed.taken
             # Beside others a lane goes on while there is anything: what is drawn meanwhile must not wait for the slowest of them.
             if not claimed.taken or (claimed.is_all and self._lanes == 1):
@@ -104,22 +106,35 @@ class Dispatcher:
         async with self._pool.acquire() as connection:
             return await claim(connection, now, rows_max, datetime.now(UTC), self._known)
 
-    async def _send(self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now, lease: Lease) -> None:
+    async def _send(
+        self, rows: Sequence[ReadyRow], sent_at: datetime, now: Now, lease: Lease, ours: pacing.Lease
+    ) -> None:
         began = time.monotonic()
         going = [row for row in rows if row.platform not in lease.stopped]
         messages = [_message(row) for row in going]
-        outcomes = await send_spread(self._channel, messages, sent_at, lease.rate_per_s)
+        outcomes = await pacing.send_spread(self._channel, messages, sent_at, lease.rate_per_s, ours)
         self._meter.rate(lease.rate_per_s)
         results: list[Result] = list(zip(going, outcomes, strict=True))
         results += [(row, _held(lease.stopped[row.platform])) for row in rows if row.platform in lease.stopped]
         # Waits run from the answer, which may come a deadline later than the sending.
-        after = settlement(results, await now())
+        at = await now()
+        after = settlement(results, at)
         if after.paused_until is not None:
             _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
-            self.paused_until = max(after.paused_until, self.paused_until or after.paused_until)
+            self._pause(after.paused_until, at)
         await self._settle_surely(after, sent_at)
         self._tell(after, tally(outcomes))
         await self._heed(after, time.monotonic() - began)
+
+    def _pause(self, until: datetime, at: datetime) -> None:
+        self.paused_until = max(until, self.paused_until or until)
+        self._paused_at, self._goes_on_at_s = at, time.monotonic() + (self.paused_until - at).total_seconds()
+
+    def _is_paused(self, at: datetime) -> bool:
+        """By the given clock; once that was set back, a pause is as long as it was meant to be."""
+        if self.paused_until is None or self._paused_at is None:
+            return False
+        return at < self.paused_until if at >= self._paused_at else time.monotonic() < self._goes_on_at_s
 
     async def _heed(self, after: Settlement, age_s: float) -> None:
         """What the service said of more than these messages holds for all dispatchers."""

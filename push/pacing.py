@@ -1,35 +1,61 @@
-"""A batch that leaves evenly spread: in small slices, each at its time, none after the service has said stop."""
+"""A batch that leaves evenly spread: in small slices, each at its time, none after the service has said stop or its lease has ended."""
 
 import asyncio
 import math
+import time
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple, Self
 
-from push.channel import Channel, Message, Outcome, RetryAfter
+from push.channel import Channel, Message, NotProcessed, Outcome, RetryAfter
 
 SLICE_S: Final = 0.01
 
+LEASE_OVER: Final = "lease_over"
+"""The reason of what did not leave while it was ours: a process that stood still may find that others have taken it for dead."""
 
-async def send_spread(channel: Channel, messages: Sequence[Message], now: datetime, rate_per_s: float) -> list[Outcome]:
+
+class Lease(NamedTuple):
+    """Until when what was claimed is ours, on two clocks: the one of the lease may be set, the other may stand still in a suspended machine."""
+
+    ends_at: datetime
+    ends_at_monotonic_s: float
+
+    @classmethod
+    def of(cls, length: timedelta) -> Self:
+        """Begins now, before the claim."""
+        return cls(datetime.now(UTC) + length, time.monotonic() + length.total_seconds())
+
+    def is_over(self) -> bool:
+        """By either clock."""
+        return datetime.now(UTC) >= self.ends_at or time.monotonic() >= self.ends_at_monotonic_s
+
+
+async def send_spread(
+    channel: Channel, messages: Sequence[Message], now: datetime, rate_per_s: float, lease: Lease
+) -> list[Outcome]:
     """One outcome a message, in order. What had not left when the service asked all of us to wait is told to wait as long."""
+    spread = _Spread(channel, now, lease)
     if math.isinf(rate_per_s):
-        return await channel.send(messages, now)
+        return await spread.send(messages, 0.0)
     size = max(1, round(rate_per_s * SLICE_S))
     starts = range(0, len(messages), size)
-    spread = _Spread(channel, now)
     slices = [spread.send(messages[start : start + size], start / rate_per_s) for start in starts]
     return [outcome for part in await asyncio.gather(*slices) for outcome in part]
 
 
 class _Spread:
-    def __init__(self, channel: Channel, now: datetime) -> None:
+    def __init__(self, channel: Channel, now: datetime, lease: Lease) -> None:
         self._channel = channel
         self._now = now
+        self._lease = lease
         self._stopped: RetryAfter | None = None
 
     async def send(self, messages: Sequence[Message], after_s: float) -> list[Outcome]:
-        await asyncio.sleep(after_s)
+        if after_s:
+            await asyncio.sleep(after_s)
+        if self._lease.is_over():
+            return [NotProcessed(LEASE_OVER)] * len(messages)
         if self._stopped is not None:
             return [self._stopped] * len(messages)
         outcomes = await self._channel.send(messages, self._now)

@@ -10,6 +10,7 @@ from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, 
 from push.claim import ReadyRow
 from push.meter import EXPIRED
 from push.outbox import Settled, State
+from push.pacing import LEASE_OVER
 from push.release import UNTOLD
 
 _REASON_CHARACTERS_MAX: Final = 200
@@ -151,7 +152,7 @@ def _faulty(results: Sequence[Result]) -> dict[UUID, str]:
 def _paused_until(results: Sequence[Result], waits: Sequence[RetryAfter], now: datetime) -> datetime | None:
     if waits:
         return now + timedelta(seconds=max(wait.seconds for wait in waits))
-    if all(isinstance(outcome, NotProcessed) and outcome.reason != EXPIRED for _, outcome in results):
+    if all(isinstance(outcome, NotProcessed) and outcome.reason not in {EXPIRED, LEASE_OVER} for _, outcome in results):
         # Nobody answers: there is no use in trying the whole outbox at once.
         return now + retry.UNSENT
     return None

@@ -4,7 +4,8 @@ libcurl sends a request again by itself when a connection it had used before die
 a second banner on the phone. It must rewind the body for that, so bodies are handed over by a read function that
 cannot be rewound: libcurl then gives up with SEND_FAIL_REWIND after one POST. The same happens when the server refuses
 the stream. When a connection dies, libcurl says first what it died of, and the rewind is not what it complains of; so, over HTTP/2,
-the bare complaint means a refused stream. That wording is held by tests; if it changes, refused streams count as unknown.
+the bare complaint means a refused stream, unless the system has an error to tell of the connection. That wording is held by tests, and
+so are ten ways in which a connection dies; if it changes, refused streams count as unknown.
 """
 
 import asyncio
@@ -37,6 +38,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 Posted = Reply | NotProcessed | Unknown
+
+
+def is_refused_stream(code: int, text: str, os_errno: int) -> bool:
+    """Whether libcurl's complaint over HTTP/2 can only mean that the server refused the stream; a connection that died leaves an errno."""
+    return (code, text) == _REFUSED and not os_errno
 
 
 class _Batch:
@@ -112,7 +118,7 @@ class _Exchange:
         reason = f"curl {code}: {text or self.curl.errstr()}"
         if not self._unread.tell():
             return NotProcessed(reason)
-        if is_h2 and (code, text) == _REFUSED:
+        if is_h2 and is_refused_stream(code, text, self.curl.getinfo(pycurl.OS_ERRNO)):
             return NotProcessed(f"stream refused, {reason}")
         return Unknown(reason)
 

@@ -69,11 +69,32 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
         elif body.startswith(b"close"):
             self.transport.close()
+        elif body.startswith(b"leave"):
+            self.leave(stream_id, body)
         elif body.startswith(b"goaway"):
             self.h2.close_connection(last_stream_id=max(0, stream_id - 2))
             self.is_going = True
         elif not body.startswith(b"hang"):
             asyncio.get_running_loop().call_later(0.01, self.answer, stream_id)
+
+    def leave(self, stream_id: int, body: bytes) -> None:
+        """The connection ends with all of its streams, which it has taken on; `leave-low` took on none after the first."""
+        below = self.transport._ssl_protocol._transport  # type: ignore[attr-defined] # without a word of TLS
+        ends = {
+            b"leave-close": self.transport.close,
+            b"leave-abort": self.transport.abort,
+            b"leave-fin": below.close,
+            b"leave-rst": below.abort,
+        }
+        if body in ends:
+            ends[body]()
+        elif body == b"leave-garbage":
+            self.transport.write(b"\x00\x00\x05\x00\x00\x00\x00\x00\x00hello")
+        else:
+            code = ErrorCodes.INTERNAL_ERROR if body == b"leave-error" else ErrorCodes.NO_ERROR
+            self.h2.close_connection(error_code=code, last_stream_id=1 if body == b"leave-low" else stream_id)
+            self.flush()
+            self.transport.close()
 
     def answer(self, stream_id: int) -> None:
         if self.transport.is_closing():

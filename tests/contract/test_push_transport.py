@@ -1,15 +1,17 @@
 """What the transport says of a request, against what the server saw of it: one POST each, never two."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pycurl
 import pytest
 
 from push.channel import NotProcessed, Unknown
 from push.loopback_certificate import write_certificate
-from push.transport import Reply, Transport
+from push.transport import Reply, Transport, is_refused_stream
 from tests.contract.h2_server import H2Server
 
 HEADERS = ("Content-Type: application/json", "Expect:")
@@ -79,6 +81,39 @@ async def test_a_dying_connection_leaves_its_streams_unknown(server: H2Server, t
     await transport.post(b"abort", HEADERS)
     assert {type(outcome) for outcome in await asyncio.gather(*waiting)} == {Unknown}
     assert sorted(server.seen.bodies) == sorted([b"warm", b"abort", *bodies])
+
+
+@pytest.mark.parametrize("how", ["close", "abort", "fin", "rst", "garbage", "error", "goaway"])
+@pytest.mark.parametrize("is_reused", [False, True])
+async def test_however_a_connection_dies_what_it_had_taken_on_is_unknown(
+    server: H2Server, transport: Transport, how: str, is_reused: bool
+) -> None:
+    if is_reused:
+        await transport.post(b"warm", HEADERS)
+    waiting = [asyncio.create_task(transport.post(b"hang-%d" % i, HEADERS)) for i in range(5)]
+    await server.wait_for(b"hang", 5)
+    outcomes = [await transport.post(f"leave-{how}".encode(), HEADERS), *await asyncio.gather(*waiting)]
+    assert {type(outcome) for outcome in outcomes} == {Unknown}
+    assert len(set(server.seen.bodies)) == len(server.seen.bodies), "nothing was posted again"
+    # The handles remember nothing of it: what is refused now is known to be.
+    assert isinstance(await transport.post(b"warm again", HEADERS), Reply | Unknown)
+    assert isinstance(await transport.post(b"warm again", HEADERS), Reply)
+    assert isinstance(await transport.post(b"refuse", HEADERS), NotProcessed)
+
+
+async def test_what_a_leaving_server_never_took_on_is_not_processed(server: H2Server, transport: Transport) -> None:
+    await transport.post(b"warm", HEADERS)
+    waiting = [asyncio.create_task(transport.post(b"hang-%d" % i, HEADERS)) for i in range(5)]
+    await server.wait_for(b"hang", 5)
+    outcomes = [await transport.post(b"leave-low", HEADERS), *await asyncio.gather(*waiting)]
+    assert {type(outcome) for outcome in outcomes} == {NotProcessed}
+
+
+def test_a_bare_complaint_of_the_rewind_beside_an_error_of_the_system_is_no_refusal() -> None:
+    bare = (pycurl.E_SEND_FAIL_REWIND, "necessary data rewind was not possible")
+    assert is_refused_stream(*bare, 0)
+    assert not is_refused_stream(*bare, errno.ECONNRESET)
+    assert not is_refused_stream(bare[0], "OpenSSL SSL_read: unexpected eof", 0)
 
 
 async def test_nobody_listening_is_not_processed(certificate: tuple[Path, Path]) -> None:

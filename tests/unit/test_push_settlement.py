@@ -10,6 +10,7 @@ from push import retry
 from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.claim import ReadyRow
 from push.outbox import Key, State
+from push.pacing import LEASE_OVER
 from push.settlement import Place, Result, settlement
 from tests.integration.push_world import NOW
 
@@ -127,3 +128,9 @@ def test_after_an_attempt_that_nobody_knows_of_nothing_says_that_it_was_not_sent
     assert after.settled[0].state is State.UNKNOWN
     assert not after.settled[0].is_unknown, "this attempt is known"
     assert after.unsent == []
+
+
+def test_what_did_not_leave_in_its_lease_is_ready_again_and_pauses_nobody() -> None:
+    after = settlement([(row(), NotProcessed(LEASE_OVER))], NOW)
+    assert (after.settled[0].state, after.paused_until) == (State.READY, None)
+    assert after.unsent != []
