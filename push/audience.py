@@ -14,6 +14,7 @@ from push.decider import Rhythms
 from push.local_window import Clock
 from push.quiet_hours import Window, windows_in
 from schema.audience import Audience
+from schema.campaign import Campaign
 
 READ_TIMEOUT_S: Final = 3600.0
 
@@ -29,18 +30,18 @@ IN_ORDER: Final = "set local enable_sort = off"
 # COPY takes no parameters: asyncpg asks the server for each as a quoted literal, which is why each says its type here.
 AUDIENCE: Final = """
     select user_id, cardinality(quiet_minutes)::int2,
-           substring(convert_to(coalesce(time_zone, ''), 'UTF8') || decode(repeat('00', $14::int), 'hex') from 1 for $14::int),
+           substring(convert_to(coalesce(time_zone, ''), 'UTF8') || decode(repeat('00', $15::int), 'hex') from 1 for $15::int),
            coalesce(length(rhythm), 0)::int4,
-           case when length(rhythm) = $15::int then rhythm else decode(repeat('00', $15::int), 'hex') end
+           case when length(rhythm) = $16::int then rhythm else decode(repeat('00', $16::int), 'hex') end
       from audience_of($1::timestamptz, $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                       $8::timestamptz, $9::timestamptz, $10::timestamptz, $11::text[], $12::text[])
-     where user_id > $13::bigint and left_out_by is null order by user_id
+                       $8::timestamptz, $9::timestamptz, $10::timestamptz, $11::text[], $12::text[], $13::boolean)
+     where user_id > $14::bigint and left_out_by is null order by user_id
 """
 _QUIET: Final = "select user_id, quiet_minutes from users where user_id = any($1::bigint[])"
 _AMONG: Final = """
     select user_id, time_zone, quiet_minutes
-      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-     where user_id = any ($13::bigint[]) and left_out_by is null
+      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+     where user_id = any ($14::bigint[]) and left_out_by is null
 """
 _ZONES: Final = """
     select time_zone from users where time_zone is not null union select time_zone from devices where time_zone is not null
@@ -59,6 +60,17 @@ class Reachable(NamedTuple):
     quiet: tuple[Window, ...] = ()
 
 
+class Reach(NamedTuple):
+    """By which channels people of an audience must be reachable, one at least; by none: they need not be."""
+
+    by_push: bool
+    by_email: bool
+
+
+BY_PUSH: Final = Reach(by_push=True, by_email=False)
+ANYBODY: Final = Reach(by_push=False, by_email=False)
+
+
 class People(NamedTuple):
     """Some of an audience by user id, (people,); `clock` is whose of the `clocks` is theirs."""
 
@@ -68,10 +80,18 @@ class People(NamedTuple):
     rhythms: Rhythms
 
 
-def asked(audience: Audience, now: datetime, *, is_push_alone: bool = True) -> tuple[Any, ...]:
-    """The twelve arguments of audience_of, in its order; None is a rule that is not asked."""
+def reach_of(campaign: Campaign) -> Reach:
+    """An inbox has everybody, and a webhook may know anybody."""
+    channels = set(campaign.channels)
+    if channels & {"inbox", "webhook"}:
+        return ANYBODY
+    return Reach("push" in channels, "email" in channels)
+
+
+def asked(audience: Audience, now: datetime, reach: Reach = BY_PUSH) -> tuple[Any, ...]:
+    """The thirteen arguments of audience_of, in its order; None is a rule that is not asked."""
     return (
-        now - STALE_AFTER if is_push_alone else None,
+        now - STALE_AFTER if reach.by_push else None,
         audience.tags_any or None,
         audience.tags_all or None,
         audience.tags_none or None,
@@ -83,6 +103,7 @@ def asked(audience: Audience, now: datetime, *, is_push_alone: bool = True) -> t
         _days_before(now, audience.new_within_days),
         audience.platforms or None,
         [language.lower() for language in audience.languages] or None,
+        reach.by_email,
     )
 
 
@@ -101,11 +122,11 @@ async def stream(
     rhythm_bytes: int,
     give: Callable[[People], Awaitable[None]],
     *,
-    is_push_alone: bool = True,
+    reach: Reach = BY_PUSH,
 ) -> None:
     """Gives the people of the audience by user id, as they are when the reading begins, in blocks; the last is not full, and may be empty.
 
-    One COPY, which waits while `give` does. Who cannot be pushed belongs to the audience if push is not alone.
+    One COPY, which waits while `give` does. Who can be reached in none of the ways of `reach` does not belong to it.
     """
     decoder = copy_format.Decoder(_row(rhythm_bytes), place.people_max)
 
@@ -113,7 +134,7 @@ async def stream(
         for rows in decoder.feed(data):
             await give(await _people(pool, rows))
 
-    given = (*asked(audience, now, is_push_alone=is_push_alone), place.after, ZONE_BYTES, rhythm_bytes)
+    given = (*asked(audience, now, reach), place.after, ZONE_BYTES, rhythm_bytes)
     async with pool.acquire() as connection:
         reading = connection.transaction(readonly=True)
         await reading.start()
@@ -168,10 +189,10 @@ def _clocks(
 
 
 async def among(
-    connection: Any, audience: Audience, now: datetime, user_ids: Collection[int], *, is_push_alone: bool = True
+    connection: Any, audience: Audience, now: datetime, user_ids: Collection[int], *, reach: Reach = BY_PUSH
 ) -> dict[int, Reachable]:
     """Those of the given people who belong to the audience, by user id, as `stream` has it; their rhythms are not read."""
-    rows = await connection.fetch(_AMONG, *asked(audience, now, is_push_alone=is_push_alone), list(user_ids))
+    rows = await connection.fetch(_AMONG, *asked(audience, now, reach), list(user_ids))
     return {row[0]: Reachable(row[0], row[1], b"", windows_in(row[2])) for row in rows}
 
 

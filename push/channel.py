@@ -9,12 +9,21 @@ import msgspec
 AddressKind = Literal["token", "fid", "webhook", "email"]
 
 
+class Card(msgspec.Struct, frozen=True):
+    """One offer of a digest."""
+
+    title: str
+    body: str
+    image_url: str | None = None
+    deep_link: str | None = None
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One push to one device, or what another channel says of the same decision.
 
     `outbox_id` is the outbox row's UUID; `collapse_id` becomes the Android tag and the APNs collapse id, so that a
     second copy replaces the first on the screen (64 bytes at most); `expires_at` is aware. A message that is not
-    visible carries only `data`. `analytics_label` is campaign and variant: few distinct values a day. With `buttons` the
+    visible carries only `data`. An e-mail is a digest of `cards`, and never without its link to unsubscribe by. `analytics_label` is campaign and variant: few distinct values a day. With `buttons` the
     app draws the message on Android, since the system would draw it without them. One that `is_private` is marked so that
     a locked phone may hide it; its texts must be neutral all the same.
     """
@@ -32,6 +41,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     analytics_label: str | None = None
     buttons: tuple[str, ...] = ()
     is_private: bool = False
+    cards: tuple[Card, ...] = ()
+    unsubscribe_url: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):

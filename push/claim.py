@@ -61,6 +61,7 @@ class Judged(NamedTuple):
     wait_until: datetime | None = None
     quiet_from: datetime | None = None
     may_repeat: bool = False
+    was_counted: bool = False  # by another channel, or by an attempt that perhaps arrived
 
 
 # What was said or changed before this began stops the push. The second limit takes nothing away: it tells the planner how few rows there
@@ -230,7 +231,8 @@ class Counting:
         if contact_rules.is_counted(campaign) and not is_counted:
             contact = contact_rules.contact_at(self._now, str(row["outbox_id"]), row["tags"])
             self.changed[user_id] = contact_rules.counted(person.sent, contact)
-        return Judged(State.SENDING, None, None, verdict.quiet.begins_at, not contact_rules.is_counted(campaign))
+        may_repeat = not contact_rules.is_counted(campaign)
+        return Judged(State.SENDING, None, None, verdict.quiet.begins_at, may_repeat, is_counted)
 
 
 def _as_known(row: Any, judged: Judged) -> Judged:

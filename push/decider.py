@@ -8,6 +8,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from push.channel import Card
 from push.contact_rules import Contact
 from schema.campaign import StoredCampaign
 
@@ -43,12 +44,23 @@ class Draft(NamedTuple):
     tags: Sequence[str] = ()
 
 
+class Slot(NamedTuple):
+    """One offer of a digest; `offer_id` is ours."""
+
+    offer_id: int
+    card: Card
+    reservation_id: UUID | None
+
+
 class Drawn(NamedTuple):
-    """The offer drawn for a due push; no draft means that nothing is sent, for `reason`."""
+    """The offer drawn for a due push; no draft means that nothing is sent, for `reason`. A campaign with e-mail has a slate, of which
+    the draft is the first.
+    """
 
     decision_id: UUID
     draft: Draft | None
     reason: str
+    slate: tuple[Slot, ...] = ()
 
 
 class Sent(NamedTuple):

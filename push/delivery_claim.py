@@ -14,7 +14,7 @@ from schema.decision import Channel
 
 
 class Delivery(NamedTuple):
-    """A delivery on its way out. `is_counted_alone` says that no push of the same decision may have been counted with it."""
+    """A delivery on its way out; of its offers those in the slots of `told` are told. `was_counted` says that its contact had been counted before this claim."""
 
     user_id: int
     delivery_id: UUID
@@ -22,6 +22,7 @@ class Delivery(NamedTuple):
     campaign: StoredCampaign
     decision_id: UUID
     offer_ids: list[int]
+    told: list[int]
     message: dict[str, Any]
     endpoint: str
     address: str
@@ -29,11 +30,12 @@ class Delivery(NamedTuple):
     expires_at: datetime
     fence: int
     attempts: int
+    was_counted: bool
 
     @property
     def is_counted_alone(self) -> bool:
-        """As said."""
-        return "push" not in self.campaign.campaign.channels
+        """Whether nothing else of this decision, and no attempt before this one, has been counted as the same contact."""
+        return not self.was_counted and "push" not in self.campaign.campaign.channels
 
 
 class Claimed(NamedTuple):
@@ -71,7 +73,7 @@ _TAKE: Final = """
     )
     select due.place, due.user_id, due.delivery_id, due.outbox_id, due.campaign_id, due.decision_id, due.offer_ids, due.message, due.endpoint,
            least(due.expires_at, (v.body ->> 'ends_at')::timestamptz) as expires_at, due.expires_at as send_until,
-           '' as address, u.external_id,
+           coalesce(e.address, '') as address, u.external_id, told.slots as told,
            array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
            case
                when has_ended then 'campaign_ended'
@@ -79,9 +81,11 @@ _TAKE: Final = """
                when u.user_id is null then 'person_gone'
                when u.opted_out_at is not null then 'opted_out'
                when u.muted_until > $1 then 'muted'
-               when due.offer_ids && u.vetoed_offer_ids then 'vetoed'
+               when $2 = 3 and not coalesce(u.has_email_consent, false) then 'no_email_consent'
+               when $2 = 3 and e.address is null then 'no_address'
+               when due.offer_id = any (u.vetoed_offer_ids) then 'vetoed'
                when exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
-                             where s.offer_id = any (due.offer_ids) and s.until > $1) then 'snoozed'
+                             where s.offer_id = due.offer_id and s.until > $1) then 'snoozed'
                when (v.body ->> 'ends_at')::timestamptz <= $1 then 'offer_ended'
                when v.offer_id is null or (v.body ->> 'paused')::boolean or (v.body ->> 'starts_at')::timestamptz > $1
                     or not v.body -> 'channels' ? 'push' then 'offer_gone'
@@ -92,7 +96,7 @@ _TAKE: Final = """
            end as stopped
       from due
       left join lateral (
-        select user_id, external_id, opted_out_at, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until,
+        select user_id, external_id, has_email_consent, opted_out_at, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until,
                traits ->> 'store_id' as store_id
           from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
       left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
@@ -101,6 +105,24 @@ _TAKE: Final = """
          where due.message -> 'data' ? 'reservation_id'
            and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 and reservations.expires_at > $1
          limit 1) r on true
+      left join email_addresses e on $2 = 3 and e.user_id = due.user_id
+      cross join lateral ( -- of a digest the slots that may still be told; the first is judged above
+        select array(
+            select (o.slot - 1)::integer
+              from unnest(due.offer_ids) with ordinality as o(offer_id, slot)
+              left join offer_versions s on s.offer_id = o.offer_id and s.to_version is null
+             where o.slot = 1
+                or s.offer_id is not null and not (s.body ->> 'paused')::boolean and s.body -> 'channels' ? 'push'
+                   and coalesce((s.body ->> 'starts_at')::timestamptz <= $1, true) and coalesce((s.body ->> 'ends_at')::timestamptz > $1, true)
+                   and not s.body -> 'exclude_store_ids' ? coalesce(u.store_id, '')
+                   and (jsonb_array_length(s.body -> 'store_ids') = 0 or s.body -> 'store_ids' ? coalesce(u.store_id, ''))
+                   and not o.offer_id = any (u.vetoed_offer_ids)
+                   and not exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as z(offer_id, until)
+                                    where z.offer_id = o.offer_id and z.until > $1)
+                   and (due.message -> 'slate' -> (o.slot - 1)::integer ->> 'reservation_id' is null
+                        or exists (select 1 from reservations p where p.user_id = due.user_id and p.offer_id = o.offer_id and p.state = 0
+                                      and p.expires_at > $1))
+             order by o.slot) as slots) told
      order by due.delivery_id
 """
 _MARK: Final = """
@@ -137,7 +159,7 @@ async def claim(
         marked = await connection.fetch(_MARK, now, real_now + LEASE, *columns)
     claims = {row["delivery_id"]: row for row in marked}
     going = [
-        _ready(row, claims[row["delivery_id"]], terms[row["campaign_id"]])
+        _ready(row, claims[row["delivery_id"]], terms[row["campaign_id"]], one)
         for row, one in zip(taken, judged, strict=True)
         if one.state is State.SENDING
     ]
@@ -159,7 +181,7 @@ async def _judge(
     return judged
 
 
-def _ready(row: Any, claimed: Any, campaign: StoredCampaign) -> Delivery:
+def _ready(row: Any, claimed: Any, campaign: StoredCampaign, judged: Judged) -> Delivery:
     return Delivery(
         user_id=row["user_id"],
         delivery_id=row["delivery_id"],
@@ -167,6 +189,7 @@ def _ready(row: Any, claimed: Any, campaign: StoredCampaign) -> Delivery:
         campaign=campaign,
         decision_id=row["decision_id"],
         offer_ids=row["offer_ids"],
+        told=row["told"],
         message=row["message"],
         endpoint=row["endpoint"],
         address=row["address"],
@@ -174,4 +197,5 @@ def _ready(row: Any, claimed: Any, campaign: StoredCampaign) -> Delivery:
         expires_at=row["expires_at"],
         fence=claimed["fence"],
         attempts=claimed["attempts"],
+        was_counted=judged.was_counted,
     )

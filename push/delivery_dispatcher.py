@@ -2,21 +2,23 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import structlog
 
-from push import contacts, deliveries
+from push import contacts, deliveries, retry
 from push.campaigns import CampaignCache
-from push.channel import Accepted, Channel, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown
+from push.channel import Accepted, Channel, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.claim import Known
 from push.clock import Now, goes_on
 from push.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.delivery_claim import Claimed, Delivery, claim
 from push.delivery_settlement import settled
+from push.governor import Governor
+from push.mail import addresses
 from push.meter import EXPIRED, Meter, NoMeter, tally
 from push.webhooks import endpoints
 from push.webhooks.channel import GONE
@@ -31,17 +33,30 @@ _LOG: Final = structlog.get_logger(area="deliveries")
 _Result = tuple[Delivery, Outcome]
 
 
-class DeliveryDispatcher:
-    """Sends what is ready on one channel. Any number may run side by side."""
+class Lane(NamedTuple):
+    """One channel and what is its own: what it says of a delivery, and who limits its rate."""
 
-    def __init__(
-        self, pool: Any, kind: decision.Channel, channel: Channel, journal: Journal, meter: Meter | None = None
-    ) -> None:
+    kind: decision.Channel
+    channel: Channel
+    message_of: Callable[[Delivery], Message]
+    governor: Governor
+
+
+class DeliveryDispatcher:
+    """Sends what is ready on one channel. Any number may run side by side.
+
+    `paused_until` is set when all of the channel must wait, and is on the clock that `dispatch` is given.
+    """
+
+    def __init__(self, pool: Any, lane: Lane, journal: Journal, meter: Meter | None = None) -> None:
         self._pool = pool
-        self._kind = kind
-        self.channel = channel
+        self._kind = lane.kind
+        self.channel = lane.channel
+        self._message_of = lane.message_of
+        self._governor = lane.governor
         self._journal = journal
         self._meter = NoMeter() if meter is None else meter
+        self.paused_until: datetime | None = None
         self._known = Known(RulesCache(), CampaignCache())
 
     def work(self, now: Now, stop: asyncio.Event) -> Callable[[datetime], Awaitable[int]]:
@@ -57,7 +72,14 @@ class DeliveryDispatcher:
         total = 0
         while goes_on(stop):
             at = await now()
-            claimed = await self._claim(at)
+            if self.paused_until is not None and at < self.paused_until:
+                break
+            lease = await self._governor.lease(BATCH_ROWS)
+            if not lease.messages:
+                break
+            await asyncio.sleep(max(lease.wait_s, 0.0))
+            claimed = await self._claim(at, lease.messages)
+            await self._governor.give_back(lease, lease.messages - len(claimed.rows))
             if not claimed.taken:
                 break
             total += claimed.taken
@@ -65,14 +87,18 @@ class DeliveryDispatcher:
                 await self._send(claimed.rows, at, now)
         return total
 
-    async def _claim(self, now: datetime) -> Claimed:
+    async def _claim(self, now: datetime, rows_max: int) -> Claimed:
         async with self._pool.acquire() as connection:
-            return await claim(connection, self._kind, now, BATCH_ROWS, datetime.now(UTC), self._known)
+            return await claim(connection, self._kind, now, rows_max, datetime.now(UTC), self._known)
 
     async def _send(self, rows: Sequence[Delivery], sent_at: datetime, now: Now) -> None:
-        outcomes = await self.channel.send([_message(row, self._kind) for row in rows], sent_at)
+        outcomes = await self.channel.send([self._message_of(row) for row in rows], sent_at)
         results: list[_Result] = list(zip(rows, outcomes, strict=True))
-        await self._settle_surely(results, sent_at, await now())
+        settled_at = await now()
+        await self._settle_surely(results, sent_at, settled_at)
+        if self._kind is decision.Channel.EMAIL and (wait_s := _wait_s(outcomes)) > 0:
+            _LOG.warning("e-mail is paused", seconds=wait_s, reason=repr(outcomes[0]))
+            self.paused_until = settled_at + timedelta(seconds=wait_s)
         self._meter.count({f"{self.channel.name}_{word}": count for word, count in tally(outcomes).items()})
 
     async def _settle_surely(self, results: Sequence[_Result], sent_at: datetime, now: datetime) -> None:
@@ -93,12 +119,15 @@ class DeliveryDispatcher:
         ours = await deliveries.settle(connection, given, now)
         if is_webhook:
             await _heed(connection, results, now)
+        else:
+            dead = [(row.user_id, row.address) for row, outcome in results if isinstance(outcome, Unregistered)]
+            await addresses.forget(connection, dead, sent_at)
         await contacts.give_back(connection, _unsent(results, ours))
         sent = [
-            Sent(row.user_id, row.decision_id, offer_id, sent_at, slot)
+            Sent(row.user_id, row.decision_id, row.offer_ids[slot], sent_at, slot)
             for row, outcome in results
             if isinstance(outcome, Accepted) and row.fence in ours
-            for slot, offer_id in enumerate(row.offer_ids)
+            for slot in row.told
         ]
         # Last, since it holds the heads of the event log until the commit.
         await self._journal.accepted(connection, sent, sent_at)
@@ -129,22 +158,16 @@ async def _heed(connection: Any, results: Sequence[_Result], now: datetime) -> N
     await endpoints.heed(connection, taken, failed, gone, now)
 
 
+def _wait_s(outcomes: Sequence[Outcome]) -> float:
+    """How long nothing should be tried: as long as the server asked, or a little when nobody answers."""
+    asked_s = max(
+        (one.seconds for one in outcomes if isinstance(one, RetryAfter) and one.scope == "project"), default=0.0
+    )
+    is_deaf = all(isinstance(one, NotProcessed) and one.reason != EXPIRED for one in outcomes)
+    return max(asked_s, retry.UNSENT.total_seconds() if is_deaf else 0.0)
+
+
 def _is_failure(outcome: Outcome) -> bool:
     if isinstance(outcome, NotProcessed):
         return outcome.reason != EXPIRED
     return not isinstance(outcome, Accepted)
-
-
-def _message(row: Delivery, kind: decision.Channel) -> Message:
-    data = row.message["data"] | {"user_id": row.known_as, "campaign_id": row.campaign.campaign.campaign_id}
-    return Message(
-        outbox_id=str(row.outbox_id),
-        address=row.endpoint if kind is decision.Channel.WEBHOOK else row.address,
-        address_kind="webhook" if kind is decision.Channel.WEBHOOK else "email",
-        title=row.message["title"],
-        body=row.message["body"],
-        data=data,
-        collapse_id=str(row.outbox_id),
-        expires_at=row.expires_at,
-        image_url=row.message["image_url"],
-    )

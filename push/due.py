@@ -69,7 +69,7 @@ class DueDrawer:
         if settled:
             await outbox.drawn(connection, settled, now)
         told = [
-            Told(campaign, row.key.user_id, row.outbox_id, row.expires_at, one.decision_id, one.draft)
+            Told(campaign, row.key.user_id, row.outbox_id, row.expires_at, one.decision_id, one.draft, one.slate)
             for (campaign, row), one in zip(drawable, drawn, strict=True)
             if one.draft is not None and not campaign.is_push_only()
         ]

@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from push import deliveries
-from push.decider import Draft
+from push.decider import Draft, Slot
 from push.deliveries import New
+from push.mail import addresses
 from push.webhooks import endpoints
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
@@ -49,6 +52,7 @@ class Told(NamedTuple):
     expires_at: datetime
     decision_id: UUID
     draft: Draft
+    slate: tuple[Slot, ...] = ()
 
 
 async def tell(connection: Any, told: Sequence[Told], now: datetime) -> None:
@@ -60,6 +64,10 @@ async def tell(connection: Any, told: Sequence[Told], now: datetime) -> None:
     if for_webhooks:
         known = await endpoints.names(connection)
         await deliveries.put(connection, [new for one in for_webhooks for new in _to_webhooks(one, known)], now)
+    for_email = [one for one in told if one.slate]
+    if for_email:
+        reachable = await addresses.reachable(connection, {one.user_id for one in for_email})
+        await deliveries.put(connection, [_to_email(one) for one in for_email if one.user_id in reachable], now)
     promised = [one for one in told if _is_promised(one)]
     if promised:
         people, decisions = [one.user_id for one in promised], [one.decision_id for one in promised]
@@ -78,6 +86,15 @@ def _to_webhooks(told: Told, known: Sequence[str]) -> list[New]:
     """One for each endpoint that the campaign names, or for all."""
     named = told.campaign.campaign.webhooks
     return [_delivery(told, Channel.WEBHOOK, name) for name in known if not named or name in named]
+
+
+def _to_email(told: Told) -> New:
+    new = _delivery(told, Channel.EMAIL, "")
+    slate = [
+        msgspec.to_builtins(slot.card) | {"reservation_id": slot.reservation_id and str(slot.reservation_id)}
+        for slot in told.slate
+    ]
+    return new._replace(offer_ids=[slot.offer_id for slot in told.slate], message=new.message | {"slate": slate})
 
 
 def _delivery(told: Told, channel: Channel, endpoint: str) -> New:

@@ -4,24 +4,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from push.audience import Reachable, asked
+from push.audience import Reachable, asked, reach_of
 from push.quiet_hours import windows_in
 from schema.campaign import StoredCampaign
 
 _COUNTS: Final = """
-    select left_out_by, count(*) from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) group by 1
+    select left_out_by, count(*) from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) group by 1
 """
 # The same people each time: whether somebody is in the sample is a hash of their id.
 _SAMPLE: Final = """
     select user_id, time_zone, rhythm, quiet_minutes
-      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-     where hashint8(user_id) & 2147483647 < $13::bigint and left_out_by is null order by user_id
+      from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+     where hashint8(user_id) & 2147483647 < $14::bigint and left_out_by is null order by user_id
 """
 _NAMED: Final = """
     select a.user_id, a.time_zone, a.rhythm, a.quiet_minutes, i.external_id, a.left_out_by
       from identities i
-      join audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) a on a.user_id = i.user_id
-     where i.kind = 0 and i.external_id = any ($13::text[])
+      join audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) a on a.user_id = i.user_id
+     where i.kind = 0 and i.external_id = any ($14::text[])
 """
 _NAMES: Final = "select user_id, external_id from users where user_id = any ($1::bigint[])"
 _HASHES: Final = 2**31
@@ -57,7 +57,7 @@ async def names(connection: Any, user_ids: Sequence[int]) -> dict[int, str]:
 
 
 def _asked(campaign: StoredCampaign, now: datetime) -> tuple[Any, ...]:
-    return asked(campaign.campaign.audience, now, is_push_alone=campaign.is_push_only())
+    return asked(campaign.campaign.audience, now, reach_of(campaign.campaign))
 
 
 def _reachable(row: Any) -> Reachable:

@@ -84,7 +84,7 @@ class Pipeline:
             Place(after, BLOCK_PEOPLE),
             occurrence.moments.rhythm_bytes,
             read.put,
-            is_push_alone=campaign.is_push_only(),
+            reach=audience.reach_of(campaign.campaign),
         )
         await read.put(None)
 

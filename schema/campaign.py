@@ -10,7 +10,7 @@ from msgspec import Meta
 from schema.audience import Audience
 from schema.base import Incoming, Kept
 from schema.contact_rules import Limits
-from schema.decision import Channel
+from schema.decision import SLOTS_MAX, Channel
 from schema.offer import Currency, Limit, OfferKey
 from schema.trigger import Trigger
 from schema.wording import LANGUAGES_MAX, TemplateKey, Words
@@ -31,7 +31,7 @@ What = Literal["made", "changed", "approved", "paused", "resumed", "ended", "del
 
 Button = Literal["thumbs_up", "thumbs_down", "not_now"]
 BUTTONS: Final[tuple[Button, ...]] = get_args(Button)
-ChannelName = Literal["push", "inbox", "webhook"]
+ChannelName = Literal["push", "inbox", "webhook", "email"]
 
 
 class Campaign(Incoming, frozen=True):
@@ -59,7 +59,8 @@ class Campaign(Incoming, frozen=True):
     (docs/campaigns.md). Without any the offer's own words are sent.
 
     `channels` are the ways in which the one decision reaches the person (docs/channels.md); `webhooks` names endpoints for the channel
-    webhook, empty means all there are.
+    webhook, empty means all there are. With `slots` an e-mail is a digest of so many offers, drawn as one slate; the other channels tell of
+    the first.
 
     `kind` transactional is for what a person waits for: no cap and no gap counts it or holds it back, but consent, opt-out, mute and
     quiet hours do, the last not if it `is_urgent`. It is sent at least once: when no answer says whether it arrived, again, and a phone
@@ -94,6 +95,7 @@ class Campaign(Incoming, frozen=True):
     webhooks: Annotated[list[OfferKey], Meta(max_length=64)] = []
     buttons: Annotated[list[Button], Meta(max_length=len(BUTTONS))] = []
     templates: Annotated[dict[TemplateKey, Words], Meta(max_length=LANGUAGES_MAX)] = {}
+    slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = 1
     kind: Literal["marketing", "transactional"] = "marketing"
     is_urgent: bool = False
     contact: Limits = msgspec.field(default_factory=Limits)

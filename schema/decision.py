@@ -25,6 +25,7 @@ class Channel(IntEnum):
     IN_APP = 0
     PUSH = 1
     WEBHOOK = 2
+    EMAIL = 3
     INBOX = 4  # of the app, where an offer lies until its life is over
 
 

@@ -51,13 +51,15 @@ class ConsentPatch(Incoming, frozen=True):
     """The body of PATCH /v1/users/{id}/consent; what is not named stays."""
 
     push: bool | None = None
+    email: bool | None = None
     personalization: bool | None = None
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person allows. opted_out_at is the instant of an opt-out from push that still holds."""
+    """What a person allows; e-mail only when they said so. opted_out_at is the instant of an opt-out from push that still holds."""
 
     push: bool
+    email: bool
     personalization: bool
     opted_out_at: datetime | None
     feedback_applied_through: datetime | None

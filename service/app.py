@@ -17,6 +17,7 @@ from service.routes.decisions import DecisionController
 from service.routes.devices import DeviceController
 from service.routes.document import configuration
 from service.routes.drafts import DraftController
+from service.routes.email_addresses import EmailAddressController
 from service.routes.events import EventController
 from service.routes.feedback import FeedbackController
 from service.routes.forecasts import ForecastController
@@ -31,6 +32,7 @@ from service.routes.sending import SendingController
 from service.routes.snapshots import SnapshotController
 from service.routes.strict_query import strict_query
 from service.routes.strict_request import StrictRequest
+from service.routes.unsubscribe import UnsubscribeController
 from service.routes.webhooks import WebhookController
 from service.store import merged_state
 
@@ -71,6 +73,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         DecisionController,
         DeviceController,
         DraftController,
+        EmailAddressController,
         EventController,
         FeedbackController,
         ForecastController,
@@ -85,6 +88,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
         RedemptionController,
         SendingController,
         SnapshotController,
+        UnsubscribeController,
         UserController,
         WebhookController,
     ]
@@ -109,6 +113,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "pool": lambda: resources.pool,
         "readiness": lambda: resources.readiness,
         "settings": lambda: resources.settings,
+        "unsubscribe_key": lambda: resources.unsubscribe_key,
         "triggers": lambda: resources.triggers,
     }
     return {name: Provide(part, sync_to_thread=False) for name, part in given.items()}

@@ -9,6 +9,7 @@ from functools import partial
 import asyncpg
 
 from bandits.kernels import warm
+from push.mail.unsubscribe import UNSUBSCRIBE
 from service.clock import Clock, SystemClock
 from service.decision.batcher import DecisionBatcher
 from service.decision.policy import BUILT_IN
@@ -38,6 +39,7 @@ class Resources:
     clock: Clock
     hand: ClockHand
     access: AccessCache
+    unsubscribe_key: SigningKey
     offer_ids: OfferIds
     triggers: Triggers
     feedback_key: SigningKey
@@ -75,6 +77,7 @@ class Resources:
                 self.hand = ClockHand(self.pool, self._dsn)
                 await self.hand.open()
                 stack.push_async_callback(self.hand.close)
+            self.unsubscribe_key = SigningKey(UNSUBSCRIBE)
             self.access = AccessCache(self.pool)
             await self.access.load()
             self.offer_ids = OfferIds(self.pool)

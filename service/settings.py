@@ -1,6 +1,7 @@
 """Every setting of the program: the one place that reads the environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 PREFIX: Final = "WELLTIMED_"
+_PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+_MAILBOX: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+"
+_SENDER: Final = re.compile(rf'{_MAILBOX}|[^\x00-\x1f\x7f<>@",;:]+ <{_MAILBOX}>')
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 # The least and the most that a setting may be, and what speaks for it.
@@ -18,6 +22,7 @@ _RANGES: Final[Mapping[str, tuple[int, int, str]]] = {
     "workers": (1, 64, ""),
     "pool_max": (2, 1_000, ": the learner listens on one connection and works on another"),
     "fcm_messages_per_minute": (60, 100_000_000, ""),
+    "smtp_messages_per_minute": (1, 10_000_000, ""),
     "ingest_queue_max": (500, 10_000_000, ": one request may bring 500 events"),
 }
 
@@ -85,6 +90,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the stand-in listens; 0 takes any free port, which `serve` tells when it is ready."""
     webhooks_may_be_local: bool = False
     """Webhooks may also go to http:// and to this machine: for tests, and a receiver next door."""
+    smtp_url: Secret | None = None
+    """The server that takes e-mail: smtp://user:password@host:587 (with STARTTLS, but on this machine) or smtps://…:465."""
+    email_from: str | None = None
+    """The sender of e-mail: offers@example.com, or Shop <offers@example.com>."""
+    public_url: str | None = None
+    """Where people reach this API, as https://api.example.com: e-mails link there to unsubscribe."""
+    smtp_messages_per_minute: int = 600
+    """The most that all workers together hand to the server, climbing to it within a minute."""
     ingest_queue_max: int = 20_000
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
     pool_max: int = 8
@@ -145,7 +158,24 @@ def _checked(settings: Settings) -> Settings:
     key = settings.bootstrap_key
     if key is not None and not (key.reveal().startswith("sk_") and len(key.reveal()) >= 24):
         raise SettingsError("WELLTIMED_BOOTSTRAP_KEY must begin with sk_ and have at least 24 characters")
+    _check_mail(settings)
     return settings
+
+
+def _check_mail(settings: Settings) -> None:
+    if settings.smtp_url is None:
+        return
+    try:
+        parts = urlsplit(settings.smtp_url.reveal())
+        is_fit = parts.scheme in {"smtp", "smtps"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_fit = False
+    if not is_fit:
+        raise SettingsError("WELLTIMED_SMTP_URL must be smtp://user:password@host:port or smtps://…")
+    if settings.email_from is None or not _SENDER.fullmatch(settings.email_from):
+        raise SettingsError("WELLTIMED_EMAIL_FROM must be the sender: offers@example.com, or Shop <offers@example.com>")
+    if settings.public_url is None or not _PUBLIC_URL.fullmatch(settings.public_url):
+        raise SettingsError("WELLTIMED_PUBLIC_URL must say where people reach this API, as https://api.example.com")
 
 
 def describe(settings: Settings) -> dict[str, str]:

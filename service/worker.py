@@ -28,9 +28,9 @@ from service.learning.refit import Refitter
 from service.learning.taste_mapper import TasteMapper
 from service.planning import wake
 from service.planning.exposure_journal import EventLogJournal
+from service.planning.lanes import mail_lane, webhook_lane
 from service.planning.leader import Leader
 from service.planning.moments import LearnedMoments
-from service.planning.other_channels import other_channels
 from service.planning.plan_log import PlanLog
 from service.planning.plan_obstacles import CatalogueObstacles
 from service.planning.push_decider import PipelineDecider
@@ -89,6 +89,8 @@ class Worker:
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
             self._compose()
+            if (mail := await mail_lane(self._settings, self.quick_pool)) is not None:
+                self.deliverers.append(DeliveryDispatcher(self.pool, mail, EventLogJournal(), PushMeter()))
             for deliverer in self.deliverers:
                 await deliverer.channel.open()
                 stack.push_async_callback(deliverer.channel.close)
@@ -123,8 +125,7 @@ class Worker:
         self.drawer = DueDrawer(self.quick_pool, decider, seed)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
         self.deliverers = [
-            DeliveryDispatcher(self.pool, kind, channel, EventLogJournal(), PushMeter())
-            for kind, channel in other_channels(self._settings, self.pool).items()
+            DeliveryDispatcher(self.pool, webhook_lane(self._settings, self.pool), EventLogJournal(), PushMeter())
         ]
 
     def _governed(self) -> tuple[Governor, int]:

@@ -18,6 +18,7 @@ import msgspec
 from standardwebhooks import Webhook
 
 from push.channel import Accepted, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown
+from push.delivery_claim import Delivery
 from push.meter import EXPIRED
 from push.webhooks import endpoints
 from push.webhooks.address import Refused, Target, target_of
@@ -120,6 +121,22 @@ class WebhookChannel:
         """Of very many places the oldest are let go, before anything is sent."""
         while len(self._clients) > CLIENTS_MAX:
             await self._clients.pop(next(iter(self._clients))).aclose()
+
+
+def message_of(row: Delivery) -> Message:
+    """What a webhook is told of a delivery; what speaks for a phone is not told."""
+    data = {name: text for name, text in row.message["data"].items() if name != "feedback_token"}
+    return Message(
+        outbox_id=str(row.outbox_id),
+        address=row.endpoint,
+        address_kind="webhook",
+        title=row.message["title"],
+        body=row.message["body"],
+        data=data | {"user_id": row.known_as, "campaign_id": row.campaign.campaign.campaign_id},
+        collapse_id=str(row.outbox_id),
+        expires_at=row.expires_at,
+        image_url=row.message["image_url"],
+    )
 
 
 def body_of(message: Message) -> bytes:

@@ -32,6 +32,7 @@ from service.store.reservations import IN_APP, Longer, New, Open
 VALID_FOR: Final = {
     Channel.PUSH: timedelta(seconds=WINDOW_S),
     Channel.WEBHOOK: timedelta(seconds=WINDOW_S),
+    Channel.EMAIL: timedelta(seconds=WINDOW_S),
     Channel.INBOX: timedelta(seconds=WINDOW_S),
     Channel.IN_APP: timedelta(seconds=LIFE_OF_A_DECISION_S),
 }

@@ -50,7 +50,7 @@ class Triggers:
         user_ids = {one.user_id for one in happenings}
         campaign = armed.campaign
         people = await audience.among(
-            connection, campaign.campaign.audience, now, user_ids, is_push_alone=campaign.is_push_only()
+            connection, campaign.campaign.audience, now, user_ids, reach=audience.reach_of(campaign.campaign)
         )
         first: dict[int, Triggered] = {}
         for one in happenings:

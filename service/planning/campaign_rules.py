@@ -68,6 +68,10 @@ def _of_channels(campaign: Campaign) -> Iterator[FieldError]:
         yield _wrong("/channels", "A channel is named once.")
     if len(set(campaign.buttons)) < len(campaign.buttons):
         yield _wrong("/buttons", "A button is named once.")
+    if campaign.slots > 1 and "email" not in campaign.channels:
+        yield _wrong("/slots", "Only an e-mail tells of several offers: name the channel email, or one slot.")
+    elif campaign.slots > 1 and campaign.goal == "incremental_value":
+        yield _wrong("/slots", "What a push adds is learned from pushes of one offer: take one slot, or another goal.")
     if campaign.goal == "incremental_value" and "push" not in campaign.channels:
         detail = "What a push adds can be learned from pushes alone: name push too, or take another goal."
         yield _wrong("/channels", detail)

@@ -15,7 +15,7 @@ from service.decision.groups import Group, group_of
 from service.store.zones import local_hour
 
 _IN_SQL: Final[Mapping[Step, tuple[str, ...]]] = {
-    "consent": ("opted_out", "no_push_consent"),
+    "consent": ("opted_out", "no_push_consent", "no_email_consent"),
     "live_token": ("no_address",),
     "tags": ("tags",),
     "places": ("places",),

@@ -19,10 +19,11 @@ from push.fcm.limits import label_of
 from push.just_drawn import with_drawn
 from push.phrasebook import Phrasebook
 from schema.campaign import Campaign, StoredCampaign, channels_of
-from schema.decision import Channel, Context
+from schema.decision import Channel, Context, Rules
 from service.decision import gains, masks, pipeline, policy
 from service.decision.ask import Ask, Decided
 from service.decision.gains import GainAsk
+from service.planning.slate import slate_of
 from service.store import decision_people, effects, signing_keys
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_effect import EffectCache
@@ -72,7 +73,10 @@ class PipelineDecider:
         key = await self._key.of(connection)
         campaigns = [campaign.campaign for campaign, due in batch for _ in due]
         decided = await pipeline.decide(connection, asked, catalogue, model, now)
-        return [self._drawn(one, campaign, key, now) for one, campaign in zip(decided, campaigns, strict=True)]
+        return [
+            self._drawn(one, campaign, key, now)._replace(slate=slate_of(one, campaign, self._instead))
+            for one, campaign in zip(decided, campaigns, strict=True)
+        ]
 
     def _drawn(self, decided: Decided, campaign: Campaign, key: bytes, now: datetime) -> Drawn:
         if not decided.offer_indices:
@@ -174,7 +178,7 @@ def ask_of(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_forc
         placement=body.campaign_id,
         channel=served[0],
         also=served[1:],
-        rules=msgspec.structs.replace(rules, is_gated=False) if served == (Channel.INBOX,) else rules,
+        rules=_for_channels(rules, body, in_force),
         context=_CONTEXT,
         candidates=candidates,
         excluded=(),
@@ -184,3 +188,12 @@ def ask_of(campaign: StoredCampaign, candidates: tuple[int, ...] | None, in_forc
         entropy=b"",
         is_budgeted=body.budget_minor is not None,
     )
+
+
+def _for_channels(rules: Rules, campaign: Campaign, in_force: InForce) -> Rules:
+    """An inbox alone takes nobody's attention; a digest is a slate, not too much of the same."""
+    if campaign.channels == ["inbox"]:
+        return msgspec.structs.replace(rules, is_gated=False)
+    if campaign.slots > 1:
+        return msgspec.structs.replace(rules, slots=campaign.slots, per_tag_max=in_force.settings.per_tag_max)
+    return rules

@@ -117,6 +117,8 @@ class CampaignController(Controller):
         With `draft`, or always where the installation requires approval, it plans nothing until another key approves it.
         409 when its campaign_id is taken, 422 when it would have nothing of value to send.
         """
+        if "email" in data.channels and settings.smtp_url is None:
+            raise invalid_field("/channels", "This installation sends no e-mail: set WELLTIMED_SMTP_URL.")
         now = await clock.now()
         entropy = stable_entropy(settings.seed.encode(), b"campaign", data.campaign_id.encode())
         status: Literal["draft", "active"] = "draft" if draft or settings.requires_approval else "active"

@@ -140,12 +140,10 @@ class UserController(Controller):
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
     ) -> Consent:
-        """Gives or withdraws consent; push given anew ends an opt-out."""
+        """Gives or withdraws consent; push given anew ends an opt-out. E-mail is sent only to who has given consent to it, at an address of theirs."""
         key = owner_of(request, user_id)
         async with pool.acquire() as connection:
-            return await preferences.change_consent(
-                connection, key, push=data.push, personalization=data.personalization, now=await clock.now()
-            )
+            return await preferences.change_consent(connection, key, data, await clock.now())
 
 
 def _tagging(request: Request[Any, Any, Any], data: Identify) -> Tagging:

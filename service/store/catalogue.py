@@ -28,7 +28,7 @@ _VERSION: Final = "select version from catalogue_head"
 
 
 _CHANNELS: Final[Mapping[str, tuple[Channel, ...]]] = {
-    "push": (Channel.PUSH, Channel.WEBHOOK),
+    "push": (Channel.PUSH, Channel.WEBHOOK, Channel.EMAIL),
     "in_app": (Channel.IN_APP, Channel.INBOX),
 }
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from push import deliveries
+from push.mail import addresses
 from schema.ids import partition_of
 from service.store import inbox, reservations
 from service.store.user_state import State
@@ -22,6 +23,7 @@ _UNITE_USERS: Final = """
         tags = array(select distinct unnest(k.tags || l.tags) order by 1),
         has_push_consent = k.has_push_consent and l.has_push_consent,
         has_personalization_consent = k.has_personalization_consent and l.has_personalization_consent,
+        has_email_consent = least(k.has_email_consent, l.has_email_consent),
         opted_out_at = least(k.opted_out_at, l.opted_out_at),
         muted_until = greatest(k.muted_until, l.muted_until),
         quiet_minutes = case when k.quiet_minutes = l.quiet_minutes then k.quiet_minutes else k.quiet_minutes || l.quiet_minutes end,
@@ -109,6 +111,7 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await reservations.move(connection, kept, lost)
     await inbox.move(connection, kept, lost)
     await deliveries.move(connection, kept, lost)
+    await addresses.move(connection, kept, lost)
     # What pushes do to the person is learned anew within a day, from the windows of both.
     await connection.execute(_DROP_OWN_EFFECT, lost)
     await _merge_states(connection, kept, lost, now, merge_state)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schema.contact_rules import QuietHours, quiet_hours_of
-from schema.preferences import Consent, Preferences, Snooze
+from schema.preferences import Consent, ConsentPatch, Preferences, Snooze
 from service.store import people
 from service.store.people import PersonKey
 
@@ -36,7 +36,8 @@ _CHANGE: Final = """
      where user_id = $1
 """
 _READ_CONSENT: Final = """
-    select has_push_consent, has_personalization_consent, opted_out_at, feedback_applied_through from users where user_id = $1
+    select has_push_consent, coalesce(has_email_consent, false), has_personalization_consent, opted_out_at, feedback_applied_through
+      from users where user_id = $1
 """
 # Consent given anew ends an opt-out.
 _CHANGE_CONSENT: Final = """
@@ -45,6 +46,7 @@ _CHANGE_CONSENT: Final = """
         feedback_applied_through = greatest(feedback_applied_through, $2),
         has_push_consent = coalesce($3, has_push_consent),
         has_personalization_consent = coalesce($4, has_personalization_consent),
+        has_email_consent = coalesce($5, has_email_consent),
         opted_out_at = case when $3 then null else opted_out_at end
      where user_id = $1
 """
@@ -102,13 +104,11 @@ async def read_consent(connection: Any, key: PersonKey) -> Consent | None:
     return None if person is None else await _read_consent(connection, person.user_id)
 
 
-async def change_consent(
-    connection: Any, key: PersonKey, *, push: bool | None, personalization: bool | None, now: datetime
-) -> Consent:
-    """Changes consent in a transaction of its own, making the person when missing; None leaves what is."""
+async def change_consent(connection: Any, key: PersonKey, given: ConsentPatch, now: datetime) -> Consent:
+    """Changes consent in a transaction of its own, making the person when missing; what is not named stays."""
     async with connection.transaction():
         user_id = (await people.ensure_and_hold(connection, key, now)).user_id
-        await connection.execute(_CHANGE_CONSENT, user_id, now, push, personalization)
+        await connection.execute(_CHANGE_CONSENT, user_id, now, given.push, given.personalization, given.email)
         return await _read_consent(connection, user_id)
 
 
@@ -127,4 +127,6 @@ async def _read(connection: Any, user_id: int, now: datetime) -> Preferences:
 
 async def _read_consent(connection: Any, user_id: int) -> Consent:
     row = await connection.fetchrow(_READ_CONSENT, user_id)
-    return Consent(push=row[0], personalization=row[1], opted_out_at=row[2], feedback_applied_through=row[3])
+    return Consent(
+        push=row[0], email=row[1], personalization=row[2], opted_out_at=row[3], feedback_applied_through=row[4]
+    )

@@ -64,4 +64,5 @@ async def test_the_document_is_fit_for_generators(database: str) -> None:
             "replay",
             "rollback",
             "secret",
+            "{token}",
         }

@@ -15,7 +15,7 @@ from tests.integration import push_world
 from tests.integration.push_world import NOW
 
 DAY = timedelta(days=1)
-_REASONS = "select user_id, left_out_by from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+_REASONS = "select user_id, left_out_by from audience_of($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 TOLD = [
     "update users set tags = '{staff,vip}', traits = '{\"store_id\": \"7\"}', locale = 'de-AT' where user_id = 1",

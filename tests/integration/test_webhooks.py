@@ -13,8 +13,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from push import agenda, campaigns, contacts, deliveries, delivery_claim, stop
 from push.channel import Accepted, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown
 from push.clock import standing
-from push.delivery_dispatcher import DeliveryDispatcher
+from push.delivery_dispatcher import DeliveryDispatcher, Lane
 from push.dispatcher import Dispatcher
+from push.governor import Ungoverned
 from push.loopback_certificate import write_certificate
 from push.webhooks import channel as webhooks
 from push.webhooks import endpoints
@@ -53,7 +54,9 @@ class Local:
     def __init__(self, pool: asyncpg.Pool, ca_file: Path | None = None) -> None:
         self.pool = pool
         self.channel = WebhookChannel(pool, may_be_local=True, ca_file=ca_file)
-        self.dispatcher = DeliveryDispatcher(pool, Channel.WEBHOOK, self.channel, EventLogJournal())
+        self.dispatcher = DeliveryDispatcher(
+            pool, Lane(Channel.WEBHOOK, self.channel, webhooks.message_of, Ungoverned()), EventLogJournal()
+        )
 
     async def send(self, now: Any = NOW) -> int:
         return await self.dispatcher.dispatch(standing(now))
@@ -354,6 +357,15 @@ async def test_what_nobody_took_is_not_counted(pool: asyncpg.Pool, receiver: Rec
     await drawn(pool, 1)
     await local.send()
     assert (await states(pool), await counted(pool)) == ({"4 HTTP_400: HTTP 400": 1}, 0)
+
+
+async def test_what_was_perhaps_taken_stays_counted(pool: asyncpg.Pool, receiver: Receiver, local: Local) -> None:
+    await endpoints.make(pool, "crm", f"{receiver.url}/cut", SECRET, NOW, "test")
+    await drawn(pool, 1)
+    await local.send()
+    await pool.execute("update webhooks set url = $1, rests_until = null", f"{receiver.url}/status/400")
+    await local.send(NOW + timedelta(minutes=2))
+    assert (await states(pool), await counted(pool)) == ({"4 HTTP_400: HTTP 400": 1}, 1)
 
 
 async def test_quiet_hours_keep_a_webhook_waiting(pool: asyncpg.Pool, receiver: Receiver, local: Local) -> None:

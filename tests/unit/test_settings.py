@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import LOG_LEVELS, SettingsError, load
+from service.settings import LOG_LEVELS, SettingsError, describe, load
 
 GOOD = {
     "PORT": ("0", "65535"),
@@ -38,3 +38,29 @@ def test_what_lies_in_its_range_is_taken(name: str, text: str) -> None:
 def test_what_cannot_be_used_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=f"WELLTIMED_{name}"):
         load({f"WELLTIMED_{name}": text}, data_dir=Path("/nonexistent"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"SMTP_URL": "http://mail.example"}, "SMTP_URL"),
+        ({"SMTP_URL": "smtp://"}, "SMTP_URL"),
+        ({"EMAIL_FROM": "offers"}, "EMAIL_FROM"),
+        ({"EMAIL_FROM": "Shop <offers@shop.example>\r\nBcc: x@example.com"}, "EMAIL_FROM"),
+        ({"EMAIL_FROM": None}, "EMAIL_FROM"),
+        ({"PUBLIC_URL": "api.example.com"}, "PUBLIC_URL"),
+        ({"PUBLIC_URL": "https://api.example.com/?x=1"}, "PUBLIC_URL"),
+        ({"PUBLIC_URL": None}, "PUBLIC_URL"),
+    ],
+)
+def test_e_mail_needs_a_server_a_sender_and_a_way_back(changed: dict[str, str | None], named: str) -> None:
+    fit = {
+        "SMTP_URL": "smtp://user:secret@mail.example:587",
+        "EMAIL_FROM": "Shop <offers@shop.example>",
+        "PUBLIC_URL": "https://api.example.com",
+    }
+    found = load({f"WELLTIMED_{name}": text for name, text in fit.items()})
+    assert "secret" not in str(describe(found))
+    given = {f"WELLTIMED_{name}": text for name, text in (fit | changed).items() if text is not None}
+    with pytest.raises(SettingsError, match=f"WELLTIMED_{named}"):
+        load(given)
