@@ -1,5 +1,6 @@
 """Campaigns: made, listed, paused, resumed, ended."""
 
+import asyncio
 import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -205,7 +206,8 @@ async def find(connection: Any, campaign_id: str) -> StoredCampaign:
 
 async def check(connection: Any, campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:
     """Raises ApiError 400 for fields that are wrong, 422 for a campaign that would have nothing of value to send."""
-    errors = list(campaign_rules.problems(campaign, catalogue, now))
+    # Aside: many templates times many offers take a while.
+    errors = await asyncio.to_thread(lambda: list(campaign_rules.problems(campaign, catalogue, now)))
     if errors:
         raise ApiError(400, "invalid_field", "The campaign breaks some rules; see errors.", errors)
     refused = campaign_rules.refusal(campaign, catalogue, now)

@@ -4,10 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import generate_latest
 
 from push import agenda, campaigns, claim, dispatcher, stop
 from push.campaigns import CampaignCache
@@ -19,10 +21,13 @@ from push.fcm.channel import FcmChannel
 from push.outbox import State
 from push.planner import Planner
 from schema.sending import SendingSwitch
+from service import telemetry
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.moments import LearnedMoments
+from service.settings import Settings
+from service.worker import Worker
 from tests.contract.stand_in_server import StandInServer
-from tests.integration import decision_world, push_world
+from tests.integration import decision_world, push_world, test_inbox
 from tests.integration.push_world import HOUR, NOW, SEED, STARTS_AT, FirstOffer, ready, states
 from tests.integration.serving import Api, serving
 
@@ -166,6 +171,27 @@ async def test_what_is_transactional_may_be_spared(api: Api) -> None:
     assert (await agenda.look(pool, NOW))[:3] == (True, True, True)
     await throw(pool, is_stopped=True)
     assert (await agenda.look(pool, NOW))[:3] == (False, False, False)
+
+
+async def test_inboxes_show_nothing_of_what_is_stopped(api: Api) -> None:
+    api.headers.update(await api.key("sk", "users", "campaigns", "campaigns:approve"))
+    await test_inbox.known(api, "ann")
+    offer_id = await push_world.offer(api.resources.pool)
+    lunch = await push_world.campaign(api.resources.pool, channels=["push", "inbox"])
+    await test_inbox.put(api, lunch, 1, offer_id, 0)
+    for switch, shown in ((STOP, 0), (STOP | {"spares_transactional": True}, 0), (GO, 1)):
+        await api.put("/v1/sending", json=switch)
+        assert len((await test_inbox.pull(api))["data"]) == shown
+
+
+async def test_metrics_tell_that_sending_is_stopped(api: Api, database: str, server: StandInServer) -> None:
+    worker = Worker(Settings(data_dir=Path("/nonexistent")), database, FcmChannel(server.account, base_url=server.url))
+    worker.pool = api.resources.pool
+    for is_stopped in (True, False):
+        await throw(worker.pool, is_stopped=is_stopped)
+        await worker.send(NOW)
+        told = f"welltimed_sending_stopped {float(is_stopped)}"
+        assert told in generate_latest(telemetry.REGISTRY).decode()
 
 
 async def test_who_may_throw_it_and_what_is_told(api: Api) -> None:
