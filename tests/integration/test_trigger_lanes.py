@@ -9,6 +9,7 @@ import pytest
 
 from schema.event import EventType
 from schema.ids import uuid7
+from service.learning.composer import Composer
 from tests.integration.serving import Api, serving
 from tests.integration.test_feedback import INSERT
 
@@ -83,3 +84,32 @@ async def test_a_redemption_at_the_till(api: Api) -> None:
         told = await api.post("/v1/redemptions", json=sale, headers={"Idempotency-Key": "sale-1"})
         assert told.status_code == 201, told.text
     assert await planned(api) == 1
+
+
+async def test_a_draft_hears_nothing_before_it_is_approved_and_a_dry_run_tells_of_its_audience(api: Api) -> None:
+    await Composer(api.resources.pool).publish(datetime.now(UTC))
+    await api.resources.snapshot.refresh()
+    today = datetime.now(UTC).replace(tzinfo=None)
+    body = {
+        "campaign_id": "later",
+        "trigger": {"event_type": "left_store"},
+        "starts_at": (today - timedelta(days=1)).isoformat(),
+        "ends_at": (today + timedelta(days=9)).isoformat(),
+    }
+    told = await api.post("/v1/campaigns?dry_run=true", json=body)
+    assert told.status_code == 200, told.text
+    forecast = told.json()
+    assert (forecast["audience"], forecast["planned"], forecast["occurrence_at"]) == (1, 0, None)
+    assert (await api.post("/v1/campaigns?draft=true", json=body)).json()["status"] == "draft"
+    async with api.resources.pool.acquire() as connection:
+        await api.resources.triggers.refresh(connection)
+    await event(api, "before", datetime.now(UTC))
+    assert await planned(api) == 0
+    other = await api.key("sk", "admin")
+    approved = await api.post("/v1/campaigns/later/approve", headers=other)
+    assert (approved.status_code, approved.json()["status"]) == (200, "active"), approved.text
+    async with api.resources.pool.acquire() as connection:
+        await api.resources.triggers.refresh(connection)
+    await event(api, "after", datetime.now(UTC))
+    assert await planned(api) == 1
+    assert (await api.get("/v1/campaigns/later/outcomes")).json()["states"]["planned"] == 1
