@@ -1,8 +1,10 @@
 """Pushes whose moment has come: offer and gate are drawn now, in batches, under the masks of this instant."""
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -12,13 +14,15 @@ from push.campaigns import CampaignCache
 from push.clock import Now, goes_on
 from push.decider import Decider, Drawn, Due
 from push.draft import message_of
-from push.entropy import entropy_of
+from push.entropy import entropy_by
 from push.fan_out import Told
 from push.just_drawn import JustDrawn
 from push.outbox import DrawnRow, DueRow, State
 from schema.campaign import StoredCampaign
 
 BATCH_ROWS: Final = 500
+LANES: Final = 2
+"""Where order does not matter: one is read or written by PostgreSQL while another is drawn."""
 
 
 class DueDrawer:
@@ -28,41 +32,69 @@ class DueDrawer:
     does wait and PostgreSQL's log is flushed in order.
     """
 
-    def __init__(self, pool: Any, decider: Decider, seed: bytes) -> None:
+    def __init__(self, pool: Any, decider: Decider, seed: bytes, lanes: int = 1) -> None:
         self._pool = pool
         self._decider = decider
         self._seed = seed + b"offer"
+        self._lanes = lanes
         self._campaigns = CampaignCache()
         self._just_drawn = JustDrawn()
+        self._under_way: set[int] = set()
 
     async def draw_due(self, now: Now, stop: asyncio.Event | None = None) -> int:
         """Draws all that is due, batch by batch, each at its own instant; the number of rows drawn.
 
-        Once `stop` is set no further batch is begun.
+        Of a backlog so many batches as there are lanes are under way at once: one is read or written while another is drawn. Once
+        `stop` is set no further batch is begun.
         """
-        total = 0
-        async with self._pool.acquire() as connection:
-            while goes_on(stop):
-                at = await now()
-                async with connection.transaction():
-                    rows, is_all = await outbox.due(connection, at, BATCH_ROWS)
-                    drawn = await self._draw(connection, rows, at)
-                total += drawn
-                if is_all and drawn == len(rows):
-                    break
-        return total
+        total, is_all = await self._lane(now, stop, batches_max=1)
+        if is_all:
+            return total
+        # One that fails must not leave the others behind, drawing for nobody who waits.
+        drawn = await asyncio.gather(*(self._lane(now, stop) for _ in range(self._lanes)), return_exceptions=True)
+        for one in drawn:
+            if isinstance(one, BaseException):
+                raise one
+        return total + sum(one[0] for one in drawn if not isinstance(one, BaseException))
 
-    async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime) -> int:
-        """The number of rows drawn: of several for a person whose rules of contact count them the first, the others by a later batch."""
+    async def _lane(self, now: Now, stop: asyncio.Event | None, batches_max: float = math.inf) -> tuple[int, bool]:
+        """How many rows were drawn, and whether none is left but what other lanes hold."""
+        total, batches, is_all = 0, 0, False
+        async with self._pool.acquire() as connection:
+            while goes_on(stop) and batches < batches_max and not is_all:
+                found, drawn, is_last = await self._batch(connection, await now())
+                total += drawn
+                batches += 1
+                # What other lanes are drawing for the same people is not waited for: the rest comes next time.
+                is_all = (is_last and drawn == found) or not drawn
+        return total, is_all
+
+    async def _batch(self, connection: Any, now: datetime) -> tuple[int, int, bool]:
+        """Rows found, rows drawn, and whether none was left."""
+        people: set[int] = set()
+        try:
+            async with connection.transaction():
+                rows, is_all = await outbox.due(connection, now, BATCH_ROWS)
+                drawn = await self._draw(connection, rows, now, people)
+            return len(rows), drawn, is_all
+        finally:
+            self._under_way -= people
+
+    async def _draw(self, connection: Any, rows: Sequence[DueRow], now: datetime, people: set[int]) -> int:
+        """The number of rows drawn: of several for a person whose rules of contact count them the first, the others by a later batch.
+
+        These people are told in `people`, and are under way.
+        """
         known = await self._campaigns.of(connection, {row.key.campaign_id for row in rows})
-        rows = _first_of_each(rows, known)
+        rows = _first_of_each(rows, known, self._under_way, people)
+        self._under_way |= people
         settled = [_stopped(row) for row in rows if row.has_ended or row.is_late]
         by_campaign: defaultdict[UUID, list[DueRow]] = defaultdict(list)
         for row in rows:
             if not (row.has_ended or row.is_late):
                 by_campaign[row.key.campaign_id].append(row)
         batch = [(known[campaign_id], mine) for campaign_id, mine in by_campaign.items()]
-        asked = [(campaign, [self._due(campaign, row, now) for row in mine]) for campaign, mine in batch]
+        asked = [(campaign, self._due(campaign, mine, now)) for campaign, mine in batch]
         drawn = await self._decider.decide(connection, asked, now) if asked else []
         drawable = [(campaign, row) for campaign, mine in batch for row in mine]
         settled += [_drawn(campaign, row, one) for (campaign, row), one in zip(drawable, drawn, strict=True)]
@@ -81,27 +113,32 @@ class DueDrawer:
                 self._just_drawn.add(row.key.user_id, contact)
         return len(rows)
 
-    def _due(self, campaign: StoredCampaign, row: DueRow, now: datetime) -> Due:
-        occurrence = row.key.occurrence_at.replace(tzinfo=None)
-        entropy = entropy_of(self._seed, campaign, occurrence, row.key.user_id)
-        just_drawn = self._just_drawn.of(row.key.user_id, row.outbox_id, now)
-        return Due(row.key.user_id, row.key.occurrence_at, row.outbox_id, entropy, just_drawn)
+    def _due(self, campaign: StoredCampaign, rows: Sequence[DueRow], now: datetime) -> list[Due]:
+        starts = {row.key.occurrence_at for row in rows}
+        entropy = {start: entropy_by(self._seed, campaign, start.replace(tzinfo=None)) for start in starts}
+        just_drawn = self._just_drawn.of
+        return [
+            Due(user_id, start, row.outbox_id, entropy[start](user_id), just_drawn(user_id, row.outbox_id, now))
+            for row in rows
+            for user_id, _, start in (row.key,)
+        ]
 
 
 def _is_counted(campaign: StoredCampaign) -> bool:
     return contact_rules.is_counted(campaign) and "push" in campaign.campaign.channels
 
 
-def _first_of_each(rows: Sequence[DueRow], known: Mapping[UUID, StoredCampaign]) -> list[DueRow]:
-    """The rows without those that have to know first what becomes of an earlier one."""
-    met: set[int] = set()
+def _first_of_each(
+    rows: Sequence[DueRow], known: Mapping[UUID, StoredCampaign], under_way: AbstractSet[int], met: set[int]
+) -> list[DueRow]:
+    """The rows without those that have to know first what becomes of an earlier one; `met` gets the people whose pushes count."""
     first: list[DueRow] = []
     for row in rows:
-        is_settled = row.has_ended or row.is_late
+        user_id, is_settled = row.key.user_id, row.has_ended or row.is_late
         if is_settled or not _is_counted(known[row.key.campaign_id]):
             first.append(row)
-        elif row.key.user_id not in met:
-            met.add(row.key.user_id)
+        elif user_id not in met and user_id not in under_way:
+            met.add(user_id)
             first.append(row)
     return first
 

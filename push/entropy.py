@@ -1,6 +1,7 @@
 """The random bits of pushes: hashes of (seed, campaign, occurrence, person), the same whenever one is planned again."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
@@ -18,6 +19,12 @@ F64 = npt.NDArray[np.float64]
 def entropy_of(seed: bytes, campaign: StoredCampaign, occurrence: datetime, user_id: int) -> bytes:
     """Sixteen random bytes of one push."""
     return stable_entropy(*_common(seed, campaign, occurrence), user_id.to_bytes(8, "little"))
+
+
+def entropy_by(seed: bytes, campaign: StoredCampaign, occurrence: datetime) -> Callable[[int], bytes]:
+    """entropy_of by user id, for one person after the other."""
+    before = framed(*_common(seed, campaign, occurrence), bytes(8))[:-8]
+    return lambda user_id: bytes(xxhash.xxh3_128_digest(before + user_id.to_bytes(8, "little")))
 
 
 def entropies_of(seed: bytes, campaign: StoredCampaign, occurrence: datetime, user_ids: I64) -> Bytes:

@@ -1,6 +1,7 @@
 """The ids that travel through the system, and the UUIDv7 that orders rows by time."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NewType
 from uuid import UUID
 
@@ -18,9 +19,13 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 def uuid7(at: datetime, entropy: bytes) -> UUID:
     """A UUIDv7 (RFC 9562) of the instant `at`, its 74 free bits taken from the first ten bytes of `entropy`."""
     random_bits = int.from_bytes(entropy[:10])
-    milliseconds = (at - _EPOCH) // _MILLISECOND
-    high = milliseconds << 16 | 0x7000 | random_bits >> 68
+    high = _milliseconds(at) << 16 | 0x7000 | random_bits >> 68
     return UUID(int=high << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1)
+
+
+@lru_cache(maxsize=16)  # those of a batch are of one instant
+def _milliseconds(at: datetime) -> int:
+    return (at - _EPOCH) // _MILLISECOND
 
 
 def lowest_uuid7(at: datetime) -> UUID:

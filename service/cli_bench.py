@@ -40,12 +40,15 @@ def bench_push(*, messages: int, as_json: bool) -> None:
 @click.option("--users", type=click.IntRange(1_000, 5_000_000), default=100_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def bench_plan(*, users: int, as_json: bool) -> None:
-    """What planning costs from people to rows of the outbox, beside its bare parts; makes a database of its own."""
-    from service.planning import plan_bench  # noqa: PLC0415 - only when it is measured
+    """What planning costs from people to rows of the outbox, and drawing what is due, each beside its bare parts; in databases of their own."""
+    from service.planning import draw_bench, plan_bench  # noqa: PLC0415 - only when it is measured
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
 
     with in_words():
-        found = plan_bench.plan(users, lambda line: click.echo(line, err=True))
-    _print(found._asdict(), as_json=as_json)
+        planned, drawn = plan_bench.plan(users, tell), draw_bench.draw(users, tell)
+    _print(planned._asdict() | {f"draw_{name}": value for name, value in drawn._asdict().items()}, as_json=as_json)
 
 
 def _print(found: Mapping[str, Any], *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from push.clock import standing
 from push.delivery_dispatcher import DeliveryDispatcher
 from push.dispatcher import Dispatcher
 from push.draft import PrivateWords
+from push.due import LANES as DRAW_LANES
 from push.due import DueDrawer
 from push.governor import Governor, SharedGovernor, Ungoverned
 from push.planner import Planner
@@ -122,7 +123,8 @@ class Worker:
         )
         words = PrivateWords(self._settings.private_title, self._settings.private_body)
         decider = PipelineDecider(catalogue, self.snapshot, self.policy, words)
-        self.drawer = DueDrawer(self.quick_pool, decider, seed)
+        draw_lanes = 1 if self._settings.is_virtual_clock else DRAW_LANES
+        self.drawer = DueDrawer(self.quick_pool, decider, seed, draw_lanes)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
         self.deliverers = [
             DeliveryDispatcher(self.pool, webhook_lane(self._settings, self.pool), EventLogJournal(), PushMeter())

@@ -60,9 +60,14 @@ def draw(model: Model, goods: Goods, terms: Terms, given: Sequence[Drawer], now_
     Raises:
         UnknownStateError: somebody's tastes cannot be read.
     """
-    return draw_many.draw_many(
-        _people(given, terms.kind, now_s), _shelf(model, goods), _belief(model, terms), _terms(terms, now_s)
-    )
+    return draw_many.draw_many(*laid_out(model, goods, terms, given, now_s))
+
+
+def laid_out(
+    model: Model, goods: Goods, terms: Terms, given: Sequence[Drawer], now_s: float
+) -> tuple[People, Shelf, Belief, many.Terms]:
+    """What the kernel takes; arguments as in `draw`."""
+    return _people(given, terms.kind, now_s), _shelf(model, goods), _belief(model, terms), _terms(terms, now_s)
 
 
 def _people(given: Sequence[Drawer], kind: PolicyKind, now_s: float) -> People:

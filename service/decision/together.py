@@ -68,14 +68,7 @@ def _is_bare(context: Context) -> bool:
 
 
 def _draw(part: Sequence[Step], catalogue: Catalogue, model: Model, now: datetime, terms: Terms) -> list[Step]:
-    known = inputs.of_catalogue(catalogue)
-    goods = Goods(
-        catalogue.tag_ids,
-        known.may_be_personal,
-        known.discounts,
-        inputs.popularity_of(catalogue, model),
-        len(known.is_relevant_tag),
-    )
+    known, goods = inputs.of_catalogue(catalogue), goods_of(catalogue, model)
     has_layer = bool(len(model.personal_variances))
     try:
         drawers = [_drawer(step, known, has_layer=has_layer) for step in part]
@@ -87,6 +80,13 @@ def _draw(part: Sequence[Step], catalogue: Catalogue, model: Model, now: datetim
         if chosen[place] != NOT_DRAWN:
             _keep(step, drawer, draws, place, has_own=has_layer and drawer.may_personalise)
     return [step for step, offer in zip(part, chosen, strict=True) if offer == NOT_DRAWN]
+
+
+def goods_of(catalogue: Catalogue, model: Model) -> Goods:
+    """The offers as the kernel takes them."""
+    known = inputs.of_catalogue(catalogue)
+    popularity = inputs.popularity_of(catalogue, model)
+    return Goods(catalogue.tag_ids, known.may_be_personal, known.discounts, popularity, len(known.is_relevant_tag))
 
 
 def _drawer(step: Step, known: inputs.OfferFeatures, *, has_layer: bool) -> Drawer:

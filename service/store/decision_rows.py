@@ -82,6 +82,8 @@ def _array(kind: str, oid: int, values: Sequence[float]) -> bytes:
     if not values:
         return _EMPTY_ARRAYS[oid]
     layout, size = _layout(kind, len(values))
+    if len(values) == 1:  # as of every push
+        return layout.pack(24 + size, 1, 0, oid, 1, 1, size, values[0])
     flat = [part for value in values for part in (size, value)]
     return layout.pack(20 + len(values) * (4 + size), 1, 0, oid, len(values), 1, *flat)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from push import outbox
+from push import due, outbox
 from push.clock import standing
 from push.due import DueDrawer
 from push.outbox import State
@@ -36,10 +36,10 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-async def drawer(pool: asyncpg.Pool) -> DueDrawer:
+async def drawer(pool: asyncpg.Pool, lanes: int = 1) -> DueDrawer:
     snapshot = SnapshotCache(pool)
     await snapshot.refresh()
-    return DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot, PolicyCache(pool, BUILT_IN)), SEED)
+    return DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot, PolicyCache(pool, BUILT_IN)), SEED, lanes)
 
 
 async def drawn_of_each(pool: asyncpg.Pool) -> Counter[int]:
@@ -61,6 +61,17 @@ async def test_of_three_campaigns_at_once_each_person_is_drawn_by_one(pool: asyn
         await pool.fetchval("select count(*) from decisions where reason_codes = '{cap_reached}'")
         == told["cap_reached"]
     )
+
+
+async def test_two_lanes_do_not_draw_for_a_person_at_once(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due, "BATCH_ROWS", 12)
+    for name in ("a", "b", "c"):
+        await push_world.planned(pool, await push_world.campaign(pool, name, **ALL), PEOPLE)
+    draws, total = await drawer(pool, lanes=2), 0
+    while drawn := await draws.draw_due(standing(NOW)):
+        total += drawn
+    assert total == 3 * len(PEOPLE)
+    assert set((await drawn_of_each(pool)).values()) == {1}
 
 
 async def test_it_holds_from_batch_to_batch_until_the_claim_counts(pool: asyncpg.Pool) -> None:

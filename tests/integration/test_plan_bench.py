@@ -19,3 +19,7 @@ def test_the_benchmark_of_planning_runs() -> None:
     assert told["ratio"] == pytest.approx(told["seconds"] / told["bare_seconds"], rel=0.2)
     assert min(told["seconds"], told["rss_mib"]) > 0
     assert "bench: 100% of the people, 1,934 rows" in asked.stderr
+    assert told["draw_rows"] == told["rows"]
+    assert set(told["draw_parts"]) == {"read", "kernel", "log", "outbox"}
+    assert told["draw_bare_seconds"] == pytest.approx(sum(told["draw_parts"].values()), abs=0.03)
+    assert min(told["draw_seconds"], told["draw_rss_mib"], told["draw_ratio"]) > 0

@@ -137,6 +137,28 @@ async def test_several_drawers_draw_each_row_once(pool: asyncpg.Pool) -> None:
     assert await states(pool) == {State.READY: 1200}
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_of_a_backlog_several_batches_are_drawn_at_once(pool: asyncpg.Pool, lanes: int) -> None:
+    under_way = most = 0
+
+    class Slow(FirstOffer):
+        async def decide(self, *given: Any) -> Any:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            drawn = await super().decide(*given)
+            under_way -= 1
+            return drawn
+
+    await push_world.people(pool, 1800)
+    offer_id = await push_world.offer(pool)
+    await push_world.planned(pool, await push_world.campaign(pool), range(1, 1801))
+    assert await DueDrawer(pool, Slow(offer_id), SEED, lanes).draw_due(standing(NOW)) == 1800
+    assert most == lanes
+    assert await states(pool) == {State.READY: 1800}
+    assert await pool.fetchval("select count(*) from decisions") == 1800
+
+
 class PassingClock:
     """Goes on by a step whenever it is read."""
 
@@ -236,7 +258,7 @@ async def test_a_draw_that_fails_leaves_no_decision_and_the_rows_planned(pool: a
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        await DueDrawer(pool, Breaks(offer_id), SEED).draw_due(standing(NOW))
+        await DueDrawer(pool, Breaks(offer_id), SEED, lanes=2).draw_due(standing(NOW))
     assert await states(pool) == {State.PLANNED: 2}
     assert await pool.fetchval("select count(*) from decisions") == 0
     assert await DueDrawer(pool, FirstOffer(offer_id), SEED).draw_due(standing(NOW)) == 2

@@ -1,0 +1,222 @@
+"""What drawing costs on this machine, from rows of the outbox that are due to logged decisions, beside its bare parts of the same run.
+
+The bare parts are what nobody can do without: the due rows and what is known of their people read by one COPY (binary, nothing made of it),
+the kernel on people that lie in memory, the very decisions written by one COPY into their table with its indexes, and the rows of the outbox
+changed by one statement.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import uvloop
+
+from bandits.kernels.draw_many import NOT_DRAWN, draw_many
+from bandits.policies import draw_together
+from bandits.policies.draw_together import Drawer
+from bandits.policies.model import Model
+from bandits.policies.scores import REDEEM
+from push.due import BATCH_ROWS, LANES, DueDrawer
+from schema.decision import Context, DecisionInputs
+from service import garbage
+from service.decision import policy
+from service.decision.pipeline import terms_of
+from service.decision.together import TOGETHER_MAX, goods_of
+from service.learning.composer import Composer
+from service.planning import draw_bench_world
+from service.planning.draw_bench_world import NOW
+from service.planning.push_decider import PipelineDecider
+from service.store import catalogue as catalogues
+from service.store import partitions_by_day
+from service.store.catalogue import Catalogue, CatalogueCache
+from service.store.current_policy import PolicyCache
+from service.store.current_snapshot import SnapshotCache
+from service.store.embedded import SUPERUSER, EmbeddedPostgres
+from service.store.migrate import migrate
+from service.store.pool import open_pool
+
+POOL_MAX: Final = 4
+SEED: Final = b"bench"
+CHUNK: Final = 1 << 20
+KERNEL_PEOPLE_MAX: Final = 20_000
+"""So many are drawn by the bare kernel, and their seconds scaled to all."""
+
+Tell = Callable[[str], None]
+
+_READ: Final = """
+    select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_until, o.expires_at, u.version, u.time_zone, u.birth_date,
+           u.has_push_consent, u.has_personalization_consent, u.opted_out_at, u.muted_until, u.vetoed_offer_ids, u.snoozed_offer_ids,
+           u.snoozed_until, u.created_at, u.quiet_minutes, u.pushes_per_day_max, u.pushes_per_week_max, s.tastes, s.personal, c.sent
+      from outbox o join users u using (user_id) left join user_state s using (user_id) left join contacts c using (user_id)
+     where o.state = 0 and o.send_at <= $1
+"""
+_PUT_ASIDE: Final = """
+    create unlogged table drawn as select user_id, campaign_id, occurrence_at, channel, state, outcome, decision_id, offer_id, message,
+           settled_at from outbox
+"""
+_CHANGE: Final = """
+    update outbox o set state = d.state, decision_id = d.decision_id, offer_id = d.offer_id, message = d.message, outcome = d.outcome,
+           settled_at = d.settled_at
+      from drawn d
+     where o.user_id = d.user_id and o.campaign_id = d.campaign_id and o.occurrence_at = d.occurrence_at and o.channel = d.channel
+"""
+
+
+class Drawn(NamedTuple):
+    """Seconds by the clock; `parts` are the bare ones, and `ratio` is drawing to their sum. `rss_mib` is the most this process ever had."""
+
+    rows: int
+    seconds: float
+    rows_per_s: float
+    rss_mib: float
+    parts: dict[str, float]
+    bare_seconds: float
+    ratio: float
+
+
+def draw(users: int, tell: Tell) -> Drawn:
+    """Measures once, and tells in words what it is at.
+
+    Raises:
+        RuntimeError: something that was due was not drawn, or cannot be.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="welltimed-bench-")))
+        folder.chmod(0o711)  # PostgreSQL may run as another account
+        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
+        return uvloop.run(_measure(postgres.dsn(role=SUPERUSER), folder / "decisions", users, tell))
+
+
+async def _measure(dsn: str, aside: Path, users: int, tell: Tell) -> Drawn:
+    await migrate(dsn)
+    async with await open_pool(dsn, POOL_MAX, waits_for_disk=False) as pool:
+        tell(f"making {users:,} people with tastes")
+        async with pool.acquire() as connection:
+            await draw_bench_world.fill(connection, users)
+            await partitions_by_day.ensure(connection, NOW)
+            rows = await draw_bench_world.plan(connection)
+        await Composer(pool).publish(NOW)
+        snapshot, policies = SnapshotCache(pool), PolicyCache(pool, policy.BUILT_IN)
+        await snapshot.refresh()
+        tell("reading what is due, bare")
+        parts = {"read": await _seconds(lambda: _read(pool))}
+        tell("drawing, the kernel alone")
+        async with pool.acquire() as connection:
+            shop = await catalogues.load(connection)
+        parts["kernel"] = _kernel(shop, snapshot.current, rows)
+        tell("drawing")
+        garbage.begin()  # as the worker does
+        decider = PipelineDecider(CatalogueCache(), snapshot, policies)
+        began = time.perf_counter()
+        drawn = await DueDrawer(pool, decider, SEED, LANES).draw_due(_Progress(rows, tell).now)
+        seconds = time.perf_counter() - began
+        rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        async with pool.acquire() as connection:
+            tell("writing the decisions, bare")
+            parts["log"] = await _log(connection, aside)
+            tell("changing the outbox, bare")
+            parts["outbox"] = await _change(connection)
+    if drawn != rows:
+        raise RuntimeError(f"of {rows} rows {drawn} were drawn")
+    bare = sum(parts.values())
+    return Drawn(rows, seconds, rows / seconds, rss_mib, parts, bare, seconds / bare)
+
+
+class _Progress:
+    """The clock of the drawer, which stands still, and is read once a batch; every tenth of the rows is told."""
+
+    def __init__(self, rows: int, tell: Tell) -> None:
+        self._rows = rows
+        self._tell = tell
+        self._batches = 0
+        self._tenths = 0
+
+    async def now(self) -> datetime:
+        """NOW."""
+        share = min(self._batches * BATCH_ROWS / self._rows, 1.0)
+        self._batches += 1
+        if int(10 * share) > self._tenths:
+            self._tenths = int(10 * share)
+            self._tell(f"{share:.0%} of the rows")
+        return NOW
+
+
+async def _read(pool: Any) -> None:
+    async def drop(data: bytes) -> None: ...
+
+    async with pool.acquire() as connection:
+        await connection.copy_from_query(_READ, NOW, output=drop, format="binary", timeout=600)
+
+
+def _kernel(shop: Catalogue, model: Model | None, rows: int) -> float:
+    """Seconds of the kernel alone for so many rows, on people that lie in memory.
+
+    Raises:
+        RuntimeError: somebody could not be drawn for.
+    """
+    if model is None:
+        raise RuntimeError("no snapshot has been loaded")
+    user_ids = np.arange(1, min(rows, KERNEL_PEOPLE_MAX) + 1)
+    tastes, sums = draw_bench_world.tastes(user_ids), draw_bench_world.sums(user_ids)
+    mask = np.ones(len(shop.ids), np.bool_)
+    given = [
+        Drawer(taste.tobytes(), own.tobytes(), True, 12, False, mask, int(user_id))
+        for user_id, taste, own in zip(user_ids, tastes, sums, strict=True)
+    ]
+    asked = DecisionInputs(
+        rules=policy.push_rules(policy.VALUE_OPEN, policy.VALUE_REDEEM, 0.0),
+        context=Context(),
+        local_hour=12,
+        may_personalise=True,
+        basket_tag_ids=[],
+        dispersion=float(model.dispersions[REDEEM]),
+        decided_at=NOW,
+    )
+    terms = terms_of(asked, b"", in_control=False)
+    goods, seconds = goods_of(shop, model), 0.0
+    for begin in range(0, len(given), TOGETHER_MAX):
+        laid_out = draw_together.laid_out(model, goods, terms, given[begin : begin + TOGETHER_MAX], NOW.timestamp())
+        began = time.perf_counter()
+        draws = draw_many(*laid_out)
+        seconds += time.perf_counter() - began
+        if (draws.chosen == NOT_DRAWN).any():
+            raise RuntimeError("somebody could not be drawn for")
+    return seconds * rows / len(given)
+
+
+async def _log(connection: Any, aside: Path) -> float:
+    """The decisions are put aside, and written once more into the empty table."""
+    await connection.copy_from_query("select * from decisions", output=aside, format="binary", timeout=600)
+    await connection.execute("truncate decisions")
+    await connection.execute("checkpoint", timeout=600)
+    began = time.perf_counter()
+    await connection.copy_to_table("decisions", source=_chunks(aside), format="binary", timeout=600)
+    return time.perf_counter() - began
+
+
+async def _change(connection: Any) -> float:
+    """What was drawn is put aside, the rows are planned once more, and changed by one statement."""
+    await connection.execute(_PUT_ASIDE, timeout=600)
+    await connection.execute("vacuum (analyze) drawn", timeout=600)
+    await draw_bench_world.plan(connection)
+    began = time.perf_counter()
+    await connection.execute(_CHANGE, timeout=600)
+    return time.perf_counter() - began
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK):
+            yield chunk
+
+
+async def _seconds(run: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await run()
+    return time.perf_counter() - began
