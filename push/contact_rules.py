@@ -133,7 +133,7 @@ class Judge:
             clock = _clock(self._rules, campaign.campaign, zone)
             gap_s = max(self._rules.min_gap_s, own.min_gap_s)
             caps = [_room(cap, self._now, clock.zone) for cap in (*self._rules.caps, *own.caps)]
-            gap = [_Room(1, _ms(self._now - timedelta(seconds=gap_s)), TOO_SOON)] if gap_s else []
+            gap = [_Room(1, milliseconds(self._now - timedelta(seconds=gap_s)), TOO_SOON)] if gap_s else []
             found = self._rooms[key] = caps + gap
         return found
 
@@ -163,7 +163,7 @@ def counted(sent: Sequence[Contact], contact: Contact) -> list[Contact]:
 
 def contact_at(now: datetime, outbox_id: str, tags: Collection[str]) -> Contact:
     """A push that is claimed now; rounded up, so that no window is too short."""
-    return Contact(_ms(now) + 1, outbox_id, list(tags))
+    return Contact(milliseconds(now) + 1, outbox_id, list(tags))
 
 
 def zone_of(campaign: Campaign, zone: str | None) -> str:
@@ -182,18 +182,20 @@ def _room(cap: Cap, now: datetime, zone: str) -> _Room:
     # What was counted at the very beginning of a local day belongs to it; what is as old as a rolling window does not count any more.
     # Instants that lie ahead, as after a clock was set back, count always.
     if cap.per == "local_day":
-        after_ms = _ms(quiet_hours.day_begins(now, zone)) - 1
+        after_ms = milliseconds(quiet_hours.day_begins(now, zone)) - 1
     elif cap.per == "local_week":
-        after_ms = _ms(quiet_hours.week_begins(now, zone)) - 1
+        after_ms = milliseconds(quiet_hours.week_begins(now, zone)) - 1
     else:
-        after_ms = _ms(now - timedelta(seconds=cap.within_s or LONGEST_S))
+        after_ms = milliseconds(now - timedelta(seconds=cap.within_s or LONGEST_S))
     return _Room(cap.pushes_max, after_ms, CAP_REACHED, cap.tag)
 
 
 def _own_rooms(person: Person, now: datetime) -> list[_Room]:
     own = ((person.per_day_max, DAY_S), (person.per_week_max, LONGEST_S))
     return [
-        _Room(most, _ms(now - timedelta(seconds=within_s)), CAP_REACHED) for most, within_s in own if most is not None
+        _Room(most, milliseconds(now - timedelta(seconds=within_s)), CAP_REACHED)
+        for most, within_s in own
+        if most is not None
     ]
 
 
@@ -205,5 +207,6 @@ def _is_full(room: _Room, sent: Sequence[Contact]) -> bool:
     return taken >= room.full_at
 
 
-def _ms(at: datetime) -> int:
+def milliseconds(at: datetime) -> int:
+    """Since 1970, as contacts are kept."""
     return (at - _EPOCH) // _MILLISECOND

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from push import contact_rules
 from push.contact_rules import Contact, Person
 from push.quiet_hours import windows_in
 from schema.contact_rules import ContactRules, RulesInForce
@@ -55,6 +56,21 @@ _GIVE_BACK: Final = """
        set sent = coalesce((select jsonb_agg(one) from jsonb_array_elements(held.sent) one where one ->> 1 <> all (held.outbox_ids)), '[]')
       from held where c.user_id = held.user_id
 """
+
+# By pages of people: an index on the instants would cost each claim more than this walk costs a day.
+_PAGE_OF_PEOPLE: Final = """
+    select user_id, not exists (select 1 from jsonb_array_elements(sent) one where (one ->> 0)::bigint > $2)
+      from contacts where user_id > $1 order by user_id limit $3
+"""
+_PURGE: Final = """
+    with held as materialized (
+        select user_id from contacts
+         where user_id = any($1::bigint[]) and not exists (select 1 from jsonb_array_elements(sent) one where (one ->> 0)::bigint > $2)
+         order by user_id for update skip locked
+    )
+    delete from contacts c using held where c.user_id = held.user_id
+"""
+_PURGE_ROWS: Final = 10_000
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -116,6 +132,15 @@ async def give_back(connection: Any, unsent: Collection[tuple[int, UUID]]) -> No
     """Counts no more the pushes of which it is certain that nothing was sent: user id and outbox id of each."""
     if unsent:
         await connection.execute(_GIVE_BACK, *map(list, zip(*unsent, strict=True)))
+
+
+async def purge(connection: Any, now: datetime) -> None:
+    """Forgets people who were sent nothing for so long that no rule asks; page by page, whoever is being claimed for is left out."""
+    oldest_ms, after = contact_rules.milliseconds(now - contact_rules.KEPT_FOR), 0
+    while page := await connection.fetch(_PAGE_OF_PEOPLE, after, oldest_ms, _PURGE_ROWS):
+        after = page[-1][0]
+        if old := [user_id for user_id, is_old in page if is_old]:
+            await connection.execute(_PURGE, old, oldest_ms)
 
 
 def _person(row: Any) -> Person:

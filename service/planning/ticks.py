@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from push import deliveries, endings, outbox_days, triggered
+from push import contacts, deliveries, endings, outbox_days, triggered
 from push.dispatcher import Dispatcher
 from push.planner import Planner
 from push.release import release
@@ -43,6 +43,7 @@ EFFECT_EVERY_S: Final = 600.0
 EXPIRE_EVERY_S: Final = 60.0
 EXPIRE_RESERVATIONS_EVERY_S: Final = 5.0
 PURGE_EVERY_S: Final = 600.0
+PURGE_CONTACTS_EVERY_S: Final = 86_400.0
 PARTITIONS_EVERY_S: Final = 3600.0
 
 Work = Callable[[datetime], Awaitable[object]]
@@ -78,6 +79,7 @@ def ticks(pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, lea
         ("expire_deliveries", EXPIRE_EVERY_S, on_connection(deliveries.expire)),
         ("fold_old_deliveries", PURGE_EVERY_S, on_connection(deliveries.fold)),
         ("purge_inboxes", PURGE_EVERY_S, on_connection(inbox.purge)),
+        ("purge_contacts", PURGE_CONTACTS_EVERY_S, on_connection(contacts.purge)),
         ("purge_triggerings", PURGE_EVERY_S, on_connection(triggered.purge)),
         ("close_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.close)),
         ("drop_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.forget)),

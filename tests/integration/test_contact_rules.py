@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from push import contacts
+from push import contact_rules, contacts
 from push.clock import standing
 from push.dispatcher import Dispatcher
 from push.due import DueDrawer
@@ -468,3 +468,22 @@ async def test_by_default_there_are_rules(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         found = await contacts.read(connection)
     assert (found.version, found.rules, found.set_by) == (0, ContactRules(), None)
+
+
+async def test_what_no_rule_asks_for_any_more_is_forgotten_whoever_is_being_claimed_for_is_not(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contacts, "_PURGE_ROWS", 2)
+    now_ms, day_ms = contact_rules.milliseconds(NOW), 86_400_000
+    kept = {1: [9], 2: [7, 9], 3: [], 4: [8], 5: [30], 6: [0]}  # by person, days ago
+    for person, ages in kept.items():
+        sent = [[now_ms - age * day_ms, f"push-{age}", []] for age in ages]
+        await pool.execute("insert into contacts (user_id, sent) values ($1, $2)", person, sent)
+    async with pool.acquire() as claiming, pool.acquire() as purging:
+        async with claiming.transaction():
+            await contacts.hold(claiming, [5])
+            await contacts.purge(purging, NOW)
+        left = "select array_agg(user_id order by user_id) from contacts"
+        assert await purging.fetchval(left) == [2, 5, 6]
+        await contacts.purge(purging, NOW)
+        assert await purging.fetchval(left) == [2, 6]
