@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,14 +116,11 @@ async def test_concurrent_creation_happens_once(database: str) -> None:
         await pool.close()
 
 
-async def test_a_full_catalogue_is_written_and_loaded_fast(prepared: asyncpg.Connection) -> None:
+async def test_a_full_catalogue_is_written_and_loaded(prepared: asyncpg.Connection) -> None:
     many = [offer(f"o{number}", "tea", f"t{number % 300}", store_ids=["1", "2"]) for number in range(OFFERS_MAX)]
-    started = time.perf_counter()
     written = await offers.put_all(prepared, many, NOW)
-    wrote_s = time.perf_counter() - started
     loaded = await catalogue.load(prepared)
     assert (written.version, len(written.new), len(loaded.offers)) == (1, OFFERS_MAX, OFFERS_MAX)
-    assert wrote_s < 4, "about half a second on an idle machine"
     with pytest.raises(offers.CatalogueFull):
         await offers.create(prepared, offer("one-too-many"), NOW)
     pages = [await offers.page(prepared, 0, 3000), await offers.page(prepared, 3000, 3000)]
