@@ -19,6 +19,7 @@ from push.clock import Now, goes_on
 from push.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.governor import Governor, Lease, Ungoverned
+from push.latency import Latency
 from push.meter import Meter, NoMeter, is_mostly_ours, tally
 from push.release import UNTOLD, release
 from push.settlement import Result, Settlement, settlement
@@ -53,6 +54,7 @@ class Dispatcher:
         self._lanes = lanes
         self._meter = NoMeter() if meter is None else meter
         self._known = Known(RulesCache(), CampaignCache())
+        self._latency = Latency()
         self.paused_until: datetime | None = None
         self._paused_at: datetime | None = None
         self._goes_on_at_s = 0.0
@@ -112,7 +114,7 @@ class Dispatcher:
         began = time.monotonic()
         going = [row for row in rows if row.platform not in lease.stopped]
         messages = [_message(row) for row in going]
-        outcomes = await pacing.send_spread(self._channel, messages, sent_at, lease.rate_per_s, ours)
+        outcomes, waited_s = await pacing.send_spread(self._channel, messages, sent_at, lease.rate_per_s, ours)
         self._meter.rate(lease.rate_per_s)
         results: list[Result] = list(zip(going, outcomes, strict=True))
         results += [(row, _held(lease.stopped[row.platform])) for row in rows if row.platform in lease.stopped]
@@ -125,6 +127,8 @@ class Dispatcher:
         await self._settle_surely(after, sent_at)
         self._tell(after, tally(outcomes))
         await self._heed(after, time.monotonic() - began)
+        if after.accepted and self._latency.is_risen(waited_s):
+            await self._governor.slow_down(time.monotonic() - began)
 
     def _pause(self, until: datetime, at: datetime) -> None:
         self.paused_until = max(until, self.paused_until or until)

@@ -61,6 +61,11 @@ _HOLD_BACK: Final = """
               from send_rates where account = $1) judged
      where account = $1
 """
+# Down to where a ramp begins, and no pause: a slow service is still one.
+_SLOW_DOWN: Final = """
+    update send_rates set rate_per_s = least(rate_per_s, greatest(rate_per_s / 2, $3)), halved_at = clock_timestamp()
+     where account = $1 and halved_at < clock_timestamp() - make_interval(secs => $2)
+"""
 _STOP: Final = """
     insert into platform_stops as p (account, platform, until) values ($1, $2, clock_timestamp() + make_interval(secs => $3))
     on conflict (account, platform) do update set until = greatest(p.until, excluded.until)
@@ -91,6 +96,10 @@ class Governor(Protocol):
         """Nothing leaves for so long, on any node. `age_s` ago the messages were sent that were refused."""
         ...
 
+    async def slow_down(self, age_s: float) -> None:
+        """Half as fast, on any node: answers to what was sent `age_s` ago took much longer than they used to."""
+        ...
+
     async def stop(self, platform: str, seconds: float) -> None:
         """Nothing leaves for phones of this platform for so long, on any node."""
         ...
@@ -106,6 +115,8 @@ class Ungoverned:
     async def give_back(self, lease: Lease, unused: int) -> None: ...
 
     async def hold_back(self, seconds: float, age_s: float, *, is_over_quota: bool) -> None: ...
+
+    async def slow_down(self, age_s: float) -> None: ...
 
     async def stop(self, platform: str, seconds: float) -> None: ...
 
@@ -142,6 +153,11 @@ class SharedGovernor:
         """Pauses the account for all nodes, and halves its rate if it was too much."""
         async with self._pool.acquire() as connection:
             await connection.execute(_HOLD_BACK, self._account, seconds, age_s, is_over_quota)
+
+    async def slow_down(self, age_s: float) -> None:
+        """Halves the rate, once for all that was sent before."""
+        async with self._pool.acquire() as connection:
+            await connection.execute(_SLOW_DOWN, self._account, age_s, self._rate_max / RAMP_S)
 
     async def stop(self, platform: str, seconds: float) -> None:
         """Pauses one kind of phones for all nodes."""

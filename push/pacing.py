@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import statistics
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,17 +32,25 @@ class Lease(NamedTuple):
         return datetime.now(UTC) >= self.ends_at or time.monotonic() >= self.ends_at_monotonic_s
 
 
+class Spread(NamedTuple):
+    """One outcome a message, in order, and how long a slice of them waited for its answers: the median, so that one straggler says nothing."""
+
+    outcomes: list[Outcome]
+    waited_s: float
+
+
 async def send_spread(
     channel: Channel, messages: Sequence[Message], now: datetime, rate_per_s: float, lease: Lease
-) -> list[Outcome]:
-    """One outcome a message, in order. What had not left when the service asked all of us to wait is told to wait as long."""
+) -> Spread:
+    """Sends all. What had not left when the service asked all of us to wait is told to wait as long."""
     spread = _Spread(channel, now, lease)
     if math.isinf(rate_per_s):
-        return await spread.send(messages, 0.0)
+        return Spread(await spread.send(messages, 0.0), spread.waited_s())
     size = max(1, round(rate_per_s * SLICE_S))
     starts = range(0, len(messages), size)
     slices = [spread.send(messages[start : start + size], start / rate_per_s) for start in starts]
-    return [outcome for part in await asyncio.gather(*slices) for outcome in part]
+    outcomes = [outcome for part in await asyncio.gather(*slices) for outcome in part]
+    return Spread(outcomes, spread.waited_s())
 
 
 class _Spread:
@@ -49,6 +58,7 @@ class _Spread:
         self._channel = channel
         self._now = now
         self._lease = lease
+        self._waits_s: list[float] = []
         self._stopped: RetryAfter | None = None
 
     async def send(self, messages: Sequence[Message], after_s: float) -> list[Outcome]:
@@ -58,7 +68,12 @@ class _Spread:
             return [NotProcessed(LEASE_OVER)] * len(messages)
         if self._stopped is not None:
             return [self._stopped] * len(messages)
+        began = time.monotonic()
         outcomes = await self._channel.send(messages, self._now)
+        self._waits_s.append(time.monotonic() - began)
         stops = (outcome for outcome in outcomes if isinstance(outcome, RetryAfter) and outcome.scope == "project")
         self._stopped = next(stops, self._stopped)
         return outcomes
+
+    def waited_s(self) -> float:
+        return statistics.median(self._waits_s) if self._waits_s else 0.0

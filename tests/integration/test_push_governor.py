@@ -12,10 +12,12 @@ import pytest
 from push.channel import Accepted, Message, Outcome, RetryAfter
 from push.clock import standing
 from push.dispatcher import Dispatcher
+from push.fcm.channel import FcmChannel
 from push.governor import Lease, SharedGovernor
 from push.outbox import State
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool
+from tests.contract.stand_in_server import StandInServer
 from tests.integration import push_world
 from tests.integration.push_world import NOW, FirstOffer, ready, states
 
@@ -204,3 +206,45 @@ async def test_a_lease_that_is_waited_for_ends_when_told_to_stop(pool: asyncpg.P
     asyncio.get_running_loop().call_later(0.05, stop.set)
     dispatcher = Dispatcher(pool, Phones(), EventLogJournal(), Late(pool, "a", MAX))  # type: ignore[arg-type] # it is not opened
     assert await asyncio.wait_for(dispatcher.dispatch(standing(NOW), stop), 5) == 0
+
+
+async def test_answers_that_take_longer_halve_the_rate_once_for_what_was_sent_and_pause_nobody(
+    pool: asyncpg.Pool,
+) -> None:
+    governor = SharedGovernor(pool, "a", MAX)
+    await governor.lease(1)
+    await set_row(pool, rate_per_s="4000", free_at="clock_timestamp()")
+    await governor.slow_down(0.5)
+    await governor.slow_down(0.5)  # was sent before the halving
+    assert await rate(pool) == 2000
+    assert (await governor.lease(1)).messages == 1
+    for _ in range(9):
+        await set_row(pool, halved_at="'-infinity'")
+        await governor.slow_down(0.5)
+    assert await rate(pool) == MAX / 60, "never slower than a ramp begins"
+    await set_row(pool, halved_at="'-infinity'", rate_per_s="5")
+    await governor.slow_down(0.5)
+    assert await rate(pool) == 5
+
+
+async def test_a_service_that_becomes_slow_is_sent_less(pool: asyncpg.Pool) -> None:
+    with StandInServer() as server:
+        await many_ready(pool, 400)
+        channel = FcmChannel(server.account, base_url=server.url)
+        await channel.open()
+        governor = SharedGovernor(pool, channel.account, 200.0)
+        await governor.lease(1)
+        await set_row(pool, rate_per_s="200", free_at="clock_timestamp()")
+        dispatcher = Dispatcher(pool, channel, EventLogJournal(), governor)
+        stop = asyncio.Event()
+        sending = asyncio.create_task(dispatcher.dispatch(standing(NOW), stop))
+        while server.app.inbox.count < 100:
+            await asyncio.sleep(0.01)
+        before = await rate(pool)
+        server.put_faults({"mode": "slow", "delay_s": 1.5})
+        async with asyncio.timeout(15):
+            while await rate(pool) > 0.6 * before:
+                await asyncio.sleep(0.02)
+        stop.set()
+        await sending
+        await channel.close()

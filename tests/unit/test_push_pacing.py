@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from push.channel import Accepted, Message, NotProcessed, Outcome, RetryAfter
+from push.latency import Latency
 from push.pacing import LEASE_OVER, Lease, send_spread
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -50,7 +51,7 @@ MESSAGES = [message(number) for number in range(40)]
 
 async def test_slices_leave_at_their_time_and_outcomes_keep_the_order() -> None:
     notes, began = Notes(), time.monotonic()
-    outcomes = await send_spread(notes, MESSAGES, NOW, 200.0, Lease.of(LONG))
+    outcomes, _ = await send_spread(notes, MESSAGES, NOW, 200.0, Lease.of(LONG))
     assert outcomes == [Accepted("m")] * 40
     assert notes.sent == MESSAGES
     assert time.monotonic() - began >= 38 / 200
@@ -64,13 +65,13 @@ async def test_what_would_leave_after_its_lease_does_not(rate_per_s: float, cloc
         lease = lease._replace(ends_at=datetime.now(UTC))
     else:  # the clock of the lease was set back meanwhile
         lease = lease._replace(ends_at_monotonic_s=time.monotonic())
-    assert await send_spread(notes, MESSAGES, NOW, rate_per_s, lease) == [NotProcessed(LEASE_OVER)] * 40
+    assert (await send_spread(notes, MESSAGES, NOW, rate_per_s, lease)).outcomes == [NotProcessed(LEASE_OVER)] * 40
     assert notes.sent == []
 
 
 async def test_a_lease_that_ends_in_the_midst_of_a_batch_ends_the_sending() -> None:
     notes = Notes()
-    outcomes = await send_spread(notes, MESSAGES, NOW, 100.0, Lease.of(timedelta(seconds=0.2)))
+    outcomes, _ = await send_spread(notes, MESSAGES, NOW, 100.0, Lease.of(timedelta(seconds=0.2)))
     left = len(notes.sent)
     assert 1 < left < 39
     assert outcomes == [Accepted("m")] * left + [NotProcessed(LEASE_OVER)] * (40 - left)
@@ -79,5 +80,17 @@ async def test_a_lease_that_ends_in_the_midst_of_a_batch_ends_the_sending() -> N
 async def test_nothing_leaves_after_the_service_asked_all_to_wait() -> None:
     wait = RetryAfter(9.0, "project")
     notes = Notes(wait)
-    assert await send_spread(notes, MESSAGES, NOW, 200.0, Lease.of(LONG)) == [wait] * 40
+    assert (await send_spread(notes, MESSAGES, NOW, 200.0, Lease.of(LONG))).outcomes == [wait] * 40
     assert len(notes.sent) == 2
+
+
+def test_slow_is_twice_the_usual_and_half_a_second_more_until_it_is_usual() -> None:
+    latency = Latency()
+    assert not latency.is_risen(9.0), "nothing is known yet"
+    assert not latency.is_risen(0.1)
+    assert not latency.is_risen(0.55), "the jitter of short waits"
+    assert latency.is_risen(0.65)
+    slow = [latency.is_risen(0.8) for _ in range(400)]
+    assert slow[0]
+    assert slow == sorted(slow, reverse=True)
+    assert not slow[-1]
