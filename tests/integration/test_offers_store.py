@@ -158,7 +158,9 @@ async def test_arrays_are_aligned_with_the_offers(prepared: asyncpg.Connection) 
     assert it.ends_at.tolist() == [ends_at.timestamp(), np.inf, np.inf]
     assert it.min_age.tolist() == [0, 18, 0]
     assert it.is_sensitive.tolist() == it.is_paused.tolist() == (~it.is_redeemable).tolist() == [False, True, False]
-    assert it.channels.tolist() == [3, 1 << Channel.PUSH, 3]
+    sent = 1 << Channel.PUSH | 1 << Channel.WEBHOOK | 1 << Channel.EMAIL
+    everywhere = sent | 1 << Channel.IN_APP | 1 << Channel.INBOX
+    assert it.channels.tolist() == [everywhere, sent, everywhere]
     assert it.discount_minor.tolist() == [25.0, 0.0, 30.0]
     arrays: list[np.ndarray[Any, Any]] = [it.ids, it.tag_ids, it.starts_at, it.min_age, it.channels, it.price_minor]
     assert [array.dtype for array in arrays] == [np.int32, np.int16, np.float64, np.int16, np.uint8, np.float64]
