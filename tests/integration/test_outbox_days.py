@@ -9,6 +9,9 @@ import asyncpg
 import pytest
 
 from push import endings, outbox, outbox_days
+from push.campaigns import CampaignCache
+from push.claim import Known, claim
+from push.contacts import RulesCache
 from push.outbox import Key, Settled, State
 from push.plan_rows import Planned
 from schema.campaign import StoredCampaign
@@ -173,11 +176,34 @@ async def test_rows_of_several_days_at_the_same_place_are_told_apart(connection:
     await connection.execute(
         "update outbox set state = 2, fence = 8, lease_until = $1 where occurrence_at = $2", NOW, days[1]
     )
-    settled = Settled(Key(1, stored.id, days[1]), 8, State.ACCEPTED, "m")
-    assert await outbox.settle(connection, [settled], NOW) == {8}
-    rows = await connection.fetch("select state, fence from outbox order by occurrence_at")
-    assert [tuple(row) for row in rows] == [(2, 7), (3, 8), (0, None)]
+    settled = [
+        Settled(Key(1, stored.id, days[0]), 7, State.FAILED, "f"),
+        Settled(Key(1, stored.id, days[1]), 8, State.ACCEPTED, "m"),
+    ]
+    assert await outbox.settle(connection, settled, NOW) == {7, 8}
+    rows = await connection.fetch("select state, outcome from outbox order by occurrence_at")
+    assert [tuple(row) for row in rows] == [(4, "f"), (3, "m"), (0, None)]
     await connection.execute("update outbox set state = 1 where occurrence_at <> $1", days[1])
     await endings.expire(connection, days[0] + DAY)
     rows = await connection.fetch("select state from outbox order by occurrence_at")
     assert [row[0] for row in rows] == [5, 3, 1]
+
+
+async def test_a_claim_tells_rows_of_several_days_at_the_same_place_apart(pool: asyncpg.Pool) -> None:
+    await push_world.people(pool, 1)
+    offer_id = await push_world.offer(pool)
+    async with pool.acquire() as connection:
+        stored = await push_world.campaign(connection)
+        for day in (NOW, NOW + DAY):
+            await planned(connection, stored, day, [1])
+        await connection.execute(
+            "update outbox set state = 1, offer_id = $1, decision_id = gen_random_uuid(), message = $2, send_at = $3,"
+            " send_until = case when occurrence_at = $3 then $3 else $3::timestamptz + interval '1 hour' end",
+            offer_id,
+            {"title": "t", "body": "b", "image_url": None, "data": {}},
+            NOW,
+        )
+        claimed = await claim(connection, NOW, 10, NOW, Known(RulesCache(), CampaignCache()))
+        rows = await connection.fetch("select state, attempts from outbox order by occurrence_at")
+    assert [one.key.occurrence_at for one in claimed.rows] == [NOW + DAY]
+    assert [tuple(row) for row in rows] == [(State.EXPIRED, 0), (State.SENDING, 1)]
