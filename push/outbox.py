@@ -114,20 +114,20 @@ _DRAWN: Final = """
        and o.occurrence_at between $11 and $12
 """
 # Row by row by its key, which the lateral look asks for. Who has a lease is being sent; asked by its state, a planner that believes that
-# nobody is would go by the index of the leased, and compare each of them with each row of the batch. A place is of one day's table, which the
-# occurrence names.
+# nobody is would go by the index of the leased, and compare each of them with each row of the batch. A place is of one day's table, which
+# only the look can name: named by its occurrence, all rows of a day could be joined with all of the batch before anything is looked up.
 _SETTLE: Final = """
     update outbox o set state = found.state, outcome = found.outcome,
            settled_at = case when found.retry_at is null then $1::timestamptz end,
            lease_until = null, send_at = coalesce(found.retry_at, o.send_at), unknowns = o.unknowns + found.is_unknown::integer
-      from (select t.*, mine.place
+      from (select t.*, mine.place, mine.day
               from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::bigint[], $6::smallint[], $7::text[], $8::timestamptz[], $9::boolean[])
                    as t(user_id, campaign_id, occurrence_at, fence, state, outcome, retry_at, is_unknown)
              cross join lateral (
-                select r.ctid as place from outbox r
+                select r.ctid as place, r.tableoid as day from outbox r
                  where r.user_id = t.user_id and r.campaign_id = t.campaign_id and r.occurrence_at = t.occurrence_at and r.channel = $10
                    and r.occurrence_at between $11 and $12 and r.lease_until is not null and r.fence = t.fence limit 1 for update) mine) found
-     where o.ctid = found.place and o.occurrence_at = found.occurrence_at and o.occurrence_at between $11 and $12
+     where o.ctid = found.place and o.tableoid = found.day and o.occurrence_at between $11 and $12
     returning o.fence
 """
 _OUTCOMES: Final = """
