@@ -58,7 +58,10 @@ async def test_the_life_of_an_offer(api: Api) -> None:
         ({"discount_type": "percent", "discount_percent": 5, "discount_minor": 5}, "/discount_minor"),
         ({"creative": {"title": "T", "deep_link": "javascript:alert(1)"}}, "/creative/deep_link"),
         (
-            {"creative": {"title": "T", "image_url": f"https://{'x' * 2040}", "deep_link": f"shop://{'x' * 2041}"}},
+            {
+                "creative": {"title": "T", "image_url": f"https://{'x' * 2040}", "deep_link": f"shop://{'x' * 2041}"},
+                "sensitive": False,
+            },
             "/creative/image_url",
         ),
         ({"tags": ["a", "\u0000"]}, "/tags/1"),
