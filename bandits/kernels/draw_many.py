@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bandits.kernels import personal
 from bandits.kernels.compile import (
     bool_in,
     bool_in_2d,
@@ -37,6 +36,7 @@ from bandits.kernels.featurize import LATER, LP, SOON, featurize_known
 from bandits.kernels.gate import send_probability
 from bandits.kernels.many import F32, F64, I16, I64, Belief, Draws, Mask, People, Shelf, Terms
 from bandits.kernels.packed import ARMS, padded
+from bandits.kernels.personal import DIMS, columns, posterior
 from bandits.kernels.random import FIRST_FREE_INDEX, uniform
 from bandits.kernels.scoring import predict, score_offers
 from bandits.kernels.slate import draw_slate
@@ -99,7 +99,7 @@ def _draw_each(  # the fields of the five: Numba takes no read-only array in a t
     is_nonnegative: bool,
     chosen: I64, propensity: F64, send: F64, is_sent: I64, pmf: F64, phi_of: F32, predictions: F32, z_of: F32, offset: F32,
 ) -> None:  # fmt: skip  # a line or two for each
-    offers, (heads, dims), own_dims = tags.shape[0], means.shape, personal.DIMS
+    offers, (heads, dims), own_dims = tags.shape[0], means.shape, DIMS
     width, has_layer = padded(offers, ARMS), precision.shape[0] > 0
     nobody, no_prices = np.zeros(offers, np.bool_), np.zeros(0)
     no_z, no_mean = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
@@ -118,8 +118,8 @@ def _draw_each(  # the fields of the five: Numba takes no read-only array in a t
             companions, lifts, cycles_s, nothing_held, now_s, ahead_s, hours[i], 0.0, False, phi,
         )  # fmt: skip  # arrays, then numbers
         if has_own:
-            personal.columns(phi, axes, may_be_personal, LP, SOON, LATER, z)
-            if not personal.posterior(sums[i], faded[i], precision, mean, covariance):
+            columns(phi, axes, may_be_personal, LP, SOON, LATER, z)
+            if not posterior(sums[i], faded[i], precision, mean, covariance):
                 continue
         psi = psi_own if has_own else psi_alone
         is_finite = score_offers(
@@ -160,7 +160,7 @@ def draw_many(people: People, shelf: Shelf, belief: Belief, terms: Terms) -> Dra
         np.empty((count, offers)),
         np.empty((count, dims), np.float32),
         np.empty((count, heads, 2), np.float32),
-        np.empty((count, personal.DIMS), np.float32),
+        np.empty((count, DIMS), np.float32),
         np.empty(count, np.float32),
     )
     fields: tuple[Any, ...] = (*people, *shelf, *belief, *terms, *out)
