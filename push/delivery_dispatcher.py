@@ -5,14 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-import asyncpg
 import structlog
 
-from push import contacts, deliveries, retry
+from push import contacts, deliveries, retry, settling
 from push.campaigns import CampaignCache
 from push.channel import Accepted, Channel, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.claim import Known
-from push.clock import Now, goes_on
+from push.clock import Now, goes_on, pause
 from push.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.delivery_claim import Claimed, Delivery, claim
@@ -25,8 +24,6 @@ from push.webhooks.channel import GONE
 from schema import decision
 
 BATCH_ROWS: Final = 200
-SETTLE_AGAIN_AFTER_S: Final = (0.2, 1.0, 5.0)
-"""Together well within the lease: later the rows would be another's."""
 
 _LOG: Final = structlog.get_logger(area="deliveries")
 
@@ -77,7 +74,11 @@ class DeliveryDispatcher:
             lease = await self._governor.lease(BATCH_ROWS)
             if not lease.messages:
                 break
-            await asyncio.sleep(max(lease.wait_s, 0.0))
+            if lease.wait_s > 0:
+                await pause(lease.wait_s, stop)
+                if not goes_on(stop):
+                    break
+                at = await now()
             claimed = await self._claim(at, lease.messages)
             await self._governor.give_back(lease, lease.messages - len(claimed.rows))
             if not claimed.taken:
@@ -95,23 +96,11 @@ class DeliveryDispatcher:
         outcomes = await self.channel.send([self._message_of(row) for row in rows], sent_at)
         results: list[_Result] = list(zip(rows, outcomes, strict=True))
         settled_at = await now()
-        await self._settle_surely(results, sent_at, settled_at)
+        await settling.surely(self._pool, len(results), lambda held: self._settle(held, results, sent_at, settled_at))
         if self._kind is decision.Channel.EMAIL and (wait_s := _wait_s(outcomes)) > 0:
             _LOG.warning("e-mail is paused", seconds=wait_s, reason=repr(outcomes[0]))
             self.paused_until = settled_at + timedelta(seconds=wait_s)
         self._meter.count({f"{self.channel.name}_{word}": count for word, count in tally(outcomes).items()})
-
-    async def _settle_surely(self, results: Sequence[_Result], sent_at: datetime, now: datetime) -> None:
-        """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
-        for wait_s in SETTLE_AGAIN_AFTER_S:
-            try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    return await self._settle(connection, results, sent_at, now)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-                _LOG.warning("settling is tried again", error=type(error).__name__, rows=len(results))
-                await asyncio.sleep(wait_s)
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await self._settle(connection, results, sent_at, now)
 
     async def _settle(self, connection: Any, results: Sequence[_Result], sent_at: datetime, now: datetime) -> None:
         is_webhook = self._kind is decision.Channel.WEBHOOK

@@ -1,7 +1,7 @@
 """What follows from the outcome of one delivery: the new state of its row. Pure."""
 
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import assert_never
 
 from push import retry
 from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
@@ -9,8 +9,7 @@ from push.deliveries import Settled
 from push.delivery_claim import Delivery
 from push.meter import EXPIRED
 from push.outbox import State
-
-_REASON_CHARACTERS_MAX: Final = 200
+from push.settlement import REASON_CHARACTERS_MAX
 
 
 def settled(row: Delivery, outcome: Outcome, now: datetime, *, is_known_again: bool) -> Settled:
@@ -37,7 +36,7 @@ def settled(row: Delivery, outcome: Outcome, now: datetime, *, is_known_again: b
 
 
 def _final(row: Delivery, state: State, outcome: str) -> Settled:
-    return Settled(row.user_id, row.delivery_id, row.fence, state, outcome[:_REASON_CHARACTERS_MAX])
+    return Settled(row.user_id, row.delivery_id, row.fence, state, outcome[:REASON_CHARACTERS_MAX])
 
 
 def _again(row: Delivery, reason: str, now: datetime, first: timedelta, *, is_counted: bool = True) -> Settled:
@@ -47,5 +46,5 @@ def _again(row: Delivery, reason: str, now: datetime, first: timedelta, *, is_co
     retry_at = now + retry.wait(first, row.attempts, row.outbox_id)
     if retry_at >= row.expires_at:
         return _final(row, State.EXPIRED, reason)
-    reason = reason[:_REASON_CHARACTERS_MAX]
+    reason = reason[:REASON_CHARACTERS_MAX]
     return Settled(row.user_id, row.delivery_id, row.fence, State.READY, reason, retry_at)

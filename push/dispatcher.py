@@ -1,21 +1,19 @@
 """Lease, claim, send, settle: bounded on every side, and at most once, since a claim is committed before the first byte leaves."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
-from push import addresses, campaigns, contacts, endings, outbox, pacing
+from push import addresses, campaigns, contacts, endings, outbox, pacing, settling
 from push.campaigns import CampaignCache
 from push.channel import Channel, Message, RetryAfter
 from push.claim import LEASE, Claimed, Known, ReadyRow, claim
-from push.clock import Now, goes_on
+from push.clock import Now, goes_on, pause
 from push.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.governor import Governor, Lease, Ungoverned
@@ -25,8 +23,6 @@ from push.release import UNTOLD, release
 from push.settlement import Result, Settlement, settlement
 
 BATCH_ROWS: Final = 500
-SETTLE_AGAIN_AFTER_S: Final = (0.2, 1.0, 5.0)
-"""Together well within the lease: later the rows would be unknown."""
 
 _LOG: Final = structlog.get_logger(area="dispatcher")
 
@@ -82,7 +78,7 @@ class Dispatcher:
             if not lease.messages:
                 break
             if lease.wait_s > 0:
-                await _wait(lease.wait_s, stop)
+                await pause(lease.wait_s, stop)
                 if not goes_on(stop):
                     break
                 at = await now()
@@ -122,9 +118,10 @@ class Dispatcher:
         at = await now()
         after = settlement(results, at)
         if after.paused_until is not None:
-            _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=after.settled[0].outcome)
+            reason = next((one.outcome for one in after.settled if one.retry_at is not None), None)
+            _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=reason)
             self._pause(after.paused_until, at)
-        await self._settle_surely(after, sent_at)
+        await settling.surely(self._pool, len(after.settled), lambda held: self._settle(held, after, sent_at))
         self._tell(after, tally(outcomes))
         await self._heed(after, time.monotonic() - began)
         if after.accepted and self._latency.is_risen(waited_s):
@@ -161,18 +158,6 @@ class Dispatcher:
         if after.faulty:
             self._meter.alarm("campaign_paused")
 
-    async def _settle_surely(self, after: Settlement, sent_at: datetime) -> None:
-        """Tries again what a restart of PostgreSQL or a deadlock prevents; done twice it is done once, by the fence of each row."""
-        for wait_s in SETTLE_AGAIN_AFTER_S:
-            try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    return await self._settle(connection, after, sent_at)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-                _LOG.warning("settling is tried again", error=type(error).__name__, rows=len(after.settled))
-                await asyncio.sleep(wait_s)
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await self._settle(connection, after, sent_at)
-
     async def _settle(self, connection: Any, after: Settlement, sent_at: datetime) -> None:
         for name in await campaigns.pause(connection, after.faulty, sent_at):
             _LOG.error(
@@ -190,12 +175,6 @@ class Dispatcher:
         ]
         # Last, since it holds the heads of the event log until the commit.
         await self._journal.accepted(connection, sent, sent_at)
-
-
-async def _wait(seconds: float, stop: asyncio.Event | None) -> None:
-    """Until the time has passed, or there is no use in waiting."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait() if stop else asyncio.Event().wait(), seconds)
 
 
 def _held(seconds: float) -> RetryAfter:

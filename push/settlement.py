@@ -13,7 +13,7 @@ from push.outbox import Settled, State
 from push.pacing import LEASE_OVER
 from push.release import UNTOLD
 
-_REASON_CHARACTERS_MAX: Final = 200
+REASON_CHARACTERS_MAX: Final = 200
 
 Result = tuple[ReadyRow, Outcome]
 
@@ -117,14 +117,14 @@ def _unanswered(row: ReadyRow, reason: str, now: datetime) -> Settled:
 def _final(row: ReadyRow, state: State, outcome: str) -> Settled:
     if row.unknowns and state in UNTOLD:
         state = State.UNKNOWN
-    return Settled(row.key, row.fence, state, outcome[:_REASON_CHARACTERS_MAX])
+    return Settled(row.key, row.fence, state, outcome[:REASON_CHARACTERS_MAX])
 
 
 def _again(row: ReadyRow, reason: str, now: datetime, wait: timedelta) -> Settled:
     retry_at = now + wait
     if retry_at >= row.expires_at:
         return _final(row, State.EXPIRED, reason)
-    return Settled(row.key, row.fence, State.READY, reason[:_REASON_CHARACTERS_MAX], retry_at)
+    return Settled(row.key, row.fence, State.READY, reason[:REASON_CHARACTERS_MAX], retry_at)
 
 
 def _places(results: Sequence[Result], is_meant: Callable[[ReadyRow, Outcome], bool]) -> list[Place]:

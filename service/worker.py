@@ -1,7 +1,6 @@
 """The background worker: learns, publishes, plans, draws what is due, sends, ticks."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
@@ -11,7 +10,7 @@ import asyncpg
 
 from push import agenda, outbox_days, stop
 from push.channel import Channel
-from push.clock import standing
+from push.clock import pause, standing
 from push.delivery_dispatcher import DeliveryDispatcher
 from push.dispatcher import Dispatcher
 from push.draft import PrivateWords
@@ -220,7 +219,7 @@ class Worker:
                 await Leader(self._dsn, works).run(self._stop)
             except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
                 _failed("leader")
-                await _pause(RETRY_S, self._stop)
+                await pause(RETRY_S, self._stop)
 
     async def _every(
         self,
@@ -242,13 +241,8 @@ class Worker:
             except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
                 _failed(work.__name__)
                 pause_s, awaited = RETRY_S, self._stop
-            await _pause(WOKEN_AFTER_S, self._stop)
-            await _pause(pause_s - WOKEN_AFTER_S, awaited)
-
-
-async def _pause(seconds: float, ends: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ends.wait(), seconds)
+            await pause(WOKEN_AFTER_S, self._stop)
+            await pause(pause_s - WOKEN_AFTER_S, awaited)
 
 
 def _failed(work: str) -> None:

@@ -6,10 +6,7 @@ changed by one statement.
 """
 
 import resource
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -30,6 +27,7 @@ from service.decision.pipeline import terms_of
 from service.decision.together import TOGETHER_MAX, goods_of
 from service.learning.composer import Composer
 from service.planning import draw_bench_world
+from service.planning.bench_postgres import Tell, chunks, own_postgres, seconds_of
 from service.planning.draw_bench_world import NOW
 from service.planning.push_decider import PipelineDecider
 from service.store import catalogue as catalogues
@@ -37,17 +35,15 @@ from service.store import partitions_by_day
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
-from service.store.embedded import SUPERUSER, EmbeddedPostgres
+from service.store.embedded import SUPERUSER
 from service.store.migrate import migrate
 from service.store.pool import open_pool
 
 POOL_MAX: Final = 4
 SEED: Final = b"bench"
-CHUNK: Final = 1 << 20
 KERNEL_PEOPLE_MAX: Final = 20_000
 """So many are drawn by the bare kernel, and their seconds scaled to all."""
 
-Tell = Callable[[str], None]
 
 _READ: Final = """
     select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_until, o.expires_at, u.version, u.time_zone, u.birth_date,
@@ -86,10 +82,7 @@ def draw(users: int, tell: Tell) -> Drawn:
     Raises:
         RuntimeError: something that was due was not drawn, or cannot be.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="welltimed-bench-")))
-        folder.chmod(0o711)  # PostgreSQL may run as another account
-        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
+    with own_postgres() as (folder, postgres):
         return uvloop.run(_measure(postgres.dsn(role=SUPERUSER), folder / "decisions", users, tell))
 
 
@@ -105,7 +98,7 @@ async def _measure(dsn: str, aside: Path, users: int, tell: Tell) -> Drawn:
         snapshot, policies = SnapshotCache(pool), PolicyCache(pool, policy.BUILT_IN)
         await snapshot.refresh()
         tell("reading what is due, bare")
-        parts = {"read": await _seconds(lambda: _read(pool))}
+        parts = {"read": await seconds_of(lambda: _read(pool))}
         tell("drawing, the kernel alone")
         async with pool.acquire() as connection:
             shop = await catalogues.load(connection)
@@ -196,7 +189,7 @@ async def _log(connection: Any, aside: Path) -> float:
     await connection.execute("truncate decisions")
     await connection.execute("checkpoint", timeout=600)
     began = time.perf_counter()
-    await connection.copy_to_table("decisions", source=_chunks(aside), format="binary", timeout=600)
+    await connection.copy_to_table("decisions", source=chunks(aside), format="binary", timeout=600)
     return time.perf_counter() - began
 
 
@@ -207,16 +200,4 @@ async def _change(connection: Any) -> float:
     await draw_bench_world.plan(connection)
     began = time.perf_counter()
     await connection.execute(_CHANGE, timeout=600)
-    return time.perf_counter() - began
-
-
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as opened:
-        while chunk := opened.read(CHUNK):
-            yield chunk
-
-
-async def _seconds(run: Callable[[], Awaitable[object]]) -> float:
-    began = time.perf_counter()
-    await run()
     return time.perf_counter() - began

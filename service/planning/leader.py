@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from push.clock import pause
 from push.schedule import Schedule, Tick
 from service.store import session_lock
 from service.store.pool import LOST
@@ -42,7 +43,7 @@ class Leader:
             while not stop.is_set():
                 with contextlib.suppress(*LOST):
                     await self._stand(stop)
-                await _wait(stop, BEAT_S)
+                await pause(BEAT_S, stop)
         finally:
             self._schedule.stop()
 
@@ -55,7 +56,7 @@ class Leader:
             while not stop.is_set():
                 if await session_lock.try_lock(connection, LOCK):
                     await self._lead(connection, stop)
-                await _wait(stop, STAND_EVERY_S)
+                await pause(STAND_EVERY_S, stop)
         finally:
             self._schedule.pause()
             connection.terminate()
@@ -66,9 +67,4 @@ class Leader:
         self._schedule.resume(epoch)
         while not stop.is_set():
             await connection.fetchval(_BEAT)
-            await _wait(stop, BEAT_S)
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+            await pause(BEAT_S, stop)

@@ -6,10 +6,7 @@ kernel from rhythms that lie in memory, and the very rows written by one COPY in
 
 import asyncio
 import resource
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,18 +22,16 @@ from schema.audience import Audience
 from schema.campaign import StoredCampaign
 from service.learning.composer import Composer
 from service.planning import plan_bench_world
+from service.planning.bench_postgres import Tell, chunks, own_postgres, seconds_of
 from service.planning.moments import LearnedMoments
 from service.store import partitions_by_day
 from service.store.current_snapshot import SnapshotCache
-from service.store.embedded import SUPERUSER, EmbeddedPostgres
+from service.store.embedded import SUPERUSER
 from service.store.migrate import migrate
 from service.store.pool import open_pool
 
 POOL_MAX: Final = 4
 SEED: Final = b"bench"
-CHUNK: Final = 1 << 20
-
-Tell = Callable[[str], None]
 
 
 class Planned(NamedTuple):
@@ -58,10 +53,7 @@ def plan(users: int, tell: Tell) -> Planned:
     Raises:
         RuntimeError: not everybody of the audience got a row.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="welltimed-bench-")))
-        folder.chmod(0o711)  # PostgreSQL may run as another account
-        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
+    with own_postgres() as (folder, postgres):
         return uvloop.run(_measure(postgres.dsn(role=SUPERUSER), folder / "rows", users, tell))
 
 
@@ -77,7 +69,7 @@ async def _measure(dsn: str, rows_file: Path, users: int, tell: Tell) -> Planned
         await snapshot.refresh()
         moments = LearnedMoments(snapshot)
         tell("reading the audience, bare")
-        copy_out = await _seconds(lambda: _copy_out(pool, moments.current().rhythm_bytes))
+        copy_out = await seconds_of(lambda: _copy_out(pool, moments.current().rhythm_bytes))
         tell("drawing moments, bare")
         kernels = await asyncio.to_thread(_kernels, moments.current(), users)
         tell("planning")
@@ -137,17 +129,5 @@ async def _copy_in(pool: Any, rows_file: Path) -> float:
         await connection.execute("truncate outbox")
         await connection.execute("checkpoint", timeout=600)
         began = time.perf_counter()
-        await connection.copy_to_table("outbox", source=_chunks(rows_file), format="binary", timeout=600)
+        await connection.copy_to_table("outbox", source=chunks(rows_file), format="binary", timeout=600)
         return time.perf_counter() - began
-
-
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as opened:
-        while chunk := opened.read(CHUNK):
-            yield chunk
-
-
-async def _seconds(run: Callable[[], Awaitable[object]]) -> float:
-    began = time.perf_counter()
-    await run()
-    return time.perf_counter() - began

@@ -11,11 +11,10 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -29,8 +28,8 @@ from push.governor import SharedGovernor
 from push.loopback_certificate import write_certificate
 from push.stand_in_account import make_service_account
 from service.planning import push_bench_world
+from service.planning.bench_postgres import own_postgres
 from service.planning.exposure_journal import EventLogJournal
-from service.store.embedded import EmbeddedPostgres
 from service.store.migrate import migrate
 from service.store.pool import open_pool
 
@@ -75,11 +74,7 @@ def push(messages: int) -> dict[str, float]:
     Raises:
         RuntimeError: a message was not accepted.
     """
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="welltimed-bench-")))
-        folder.chmod(0o711)  # PostgreSQL may run as another account
-        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres"))
-        sink = stack.enter_context(_sink(folder))
+    with own_postgres() as (folder, postgres), _sink(folder) as sink:
         ours, reference = uvloop.run(_rounds(postgres.dsn(), sink, folder, messages))
     return _figures(ours, reference)
 

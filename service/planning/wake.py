@@ -1,12 +1,12 @@
 """What an event has planned wakes the draw, so that it need not wait for the next look."""
 
 import asyncio
-import contextlib
 from typing import Final
 
 import asyncpg
 
 from push import triggered
+from push.clock import pause
 
 LOOK_S: Final = 1.0
 """How often it is seen that the connection is gone; what is not heard meanwhile is found by the draw's own looks."""
@@ -18,7 +18,6 @@ async def hear(dsn: str, planned: asyncio.Event, stop: asyncio.Event) -> None:
     try:
         await connection.add_listener(triggered.CHANNEL, lambda *_: planned.set())
         while not connection.is_closed() and not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_S)
+            await pause(LOOK_S, stop)
     finally:
         connection.terminate()
