@@ -80,9 +80,9 @@ class DoomedDispatcher(Dispatcher):
             self.doom.at(AFTER_CLAIM)
         return claimed
 
-    async def _settle_surely(self, *given: Any) -> None:
+    async def _settle(self, *given: Any) -> None:
         self.doom.at(BEFORE_SETTLE)
-        await super()._settle_surely(*given)
+        await super()._settle(*given)
 
 
 async def main(dsn: str, url: str, account: str, ca_file: str, point: str, times: str) -> None:
