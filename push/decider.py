@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from push.channel import Card
-from push.contact_rules import Contact
+from push.contact.contact_rules import Contact
 from schema.campaign import StoredCampaign
 
 

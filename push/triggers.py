@@ -8,12 +8,12 @@ from uuid import UUID
 import msgspec
 from whenever import Instant
 
-from push import contact_rules, quiet_hours
-from push.audience import Reachable
-from push.claim import LEASE
+from push.campaign.local_week import HOURS, to_utc
+from push.contact import contact_rules, quiet_hours
+from push.contact.quiet_hours import Span
 from push.entropy import entropy_of
-from push.local_week import HOURS, to_utc
-from push.quiet_hours import Span
+from push.planning.audience import Reachable
+from push.sending.claim import LEASE
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 from schema.ids import partition_of, uuid7

@@ -9,7 +9,7 @@ from functools import partial
 import asyncpg
 
 from bandits.kernels import warm
-from push.mail.unsubscribe import UNSUBSCRIBE
+from push.channels.mail.unsubscribe import UNSUBSCRIBE
 from service.clock import Clock, SystemClock
 from service.decision.batcher import DecisionBatcher
 from service.decision.policy import BUILT_IN

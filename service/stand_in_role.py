@@ -2,7 +2,7 @@
 
 import uvloop
 
-from push.stand_in import create_stand_in
+from push.stand_in.app import create_stand_in
 from service.clock import Clock, SystemClock
 from service.service_account import read_account
 from service.settings import Settings

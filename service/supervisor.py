@@ -17,7 +17,7 @@ from typing import Final
 
 import asyncpg
 
-from push.stand_in_account import make_service_account
+from push.stand_in.account import make_service_account
 from service import exposition, telemetry
 from service.settings import PREFIX, Settings
 from service.sockets import reserve, reserve_alone

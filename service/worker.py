@@ -10,14 +10,14 @@ import asyncpg
 
 from push import agenda, outbox_days, stop
 from push.channel import Channel
+from push.channels.delivery_dispatcher import DeliveryDispatcher
 from push.clock import pause, standing
-from push.delivery_dispatcher import DeliveryDispatcher
-from push.dispatcher import Dispatcher
-from push.draft import PrivateWords
-from push.due import LANES as DRAW_LANES
-from push.due import DueDrawer
-from push.governor import Governor, SharedGovernor, Ungoverned
-from push.planner import Planner
+from push.drawing.draft import PrivateWords
+from push.drawing.due import LANES as DRAW_LANES
+from push.drawing.due import DueDrawer
+from push.planning.planner import Planner
+from push.sending.dispatcher import Dispatcher
+from push.sending.governor import Governor, SharedGovernor, Ungoverned
 from service import telemetry
 from service.clock import Clock, SystemClock
 from service.decision.policy import BUILT_IN

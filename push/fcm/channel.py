@@ -15,12 +15,12 @@ from firebase_admin import credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 
-from push.access_token import AccessToken
 from push.channel import Message, NotProcessed, Outcome, Rejected
+from push.fcm.access_token import AccessToken
 from push.fcm.message import encode
+from push.fcm.transport import Posted, Reply, Transport
 from push.fcm.verdict import is_refused_token, outcome_of
 from push.meter import EXPIRED
-from push.transport import Posted, Reply, Transport
 
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 _TOKEN_TIMEOUT_S = 10.0

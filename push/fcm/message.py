@@ -19,7 +19,7 @@ from push.fcm.limits import (
     payload_bytes,
     payload_fault,
 )
-from push.template import Template, escaped, slot
+from push.fcm.template import Template, escaped, slot
 
 TTL_MAX: Final = timedelta(days=28)
 CATEGORY: Final = "welltimed_offer"

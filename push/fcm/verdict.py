@@ -7,7 +7,7 @@ from firebase_admin import exceptions, messaging
 
 from push.channel import Accepted, Outcome, Rejected, RetryAfter, Unknown, Unregistered
 from push.fcm.answer import Error, read_answer
-from push.transport import Posted, Reply
+from push.fcm.transport import Posted, Reply
 
 _PROJECT_PAUSE_S = 60
 _MESSAGE_PAUSE_S = 10

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from push.wording import creative_in
+from push.drawing.wording import creative_in
 from schema.decision import Channel, Context, Reservation
 from schema.event import EventType
 from schema.ids import stable_entropy, uuid7

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from push.draft import excess_bytes
+from push.drawing.draft import excess_bytes
+from push.drawing.wording import own_words
 from push.fcm.limits import PAYLOAD_BYTES_MAX
-from push.wording import own_words
 from schema.external_id import DOTS
 from schema.offer import TAGS_PER_OFFER_MAX, Creative, Offer
 from schema.problem import FieldError

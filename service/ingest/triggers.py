@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from push import audience, contacts, triggered, triggers
+from push import triggered, triggers
+from push.contact import contacts
+from push.planning import audience
 from push.triggers import Armed, Happening, Triggered
 from schema.contact_rules import ContactRules
 from schema.event import CODES

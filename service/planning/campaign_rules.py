@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from push.occurrences import LATEST_ZONE
+from push.campaign.occurrences import LATEST_ZONE
 from schema.campaign import EARLIEST_ZONE, Campaign, channels_of
 from schema.external_id import DOTS
 from schema.problem import Code, FieldError

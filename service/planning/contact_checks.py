@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from push.quiet_hours import MINUTES, Window, length
+from push.contact.quiet_hours import MINUTES, Window, length
 from schema.contact_rules import Cap, ContactRules, Limits, QuietHours
 from schema.problem import FieldError
 from service.store import tags

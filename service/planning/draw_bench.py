@@ -19,7 +19,7 @@ from bandits.policies import draw_together
 from bandits.policies.draw_together import Drawer
 from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM
-from push.due import BATCH_ROWS, LANES, DueDrawer
+from push.drawing.due import BATCH_ROWS, LANES, DueDrawer
 from schema.decision import Context, DecisionInputs
 from service import garbage
 from service.decision import policy

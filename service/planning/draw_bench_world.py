@@ -12,7 +12,8 @@ from bandits.kernels.personal import OUTER
 from bandits.kernels.personal import SIZE as SUMS
 from bandits.kernels.tastes import ENTRY, HEADER
 from bandits.tastes import VERSION
-from push import contacts, copy_format, outbox_days
+from push import copy_format, outbox_days
+from push.contact import contacts
 from schema.contact_rules import ContactRules
 from service.planning import plan_bench_world
 from service.planning.plan_bench_world import BLOCK, OFFERS, SEED, STARTS_AT

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from push import campaigns, contacts, funnel
-from push.audience import people_of
-from push.audience import zones as zones_of_all
-from push.bucket_plan import plan_bucket
-from push.claim import LEASE
-from push.contact_rules import Judge
+from push.campaign import campaigns
+from push.campaign.occurrences import first_occurrence, is_over, next_occurrence, plan_at
+from push.contact import contacts
+from push.contact.contact_rules import Judge
 from push.decider import Moments
-from push.occurrences import first_occurrence, is_over, next_occurrence, plan_at
-from push.plan_rows import Planned, planned
+from push.planning import funnel
+from push.planning.audience import people_of
+from push.planning.audience import zones as zones_of_all
+from push.planning.bucket_plan import plan_bucket
+from push.planning.plan_rows import Planned, planned
+from push.sending.claim import LEASE
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 from schema.forecast import SAMPLE_MAX, Forecast

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from push import contact_rules
-from push.audience import Reachable
-from push.funnel import Named
-from push.local_week import HOURS
-from push.plan_rows import Planned
+from push.campaign.local_week import HOURS
+from push.contact import contact_rules
+from push.planning.audience import Reachable
+from push.planning.funnel import Named
+from push.planning.plan_rows import Planned
 from schema.campaign import StoredCampaign
 from schema.forecast import ForecastPerson, FunnelStep, Step
 from service.decision.groups import Group, group_of

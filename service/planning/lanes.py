@@ -3,13 +3,13 @@
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from push.delivery_dispatcher import Lane
-from push.governor import Governor, SharedGovernor, Ungoverned
-from push.mail.channel import Server, SmtpChannel
-from push.mail.message import messages_of
-from push.mail.unsubscribe import UNSUBSCRIBE
-from push.webhooks import channel as webhooks
-from push.webhooks.channel import WebhookChannel
+from push.channels.delivery_dispatcher import Lane
+from push.channels.mail.channel import Server, SmtpChannel
+from push.channels.mail.message import messages_of
+from push.channels.mail.unsubscribe import UNSUBSCRIBE
+from push.channels.webhooks import channel as webhooks
+from push.channels.webhooks.channel import WebhookChannel
+from push.sending.governor import Governor, SharedGovernor, Ungoverned
 from schema.decision import Channel
 from service.settings import Settings
 from service.store.signing_keys import SigningKey

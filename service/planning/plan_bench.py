@@ -14,10 +14,10 @@ import numpy as np
 import uvloop
 
 from bandits.rhythm import HOURS
-from push import audience
 from push.decider import Moments, Rhythms
-from push.plan_meter import Unmetered
-from push.planner import Planner
+from push.planning import audience
+from push.planning.plan_meter import Unmetered
+from push.planning.planner import Planner
 from schema.audience import Audience
 from schema.campaign import StoredCampaign
 from service.learning.composer import Composer

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bandits.rhythm import HOURS, RECORD
-from push import campaigns, copy_format
-from push.occurrences import due_from, plan_at
+from push import copy_format
+from push.campaign import campaigns
+from push.campaign.occurrences import due_from, plan_at
 from schema.campaign import Campaign, StoredCampaign
 from schema.ids import stable_entropy, uuid7
 from schema.offer import Creative, Offer

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from push.draft import excess_bytes
+from push.drawing.draft import excess_bytes
 from schema.campaign import StoredCampaign
 from service.planning import campaign_rules
 from service.store.catalogue import CatalogueCache

@@ -22,11 +22,11 @@ from typing import Any, Final, NamedTuple
 import uvloop
 
 from push.clock import standing
-from push.dispatcher import Dispatcher
 from push.fcm.channel import FcmChannel
-from push.governor import SharedGovernor
 from push.loopback_certificate import write_certificate
-from push.stand_in_account import make_service_account
+from push.sending.dispatcher import Dispatcher
+from push.sending.governor import SharedGovernor
+from push.stand_in.account import make_service_account
 from service.planning import push_bench_world
 from service.planning.bench_postgres import own_postgres
 from service.planning.exposure_journal import EventLogJournal
@@ -146,7 +146,7 @@ def _reference(folder: Path, sink: _Sink, messages: int) -> Spent:
     account = folder / "account.json"
     account.write_text(json.dumps(sink.account))
     # The SDK trusts what this variable says, and only what it finds at its start.
-    command = ["/usr/bin/env", f"SSL_CERT_FILE={sink.certificate}", sys.executable, "-m", "push.bench_reference"]
+    command = ["/usr/bin/env", f"SSL_CERT_FILE={sink.certificate}", sys.executable, "-m", "push.bench.reference"]
     done = subprocess.run([*command, account, sink.url, str(messages)], capture_output=True, check=False)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"firebase-admin failed: {done.stderr.decode()[-1000:]}")
@@ -156,7 +156,7 @@ def _reference(folder: Path, sink: _Sink, messages: int) -> Spent:
 @contextmanager
 def _sink(folder: Path) -> Iterator[_Sink]:
     certificate, key = write_certificate(folder)
-    command = [sys.executable, "-m", "push.bench_sink", str(certificate), str(key)]
+    command = [sys.executable, "-m", "push.bench.sink", str(certificate), str(key)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         messages_port, token_port = json.loads(process.stdout.readline())

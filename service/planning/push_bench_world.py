@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from push import campaigns, outbox_days
-from push.bench_reference import BODY, TITLE, TOKEN
-from push.occurrences import due_from
+from push import outbox_days
+from push.bench.reference import BODY, TITLE, TOKEN
+from push.campaign import campaigns
+from push.campaign.occurrences import due_from
 from schema.campaign import Campaign, StoredCampaign
 from schema.ids import stable_entropy, uuid7
 from schema.offer import Creative, Offer

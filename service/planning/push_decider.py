@@ -9,15 +9,16 @@ import msgspec
 
 from bandits.delay import WINDOW_S
 from bandits.policies.incremental_draw import exploration
-from push import contacts, feedback_token
-from push.claim import LEASE
-from push.contact_rules import Judge, Person, Verdict
-from push.contacts import RulesCache
+from push.contact import contacts
+from push.contact.contact_rules import Judge, Person, Verdict
+from push.contact.contacts import RulesCache
+from push.contact.just_drawn import with_drawn
 from push.decider import Batch, Drawn, Due
-from push.draft import PRIVATE_WORDS, Carried, PrivateWords, draft_of
+from push.drawing import feedback_token
+from push.drawing.draft import PRIVATE_WORDS, Carried, PrivateWords, draft_of
+from push.drawing.phrasebook import Phrasebook
 from push.fcm.limits import label_of
-from push.just_drawn import with_drawn
-from push.phrasebook import Phrasebook
+from push.sending.claim import LEASE
 from schema.campaign import Campaign, StoredCampaign, channels_of
 from schema.decision import Channel, Context, Rules
 from service.decision import gains, masks, pipeline, policy

@@ -2,8 +2,8 @@
 
 from push.channel import Card
 from push.decider import Slot
-from push.draft import PrivateWords
-from push.wording import creative_in
+from push.drawing.draft import PrivateWords
+from push.drawing.wording import creative_in
 from schema.campaign import Campaign
 from service.decision.ask import Decided
 

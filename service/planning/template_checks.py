@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from push.draft import excess_bytes
-from push.wording import BODY_CHARACTERS_MAX, TITLE_CHARACTERS_MAX, faults, filled_in, lacking
+from push.drawing.draft import excess_bytes
+from push.drawing.wording import BODY_CHARACTERS_MAX, TITLE_CHARACTERS_MAX, faults, filled_in, lacking
 from schema.campaign import Campaign
 from schema.offer import Offer
 from schema.problem import FieldError

@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from push import contacts, deliveries, endings, outbox_days, triggered
-from push.dispatcher import Dispatcher
-from push.planner import Planner
+from push import outbox_days, triggered
+from push.channels import deliveries
+from push.contact import contacts
+from push.planning.planner import Planner
 from push.release import release
 from push.schedule import Tick
+from push.sending import endings
+from push.sending.dispatcher import Dispatcher
 from service import telemetry
 from service.clock import Clock
 from service.learning.effect_learner import EffectLearner

@@ -12,9 +12,11 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push import campaign_log, campaigns, deliveries, outbox
-from push.occurrences import due_from, first_occurrence
-from push.webhooks import endpoints
+from push import outbox
+from push.campaign import campaign_log, campaigns
+from push.campaign.occurrences import due_from, first_occurrence
+from push.channels import deliveries
+from push.channels.webhooks import endpoints
 from schema.allowance import ShownAllowance
 from schema.base import Kept
 from schema.campaign import Campaign, CampaignOutcomes, StoredCampaign, What

@@ -7,7 +7,7 @@ from litestar import Controller, Request, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push import contacts
+from push.contact import contacts
 from schema.contact_rules import ContactRules, RulesInForce, RulesPage
 from service.clock import Clock
 from service.errors import ApiError, invalid_field

@@ -10,7 +10,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 
-from push.wording import creative_in
+from push.drawing.wording import creative_in
 from schema.decision import (
     LIFE_OF_A_DECISION_S,
     Action,

@@ -8,7 +8,7 @@ from litestar import Controller, Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push import campaign_log, drafts
+from push.campaign import campaign_log, drafts
 from schema.campaign import Campaign, CampaignChanges, StoredCampaign
 from service.clock import Clock
 from service.errors import ApiError, invalid_field

@@ -7,8 +7,8 @@ from litestar import Controller, Request, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, SkipValidation
 
-from push.mail import addresses
-from push.mail.compose import is_address, masked
+from push.channels.mail import addresses
+from push.channels.mail.compose import is_address, masked
 from schema.email_address import EmailAddress, ShownEmailAddress
 from service.clock import Clock
 from service.errors import ApiError, invalid_field

@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.params import FromPath, SkipValidation
 
-from push.mail import addresses
-from push.mail.unsubscribe import user_of
+from push.channels.mail import addresses
+from push.channels.mail.unsubscribe import user_of
 from service.errors import ApiError
 from service.store import people
 from service.store.signing_keys import SigningKey

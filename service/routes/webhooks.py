@@ -10,9 +10,9 @@ from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
-from push.webhooks import endpoints
-from push.webhooks.address import Refused, check_url
-from push.webhooks.endpoints import Endpoint
+from push.channels.webhooks import endpoints
+from push.channels.webhooks.address import Refused, check_url
+from push.channels.webhooks.endpoints import Endpoint
 from schema.external_id import DOTS
 from schema.problem import FieldError
 from schema.webhook import NewWebhook, Webhook, WebhookPage, WebhookPatch

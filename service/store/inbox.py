@@ -1,4 +1,4 @@
-"""In-app inboxes: the items of a person by position, which rises in the order of commits (push.fan_out puts them there)."""
+"""In-app inboxes: the items of a person by position, which rises in the order of commits (push.drawing.fan_out puts them there)."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from push import deliveries
-from push.mail import addresses
+from push.channels import deliveries
+from push.channels.mail import addresses
 from schema.ids import partition_of
 from service.store import inbox, reservations
 from service.store.user_state import State

@@ -16,7 +16,7 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from hyperframe.frame import GoAwayFrame
 
-from push.stand_in import FAULT_EXTENSION
+from push.stand_in.app import FAULT_EXTENSION
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]

@@ -15,8 +15,8 @@ from typing import Any, Literal, Self
 import uvicorn
 
 from push.loopback_certificate import write_certificate
-from push.stand_in import StandIn
-from push.stand_in_account import make_service_account
+from push.stand_in.account import make_service_account
+from push.stand_in.app import StandIn
 from tests.contract.h2_front import H2Front
 from tests.contract.nginx_front import Nginx
 

@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from push.channel import Accepted
-from push.claim import ReadyRow
-from push.dispatcher import _message
-from push.draft import BUTTONS, Carried, draft_of, message_of
+from push.drawing.draft import BUTTONS, Carried, draft_of, message_of
+from push.drawing.feedback_token import sign
 from push.fcm.channel import FcmChannel
 from push.fcm.limits import PAYLOAD_BYTES_MAX, label_of
 from push.fcm.message import CATEGORY, PRIVATE_CATEGORY
-from push.feedback_token import sign
 from push.outbox import Key
+from push.sending.claim import ReadyRow
+from push.sending.dispatcher import _message
 from schema.event import CODES
 from schema.offer import Creative, Offer
 from tests.contract.stand_in_server import StandInServer

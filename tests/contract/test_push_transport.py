@@ -10,8 +10,8 @@ import pycurl
 import pytest
 
 from push.channel import NotProcessed, Unknown
+from push.fcm.transport import Reply, Transport, is_refused_stream
 from push.loopback_certificate import write_certificate
-from push.transport import Reply, Transport, is_refused_stream
 from tests.contract.h2_server import H2Server
 
 HEADERS = ("Content-Type: application/json", "Expect:")

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from push.clock import standing
-from push.dispatcher import Dispatcher
 from push.fcm.channel import FcmChannel
+from push.sending.dispatcher import Dispatcher
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from push import claim as claim_module
-from push import dispatcher as dispatcher_module
 from push.channel import Message, Outcome
-from push.claim import Claimed
-from push.dispatcher import Dispatcher
 from push.fcm.channel import FcmChannel
+from push.sending import claim as claim_module
+from push.sending import dispatcher as dispatcher_module
+from push.sending.claim import Claimed
+from push.sending.dispatcher import Dispatcher
 from service.clock import SystemClock
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import numpy as np
 
-from push import campaigns
+from push.campaign import campaigns
+from push.campaign.occurrences import due_from
 from push.fcm.channel import FcmChannel
-from push.occurrences import due_from
 from schema.campaign import Campaign, StoredCampaign
 from schema.event import EventType
 from schema.ids import stable_entropy, uuid7

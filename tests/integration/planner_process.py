@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bandits.rhythm import HOURS
-from push import plan_pipeline
-from push.planner import Planner
+from push.planning import plan_pipeline
+from push.planning.planner import Planner
 from service.store.pool import open_pool
 from tests.integration.push_world import SEED
 from tests.planning import Shares

@@ -8,12 +8,14 @@ import asyncpg
 import msgspec
 
 from bandits.rhythm import RECORD
-from push import audience, campaigns, outbox
+from push import outbox
+from push.campaign import campaigns
+from push.campaign.occurrences import due_from
 from push.clock import standing
 from push.decider import Batch, Draft, Drawn, Due
-from push.due import DueDrawer
-from push.occurrences import due_from
-from push.plan_rows import Planned
+from push.drawing.due import DueDrawer
+from push.planning import audience
+from push.planning.plan_rows import Planned
 from schema.audience import Audience
 from schema.campaign import Campaign, StoredCampaign
 from schema.contact_rules import ContactRules

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from bandits.rhythm import RECORD, Rhythm
-from push import audience
+from push.planning import audience
 from schema.audience import Audience
 from service.store.pool import open_pool
 from tests.integration import push_world

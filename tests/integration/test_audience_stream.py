@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bandits.rhythm import RECORD, Rhythm
-from push import audience
-from push.audience import People, Place
-from push.local_window import Clock
-from push.quiet_hours import Window
+from push.contact.quiet_hours import Window
+from push.planning import audience
+from push.planning.audience import People, Place
+from push.planning.local_window import Clock
 from schema.audience import Audience
 from service.store.pool import open_pool
 from tests.integration import push_world

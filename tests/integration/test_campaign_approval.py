@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from push import campaigns
-from push.planner import Planner
+from push.campaign import campaigns
+from push.planning.planner import Planner
 from service.planning.moments import LearnedMoments
 from service.store import virtual_clock
 from tests.integration import decision_world, push_world

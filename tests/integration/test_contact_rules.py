@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from push import contact_rules, contacts
 from push.clock import standing
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.contact import contact_rules, contacts
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
 from push.outbox import State
-from push.planner import Planner
+from push.planning.planner import Planner
+from push.sending.dispatcher import Dispatcher
 from schema.contact_rules import LONGEST_S, Cap, ContactRules, Limits, QuietHours
 from service.decision import replay
 from service.decision.policy import BUILT_IN

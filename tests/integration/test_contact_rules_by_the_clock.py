@@ -14,10 +14,10 @@ import pytest
 
 from push import agenda
 from push.clock import standing
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
-from push.planner import Planner
+from push.planning.planner import Planner
+from push.sending.dispatcher import Dispatcher
 from schema.contact_rules import LONGEST_S, Cap, ContactRules, QuietHours
 from service.decision.policy import BUILT_IN
 from service.learning.composer import Composer

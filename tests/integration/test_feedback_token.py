@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from push.feedback_token import sign
+from push.drawing.feedback_token import sign
 from schema.ids import uuid7
 from tests.integration.serving import Api, serving
 from tests.integration.test_feedback import INSERT

@@ -9,8 +9,8 @@ import pytest
 
 from bandits.rhythm import Rhythm
 from push.clock import standing
-from push.due import DueDrawer
-from push.planner import Planner
+from push.drawing.due import DueDrawer
+from push.planning.planner import Planner
 from schema import forecast as schema
 from schema.contact_rules import Cap, ContactRules
 from service.decision.policy import BUILT_IN

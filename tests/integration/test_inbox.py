@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from push import fan_out
 from push.channel import Message, Outcome, Rejected
 from push.clock import standing
 from push.decider import Draft
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
-from push.fan_out import Told
+from push.drawing import fan_out
+from push.drawing.due import DueDrawer
+from push.drawing.fan_out import Told
 from push.outbox import State
+from push.sending.dispatcher import Dispatcher
 from schema.event import EventType
 from schema.ids import stable_entropy, uuid7
 from service.decision.policy import BUILT_IN

@@ -11,11 +11,11 @@ from bandits import incremental
 from bandits.features import DIMS
 from bandits.incremental import Own
 from push.clock import standing
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
 from push.outbox import State
-from push.planner import Planner
+from push.planning.planner import Planner
+from push.sending.dispatcher import Dispatcher
 from schema.policy_evaluation import EvaluationRequest
 from service.decision import replay
 from service.decision.policy import BUILT_IN

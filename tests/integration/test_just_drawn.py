@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from push import due, outbox
+from push import outbox
 from push.clock import standing
-from push.due import DueDrawer
+from push.drawing import due
+from push.drawing.due import DueDrawer
 from push.outbox import State
 from schema.contact_rules import Cap, ContactRules
 from service.decision.policy import BUILT_IN

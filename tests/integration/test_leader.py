@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from push.dispatcher import Dispatcher
-from push.planner import Planner
+from push.planning.planner import Planner
 from push.schedule import Tick
+from push.sending.dispatcher import Dispatcher
 from schema.ids import uuid7
 from service.clock import SystemClock
 from service.learning.effect_learner import EffectLearner

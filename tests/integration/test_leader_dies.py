@@ -17,7 +17,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from push.stand_in_account import make_service_account
+from push.stand_in.account import make_service_account
 from service.planning.leader import LOCK
 
 DEATHS = 20 if os.environ.get("WELLTIMED_TEST_LONG") else 2

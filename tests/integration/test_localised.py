@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from push.clock import standing
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from service.decision.policy import BUILT_IN
 from service.planning.push_decider import PipelineDecider
 from service.store.catalogue import CatalogueCache

@@ -7,17 +7,18 @@ from typing import Any
 import asyncpg
 import pytest
 
-from push import audience, deliveries
 from push.channel import Card, Outcome, Rejected, RetryAfter, Unregistered
+from push.channels import deliveries
+from push.channels.delivery_dispatcher import DeliveryDispatcher, Lane
+from push.channels.mail import channel as mail_channel
+from push.channels.mail.channel import SmtpChannel
+from push.channels.mail.message import messages_of
 from push.clock import standing
 from push.decider import Batch, Drawn, Slot
-from push.delivery_dispatcher import DeliveryDispatcher, Lane
-from push.due import DueDrawer
-from push.governor import Ungoverned
-from push.mail import channel as mail_channel
-from push.mail.channel import SmtpChannel
-from push.mail.message import messages_of
+from push.drawing.due import DueDrawer
 from push.outbox import State
+from push.planning import audience
+from push.sending.governor import Ungoverned
 from schema.audience import Audience
 from schema.campaign import StoredCampaign
 from schema.decision import Channel

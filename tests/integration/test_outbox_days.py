@@ -8,12 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from push import endings, outbox, outbox_days
-from push.campaigns import CampaignCache
-from push.claim import Known, claim
-from push.contacts import RulesCache
+from push import outbox, outbox_days
+from push.campaign.campaigns import CampaignCache
+from push.contact.contacts import RulesCache
 from push.outbox import Key, Settled, State
-from push.plan_rows import Planned
+from push.planning.plan_rows import Planned
+from push.sending import endings
+from push.sending.claim import Known, claim
 from schema.campaign import StoredCampaign
 from schema.ids import partition_of, stable_entropy, uuid7
 from service.store.pool import open_pool, prepare

@@ -8,11 +8,11 @@ from datetime import UTC
 import asyncpg
 import pytest
 
-from push import campaigns
-from push.audience import Reachable, people_of
-from push.bucket_plan import plan_bucket
-from push.plan_rows import planned
-from push.planner import Planner
+from push.campaign import campaigns
+from push.planning.audience import Reachable, people_of
+from push.planning.bucket_plan import plan_bucket
+from push.planning.plan_rows import planned
+from push.planning.planner import Planner
 from service.store.pool import open_pool
 from tests.integration import push_world
 from tests.integration.planner_process import BLOCK_PEOPLE, Slow

@@ -14,15 +14,17 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import campaigns, claim, endings, outbox
-from push.campaigns import CampaignCache
+from push import outbox
+from push.campaign import campaigns
+from push.campaign.campaigns import CampaignCache
 from push.clock import standing
-from push.contacts import RulesCache
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.contact.contacts import RulesCache
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
-from push.governor import SharedGovernor
 from push.outbox import State
+from push.sending import claim, endings
+from push.sending.dispatcher import Dispatcher
+from push.sending.governor import SharedGovernor
 from schema.event import EventType
 from schema.ids import instant_of
 from schema.log import DECODER

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from push.clock import standing
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from push.outbox import State
 from service.store.pool import open_pool
 from tests.contract.stand_in_server import StandInServer

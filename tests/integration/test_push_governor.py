@@ -11,10 +11,10 @@ import pytest
 
 from push.channel import Accepted, Message, Outcome, RetryAfter
 from push.clock import standing
-from push.dispatcher import Dispatcher
 from push.fcm.channel import FcmChannel
-from push.governor import Lease, SharedGovernor
 from push.outbox import State
+from push.sending.dispatcher import Dispatcher
+from push.sending.governor import Lease, SharedGovernor
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool
 from tests.contract.stand_in_server import StandInServer

@@ -22,7 +22,7 @@ import pytest
 
 from push import outbox
 from push.clock import standing
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from schema.campaign import StoredCampaign
 from service.store.pool import open_pool
 from tests.contract.stand_in_server import StandInServer

@@ -17,14 +17,14 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import endings
 from push.clock import standing
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
-from push.governor import SharedGovernor
 from push.outbox import State
 from push.release import release
+from push.sending import endings
+from push.sending.dispatcher import Dispatcher
+from push.sending.governor import SharedGovernor
 from service.clock import SystemClock
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool

@@ -10,15 +10,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from push import feedback_token
 from push.channel import Accepted, Message, Outcome
 from push.clock import standing
-from push.dispatcher import Dispatcher
-from push.draft import PRIVATE_WORDS
-from push.due import DueDrawer
+from push.drawing import feedback_token
+from push.drawing.draft import PRIVATE_WORDS
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
 from push.outbox import State
-from push.planner import Planner
+from push.planning.planner import Planner
+from push.sending.dispatcher import Dispatcher
 from service import worker as working
 from service.decision.policy import BUILT_IN
 from service.learning.composer import Composer

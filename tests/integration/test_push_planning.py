@@ -9,10 +9,12 @@ import asyncpg
 import pytest
 
 from bandits.rhythm import Rhythm
-from push import agenda, campaigns, occurrences, plan_pipeline
+from push import agenda
+from push.campaign import campaigns, occurrences
 from push.outbox import State
-from push.plan_meter import Unmetered
-from push.planner import Planner
+from push.planning import plan_pipeline
+from push.planning.plan_meter import Unmetered
+from push.planning.planner import Planner
 from schema.audience import Audience
 from schema.campaign import Planning, StoredCampaign
 from schema.ids import partition_of

@@ -9,7 +9,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, audience, campaigns, claim, contacts, endings, outbox, outbox_days, triggered
+from push import agenda, outbox, outbox_days, triggered
+from push.campaign import campaigns
+from push.contact import contacts
+from push.planning import audience
+from push.sending import claim, endings
 from schema.audience import Audience
 from service.store.pool import prepare
 from tests.integration import push_world

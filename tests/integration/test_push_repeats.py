@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 import asyncpg
 import pytest
 
-from push import campaigns, endings, outbox
+from push import outbox
+from push.campaign import campaigns
 from push.channel import Message, Outcome, Unknown
 from push.clock import standing
-from push.dispatcher import Dispatcher
 from push.fcm.channel import FcmChannel
 from push.meter import NoMeter
 from push.outbox import State
 from push.release import release
+from push.sending import endings
+from push.sending.dispatcher import Dispatcher
 from schema.campaign import StoredCampaign
 from service.planning.exposure_journal import EventLogJournal
 from service.store import merge

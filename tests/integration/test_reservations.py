@@ -11,14 +11,16 @@ import asyncpg
 import pytest
 
 from bandits.policies.model import Model, from_snapshot
-from push import agenda, campaigns, endings, outbox
+from push import agenda, outbox
 from push import release as release_statement
+from push.campaign import campaigns
 from push.channel import Accepted, Message, Outcome, Unknown, Unregistered
 from push.clock import standing
 from push.decider import Due
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from push.release import release
+from push.sending import endings
+from push.sending.dispatcher import Dispatcher
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
 from schema.ids import stable_entropy

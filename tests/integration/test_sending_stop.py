@@ -11,15 +11,17 @@ import asyncpg
 import pytest
 from prometheus_client import generate_latest
 
-from push import agenda, campaigns, claim, dispatcher, stop
-from push.campaigns import CampaignCache
+from push import agenda, stop
+from push.campaign import campaigns
+from push.campaign.campaigns import CampaignCache
 from push.clock import standing
-from push.contacts import RulesCache
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.contact.contacts import RulesCache
+from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
 from push.outbox import State
-from push.planner import Planner
+from push.planning.planner import Planner
+from push.sending import claim, dispatcher
+from push.sending.dispatcher import Dispatcher
 from schema.sending import SendingSwitch
 from service import telemetry
 from service.planning.exposure_journal import EventLogJournal

@@ -9,12 +9,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from push import campaigns, outbox_days, triggered
+from push import outbox_days, triggered
+from push.campaign import campaigns
 from push.channel import Accepted, Message, Outcome
 from push.clock import standing
-from push.dispatcher import Dispatcher
-from push.due import DueDrawer
+from push.drawing.due import DueDrawer
 from push.outbox import State
+from push.sending.dispatcher import Dispatcher
 from schema.campaign import StoredCampaign
 from schema.contact_rules import Cap, ContactRules
 from schema.event import CODES

@@ -10,16 +10,19 @@ import asyncpg
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from push import agenda, campaigns, contacts, deliveries, delivery_claim, stop
+from push import agenda, stop
+from push.campaign import campaigns
 from push.channel import Accepted, Message, NotProcessed, Outcome, Rejected, RetryAfter, Unknown
+from push.channels import deliveries, delivery_claim
+from push.channels.delivery_dispatcher import DeliveryDispatcher, Lane
+from push.channels.webhooks import channel as webhooks
+from push.channels.webhooks import endpoints
+from push.channels.webhooks.channel import WebhookChannel
 from push.clock import standing
-from push.delivery_dispatcher import DeliveryDispatcher, Lane
-from push.dispatcher import Dispatcher
-from push.governor import Ungoverned
+from push.contact import contacts
 from push.loopback_certificate import write_certificate
-from push.webhooks import channel as webhooks
-from push.webhooks import endpoints
-from push.webhooks.channel import WebhookChannel
+from push.sending.dispatcher import Dispatcher
+from push.sending.governor import Ungoverned
 from schema.campaign import StoredCampaign
 from schema.contact_rules import Cap, ContactRules, QuietHours
 from schema.decision import Channel

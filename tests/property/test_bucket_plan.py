@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandits.rhythm import HOURS, RECORD
-from push.audience import Reachable, people_of
-from push.bucket_plan import plan_bucket
+from push.contact.quiet_hours import Window
 from push.entropy import entropies_of, entropy_of, partitions_of, uniforms_of
-from push.plan_rows import planned
-from push.quiet_hours import Window
+from push.planning.audience import Reachable, people_of
+from push.planning.bucket_plan import plan_bucket
+from push.planning.plan_rows import planned
 from schema.contact_rules import ContactRules, QuietHours
 from schema.ids import partition_of
 from service.planning.moments import RhythmMoments

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from push.channel import Message
 from push.fcm.limits import PAYLOAD_BYTES_MAX, is_label, label_of, payload_bytes, payload_fault
 from push.fcm.message import encode, sdk_message
-from push.template import Template, escaped, slot
+from push.fcm.template import Template, escaped, slot
 
 NOW = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from push import contact_rules, quiet_hours
-from push.audience import Reachable
-from push.claim import LEASE
+from push.campaign.local_week import HOURS, instants, to_utc
+from push.contact import contact_rules, quiet_hours
 from push.entropy import entropy_of
-from push.local_week import HOURS, instants, to_utc
-from push.plan_rows import Planned
+from push.planning.audience import Reachable
+from push.planning.plan_rows import Planned
+from push.sending.claim import LEASE
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules
 from schema.ids import partition_of, uuid7

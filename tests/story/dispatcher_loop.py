@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from push.dispatcher import Dispatcher
 from push.fcm.channel import FcmChannel
+from push.sending.dispatcher import Dispatcher
 from service.clock import SystemClock
 from service.planning.exposure_journal import EventLogJournal
 from service.store.pool import open_pool

@@ -13,8 +13,9 @@ import asyncpg
 import httpx
 import pytest
 
-from push import campaigns, outbox
-from push.plan_rows import Planned
+from push import outbox
+from push.campaign import campaigns
+from push.planning.plan_rows import Planned
 from schema.ids import partition_of, stable_entropy, uuid7
 from service.store.pool import prepare
 from tests.story import crash_audit

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from push import contact_rules
-from push.contact_rules import CONTACTS_MAX, Contact, Judge, Person, contact_at, counted
-from push.quiet_hours import Window
+from push.contact import contact_rules
+from push.contact.contact_rules import CONTACTS_MAX, Contact, Judge, Person, contact_at, counted
+from push.contact.quiet_hours import Window
 from schema.campaign import StoredCampaign
 from schema.contact_rules import LONGEST_S, Cap, ContactRules, Limits, QuietHours
 from tests.integration.push_world import NOW, OFF, a_campaign

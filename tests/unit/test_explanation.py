@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bandits import features, tastes
-from push import contact_rules
+from push.contact import contact_rules
 from schema.decision import Channel, Context
 from schema.ids import stable_entropy
 from service.decision import explanation, pipeline, policy, replay

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from push import access_token
-from push.access_token import AccessToken
+from push.fcm import access_token
+from push.fcm.access_token import AccessToken
 
 
 class Issuer:

@@ -8,8 +8,8 @@ import pytest
 from firebase_admin.messaging import _MessagingService
 
 from push.channel import Accepted, Outcome, Rejected, RetryAfter, Unknown, Unregistered
+from push.fcm.transport import Reply
 from push.fcm.verdict import firebase_error, outcome_of
-from push.transport import Reply
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import jwt
 import pytest
 
-from push.stand_in_account import Issuer, make_service_account
-from push.stand_in_inbox import Inbox
+from push.stand_in.account import Issuer, make_service_account
+from push.stand_in.inbox import Inbox
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from push.feedback_token import CHARACTERS, read, sign
+from push.drawing.feedback_token import CHARACTERS, read, sign
 
 KEY = bytes(range(32))
 DECISION = UUID("019ca9c4-0000-7000-8000-000000000001")

@@ -22,8 +22,8 @@ ENVIRONMENT_IN: Final = {
     "loadtest/server.py",  # what the server under load gets
 }
 TASKS_IN: Final = {
-    "push/access_token.py",  # one renewal for all who wait for it
-    "push/plan_pipeline.py",  # reading, drawing and writing, in one TaskGroup
+    "push/fcm/access_token.py",  # one renewal for all who wait for it
+    "push/planning/plan_pipeline.py",  # reading, drawing and writing, in one TaskGroup
     "service/batching.py",  # the one loop behind events and decisions
     "service/resources.py",  # the watch for snapshots
     "service/worker.py",  # the background worker's loops, in one TaskGroup

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from push.contact_rules import Contact, contact_at
-from push.just_drawn import COUNTS_FOR, PEOPLE_MAX, JustDrawn, with_drawn
+from push.contact.contact_rules import Contact, contact_at
+from push.contact.just_drawn import COUNTS_FOR, PEOPLE_MAX, JustDrawn, with_drawn
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 ONE, TWO, THREE = UUID(int=1), UUID(int=2), UUID(int=3)

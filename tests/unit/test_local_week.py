@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from push.local_week import HOURS, instants, to_utc
+from push.campaign.local_week import HOURS, instants, to_utc
 
 HOUR = timedelta(hours=1)
 CHANGES = [

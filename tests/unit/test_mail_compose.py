@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from push.channel import Card, Message
-from push.mail.compose import compose, is_address, masked
-from push.mail.unsubscribe import CHARACTERS, token_of, user_of
+from push.channels.mail.compose import compose, is_address, masked
+from push.channels.mail.unsubscribe import CHARACTERS, token_of, user_of
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SENDER = "Shop <offers@shop.example>"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bandits.rhythm import Rhythm
-from push.audience import Reachable, people_of
+from push.planning.audience import Reachable, people_of
 from service.planning.moments import LearnedMoments
 from service.telemetry import FAILURES
 from tests import deciding

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from push.channel import Message
-from push.draft import Carried, draft_of, excess_bytes
+from push.drawing.draft import Carried, draft_of, excess_bytes
+from push.drawing.feedback_token import CHARACTERS
 from push.fcm.limits import payload_fault
-from push.feedback_token import CHARACTERS
 from schema.campaign import BUTTONS
 from schema.offer import Creative, Offer
 from service.ingest.offer_rules import normalised, problems

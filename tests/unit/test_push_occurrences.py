@@ -3,7 +3,7 @@
 from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
-from push.occurrences import due_from, first_occurrence, is_over, next_occurrence, plan_at
+from push.campaign.occurrences import due_from, first_occurrence, is_over, next_occurrence, plan_at
 from tests.integration.push_world import HOUR, STARTS_AT, a_campaign
 
 WEEK = timedelta(weeks=1)

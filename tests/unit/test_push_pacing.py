@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from push.channel import Accepted, Message, NotProcessed, Outcome, RetryAfter
-from push.latency import Latency
-from push.pacing import LEASE_OVER, Lease, send_spread
+from push.sending.latency import Latency
+from push.sending.pacing import LEASE_OVER, Lease, send_spread
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LONG = timedelta(seconds=60)

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 
 from bandits.rhythm import RECORD, Rhythm
-from push.audience import Reachable, people_of
-from push.bucket_plan import plan_bucket
-from push.local_week import HOURS
-from push.plan_rows import Planned, planned
+from push.campaign.local_week import HOURS
+from push.planning.audience import Reachable, people_of
+from push.planning.bucket_plan import plan_bucket
+from push.planning.plan_rows import Planned, planned
 from schema.campaign import StoredCampaign
 from schema.contact_rules import ContactRules, QuietHours
 from schema.ids import instant_of

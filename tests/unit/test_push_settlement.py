@@ -8,10 +8,10 @@ import pytest
 
 from push import retry
 from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, Unknown, Unregistered
-from push.claim import ReadyRow
 from push.outbox import Key, State
-from push.pacing import LEASE_OVER
-from push.settlement import Place, Result, settlement
+from push.sending.claim import ReadyRow
+from push.sending.pacing import LEASE_OVER
+from push.sending.settlement import Place, Result, settlement
 from tests.integration.push_world import NOW
 
 CAMPAIGN = UUID(int=1)

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from push import quiet_hours
-from push.quiet_hours import Window, quiet
+from push.contact import quiet_hours
+from push.contact.quiet_hours import Window, quiet
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from push.audience import Reachable
-from push.quiet_hours import Window
+from push.contact.quiet_hours import Window
+from push.planning.audience import Reachable
 from push.triggers import EVENT_AGE_MAX, Armed, Happening, Triggered, fires, planned
 from schema.contact_rules import ContactRules
 from schema.event import EventType

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from push.webhooks.address import Refused, check_url, is_allowed, target_of
+from push.channels.webhooks.address import Refused, check_url, is_allowed, target_of
 
 CLOSED = [
     "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8",

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from push.decider import Draft
-from push.draft import Carried, draft_of, excess_bytes
-from push.money_words import money, percent
-from push.phrasebook import Phrasebook
-from push.wording import BODY_CHARACTERS_MAX, PLACEHOLDERS, creative_in, faults, filled_in, lacking, own_words
+from push.drawing.draft import Carried, draft_of, excess_bytes
+from push.drawing.money_words import money, percent
+from push.drawing.phrasebook import Phrasebook
+from push.drawing.wording import BODY_CHARACTERS_MAX, PLACEHOLDERS, creative_in, faults, filled_in, lacking, own_words
 from schema.offer import Creative, Offer, StoredOffer
 from schema.wording import Words, chain, spelled
 from tests.integration import push_world

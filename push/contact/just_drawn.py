@@ -1,0 +1,45 @@
+"""Pushes that this process has drawn and nobody has claimed yet: the next draw for the same person counts them as sent.
+
+Without it two campaigns that are due for a person at once would both be drawn, and the second stopped by its claim: a draw for nothing. The
+claim stays what holds the rules; this only spares draws, so it may forget.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from push.contact.contact_rules import Contact
+
+PEOPLE_MAX: Final = 20_000
+COUNTS_FOR: Final = timedelta(minutes=1)
+"""What was drawn and did not leave in that time, as behind an outage, no longer holds others back."""
+
+
+class JustDrawn:
+    """Of so many people, the last ones."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[int, list[Contact]] = {}
+
+    def add(self, user_id: int, contact: Contact) -> None:
+        """Remembers one more."""
+        before = self._drawn.pop(user_id, [])
+        self._drawn[user_id] = [*before[-7:], contact]  # as the newest
+        if len(self._drawn) > PEOPLE_MAX:
+            del self._drawn[next(iter(self._drawn))]
+
+    def of(self, user_id: int, outbox_id: UUID, now: datetime) -> tuple[Contact, ...]:
+        """What was drawn for a person in the last minute, but for the push that is asked for: its draw may have been undone."""
+        found = self._drawn.get(user_id)
+        if found is None:
+            return ()
+        since_ms = (now - COUNTS_FOR).timestamp() * 1000
+        own = str(outbox_id)
+        return tuple(contact for contact in found if contact.at_ms > since_ms and contact.outbox_id != own)
+
+
+def with_drawn(sent: list[Contact], drawn: Iterable[Contact]) -> list[Contact]:
+    """What a person was sent, and was drawn besides: what has been claimed meanwhile is both, and counts once."""
+    claimed = {contact.outbox_id for contact in sent}
+    return [*sent, *(contact for contact in drawn if contact.outbox_id not in claimed)]
