@@ -84,7 +84,7 @@ _PLAN: Final = """
     on conflict do nothing
 """
 # Each campaign that may send has the same share of a batch: a large one does not keep the others waiting, and a paused one is not read.
-# The person is held so that a merge cannot take the row elsewhere while the decision is logged under this id.
+# A merge of people moves these rows before all else, so that the lock on a row keeps it, and its decision, with the person it is drawn for.
 _DUE: Final = """
     with going as materialized (
         select c.campaign_id, c.status = 'ended' as has_ended
@@ -101,8 +101,17 @@ _DUE: Final = """
           from outbox o join users u on u.user_id = o.user_id
          where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at <= $1
          order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
-           for update of o skip locked for key share of u skip locked) share
+           for update of o skip locked) share
      order by share.send_at, share.outbox_id limit $2
+"""
+_IS_BACKLOG: Final = """
+    select count(*) >= $2
+      from (select from campaigns_with_planned join campaigns c using (campaign_id) cross join lateral (
+              select from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at <= $1
+               order by o.send_at, o.outbox_id limit $2) due
+             where c.status <> 'paused'
+               and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))
+             limit $2) found
 """
 # The bounds of a batch's occurrences keep the other days out of every plan.
 _DRAWN: Final = """
@@ -178,6 +187,11 @@ async def due(connection: Any, now: datetime, rows_max: int) -> DueRows:
     found = await connection.fetch(_DUE, now, rows_max)
     rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:7]) for row in found]
     return DueRows(rows, is_all([row[1] for row in found], found[0][7] if found else 0, rows_max))
+
+
+async def is_backlog(connection: Any, now: datetime, rows_min: int) -> bool:
+    """Whether so many planned rows are due."""
+    return bool(await connection.fetchval(_IS_BACKLOG, now, rows_min))
 
 
 def is_all(campaign_ids: Sequence[UUID], going: int, rows_max: int) -> bool:

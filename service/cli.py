@@ -18,7 +18,12 @@ from service import settings as settings_of
 from service.cli_database import in_words, load_settings, with_database
 from service.settings import Settings, SettingsError
 
-_ROLES = ("all", "api", "worker", "stand-in")
+_ROLES = {
+    "api": "service.api_role",
+    "worker": "service.worker_role",
+    "drawer": "service.drawer_role",
+    "stand-in": "service.stand_in_role",
+}
 _SCOPES = get_args(Scope)
 
 
@@ -35,7 +40,7 @@ main.add_command(cli_sending.sending)
 
 
 @main.command()
-@click.option("--role", type=click.Choice(_ROLES), default="all", show_default=True)
+@click.option("--role", type=click.Choice(["all", *_ROLES]), default="all", show_default=True)
 @click.option("--host")
 @click.option("--port", type=int, help="0 takes any free port.")
 @click.option("--workers", type=int, help="API worker processes.")
@@ -81,9 +86,7 @@ def _play(role: str, settings: Settings) -> None:
         click.echo("welltimed: WELLTIMED_DATABASE_URL must be set when a role runs alone", err=True)
         sys.exit(3)
     # Each process loads only what its role needs.
-    module = import_module(
-        {"api": "service.api_role", "worker": "service.worker_role", "stand-in": "service.stand_in_role"}[role]
-    )
+    module = import_module(_ROLES[role])
     try:
         module.run(settings, settings.database_url.reveal())
     except SettingsError as error:

@@ -20,6 +20,7 @@ _RANGES: Final[Mapping[str, tuple[int, int, str]]] = {
     "port": (0, 65_535, ""),
     "stand_in_port": (0, 65_535, ""),
     "workers": (1, 64, ""),
+    "drawers": (0, 64, ""),
     "pool_max": (2, 1_000, ": the learner listens on one connection and works on another"),
     "fcm_messages_per_minute": (60, 100_000_000, ""),
     "smtp_messages_per_minute": (1, 10_000_000, ""),
@@ -74,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8000
     workers: int = 1
     """API worker processes."""
+    drawers: int = 1
+    """Processes that help the background worker while a backlog of pushes is due; 0 for none."""
     bootstrap_key: Secret | None = None
     """A secret key (sk_…) that is made an admin key at start."""
     firebase_credentials: Path | None = None

@@ -79,6 +79,8 @@ class Supervisor:
 
     def _processes(self, environment: Mapping[str, str]) -> list[SupervisedProcess]:
         roles = ["api"] * self._settings.workers + ["worker"]
+        if not self._settings.is_virtual_clock:
+            roles += ["drawer"] * self._settings.drawers
         if self._settings.firebase_credentials is None:
             roles.insert(0, "stand-in")
         forget = partial(exposition.forget, Path(environment[PREFIX + "METRICS_DIR"]))

@@ -1,10 +1,9 @@
 """The background worker: learns, publishes, plans, draws what is due, sends, ticks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -36,25 +35,19 @@ from service.planning.plan_obstacles import CatalogueObstacles
 from service.planning.push_decider import PipelineDecider
 from service.planning.push_meter import PushMeter
 from service.planning.ticks import Learners, ticks
+from service.rounds import RETRY_S, Rounds, failed
 from service.settings import Settings
 from service.store import partitions_by_day, reservations, virtual_clock
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
-from service.store.pool import LOST, open_pool
+from service.store.pool import open_pool
 
 PUSH_EVERY_S: Final = 0.5
-WOKEN_AFTER_S: Final = 0.1
-"""Not sooner, so that what many events plan is drawn in few batches."""
-
 DISPATCH_LANES: Final = 4
 PUBLISH_EVERY_S: Final = 0.25
 REFIT_EVERY_S: Final = 5.0
 """How often it is looked whether a refit is due."""
-
-RETRY_S: Final = 1.0
-
-_LOG: Final = telemetry.logger("worker")
 
 
 class Worker:
@@ -174,15 +167,16 @@ class Worker:
         await self._refresh()
 
     async def _run_in_real_time(self, clock: Clock) -> None:
+        every = Rounds(clock, self._stop).every
         async with asyncio.TaskGroup() as group:
             group.create_task(self.learner.run(clock, self._stop))
-            group.create_task(self._every(PUBLISH_EVERY_S, clock, self.publish))
-            group.create_task(self._every(REFIT_EVERY_S, clock, self.refitter.refit_if_due))
-            group.create_task(self._every(PUSH_EVERY_S, clock, self.draw, self._planned))
-            group.create_task(self._every(PUSH_EVERY_S, clock, self.send, self._drawn))
-            group.create_task(self._every(RETRY_S, clock, self._hear))
+            group.create_task(every(PUBLISH_EVERY_S, self.publish))
+            group.create_task(every(REFIT_EVERY_S, self.refitter.refit_if_due))
+            group.create_task(every(PUSH_EVERY_S, self.draw, self._planned))
+            group.create_task(every(PUSH_EVERY_S, self.send, self._drawn))
+            group.create_task(every(RETRY_S, self._hear))
             for deliverer in self.deliverers:
-                group.create_task(self._every(PUSH_EVERY_S, clock, deliverer.work(clock.now, self._stop)))
+                group.create_task(every(PUSH_EVERY_S, deliverer.work(clock.now, self._stop)))
             group.create_task(self._lead(clock))
 
     async def publish(self, now: datetime) -> None:
@@ -217,35 +211,6 @@ class Worker:
                 learners = Learners(self.taste_mapper, self.effect_learner)
                 works = ticks(self.pool, clock, self.planner, self.dispatcher, learners)
                 await Leader(self._dsn, works).run(self._stop)
-            except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
-                _failed("leader")
+            except Exception:  # noqa: BLE001 - whatever it is, the other rounds go on
+                failed("leader")
                 await pause(RETRY_S, self._stop)
-
-    async def _every(
-        self,
-        seconds: float,
-        clock: Clock,
-        work: Callable[[datetime], Awaitable[Any]],
-        woken: asyncio.Event | None = None,
-    ) -> None:
-        """Works again and again, after a pause that ends when it is woken."""
-        while not self._stop.is_set():
-            pause_s, awaited = seconds, woken or self._stop
-            if woken is not None:
-                woken.clear()
-            try:
-                await work(await clock.now())
-            except LOST as error:
-                _LOG.warning("work will be tried again", work=work.__name__, error=type(error).__name__)
-                pause_s, awaited = RETRY_S, self._stop
-            except Exception:  # noqa: BLE001 - whatever it is, the other loops go on
-                _failed(work.__name__)
-                pause_s, awaited = RETRY_S, self._stop
-            await pause(WOKEN_AFTER_S, self._stop)
-            await pause(pause_s - WOKEN_AFTER_S, awaited)
-
-
-def _failed(work: str) -> None:
-    """What goes wrong in one loop of the worker, whatever it is, must not end the others: it is told, and tried again."""
-    telemetry.FAILURES.labels(work).inc()
-    _LOG.exception("work failed and will be tried again", work=work)

@@ -4,6 +4,7 @@ Without it two campaigns that are due for a person at once would both be drawn, 
 claim stays what holds the rules; this only spares draws, so it may forget.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,14 +21,14 @@ class JustDrawn:
     """Of so many people, the last ones."""
 
     def __init__(self) -> None:
-        self._drawn: dict[int, list[Contact]] = {}
+        self._drawn: OrderedDict[int, list[Contact]] = OrderedDict()
 
     def add(self, user_id: int, contact: Contact) -> None:
         """Remembers one more."""
-        before = self._drawn.pop(user_id, [])
-        self._drawn[user_id] = [*before[-7:], contact]  # as the newest
+        before = self._drawn.pop(user_id, None)
+        self._drawn[user_id] = [contact] if before is None else [*before[-7:], contact]  # as the newest
         if len(self._drawn) > PEOPLE_MAX:
-            del self._drawn[next(iter(self._drawn))]
+            self._drawn.popitem(last=False)
 
     def of(self, user_id: int, outbox_id: UUID, now: datetime) -> tuple[Contact, ...]:
         """What was drawn for a person in the last minute, but for the push that is asked for: its draw may have been undone."""

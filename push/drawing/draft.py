@@ -31,6 +31,14 @@ class PrivateWords(NamedTuple):
 PRIVATE_WORDS: Final = PrivateWords()
 
 
+class Worn(NamedTuple):
+    """What a push has of its campaign: a label for the channel's statistics, and buttons."""
+
+    label: str | None = None
+    buttons: tuple[str, ...] = ()
+
+
+BARE: Final = Worn()
 _LONGEST: Final = Carried(UUID(int=0), "x" * feedback_token.CHARACTERS, UUID(int=0))
 
 
@@ -40,6 +48,7 @@ def draft_of(
     carried: Carried,
     words: Words | Creative | None = None,
     instead: PrivateWords = PRIVATE_WORDS,
+    worn: Worn = BARE,
 ) -> Draft:
     """What is said of the offer, by default its creative; the app is told the decision, the offer, what is reserved, and where its link leads.
 
@@ -47,9 +56,9 @@ def draft_of(
     """
     data = _data_of(offer, carried)
     if offer.is_private():
-        return Draft(own_id, instead.title, instead.body, None, data, is_private=True, tags=offer.tags)
+        return Draft(own_id, instead.title, instead.body, None, data, *worn, True, offer.tags)
     said = offer.creative if words is None else words
-    return Draft(own_id, said.title, said.body, said.image_url, data, tags=offer.tags)
+    return Draft(own_id, said.title, said.body, said.image_url, data, *worn, False, offer.tags)
 
 
 def _data_of(offer: Offer, carried: Carried) -> dict[str, str]:

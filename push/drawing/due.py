@@ -23,6 +23,9 @@ from push.outbox import DrawnRow, DueRow, State
 from schema.campaign import StoredCampaign
 
 BATCH_ROWS: Final = 500
+BACKLOG_ROWS: Final = 2000
+"""Of a batch once it is known that more is due: half a second's work, and what each transaction costs besides is shared by more."""
+
 LANES: Final = 2
 """Where order does not matter: one is read or written by PostgreSQL while another is drawn."""
 
@@ -49,34 +52,38 @@ class DueDrawer:
         Of a backlog so many batches as there are lanes are under way at once: one is read or written while another is drawn. Once
         `stop` is set no further batch is begun.
         """
-        total, is_all = await self._lane(now, stop, batches_max=1)
+        total, is_all = await self._lane(now, stop, BATCH_ROWS, batches_max=1)
         if is_all:
             return total
         # One that fails must not leave the others behind, drawing for nobody who waits.
-        drawn = await asyncio.gather(*(self._lane(now, stop) for _ in range(self._lanes)), return_exceptions=True)
+        drawn = await asyncio.gather(
+            *(self._lane(now, stop, BACKLOG_ROWS) for _ in range(self._lanes)), return_exceptions=True
+        )
         for one in drawn:
             if isinstance(one, BaseException):
                 raise one
         return total + sum(one[0] for one in drawn if not isinstance(one, BaseException))
 
-    async def _lane(self, now: Now, stop: asyncio.Event | None, batches_max: float = math.inf) -> tuple[int, bool]:
+    async def _lane(
+        self, now: Now, stop: asyncio.Event | None, rows_max: int, batches_max: float = math.inf
+    ) -> tuple[int, bool]:
         """How many rows were drawn, and whether none is left but what other lanes hold."""
         total, batches, is_all = 0, 0, False
         async with self._pool.acquire() as connection:
             while goes_on(stop) and batches < batches_max and not is_all:
-                found, drawn, is_last = await self._batch(connection, await now())
+                found, drawn, is_last = await self._batch(connection, await now(), rows_max)
                 total += drawn
                 batches += 1
                 # What other lanes are drawing for the same people is not waited for: the rest comes next time.
                 is_all = (is_last and drawn == found) or not drawn
         return total, is_all
 
-    async def _batch(self, connection: Any, now: datetime) -> tuple[int, int, bool]:
+    async def _batch(self, connection: Any, now: datetime, rows_max: int) -> tuple[int, int, bool]:
         """Rows found, rows drawn, and whether none was left."""
         people: set[int] = set()
         try:
             async with connection.transaction():
-                rows, is_all = await outbox.due(connection, now, BATCH_ROWS)
+                rows, is_all = await outbox.due(connection, now, rows_max)
                 drawn = await self._draw(connection, rows, now, people)
             return len(rows), drawn, is_all
         finally:

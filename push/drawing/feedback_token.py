@@ -16,9 +16,9 @@ CHARACTERS: Final = 38
 _PURPOSE: Final = b"feedback of one decision\x00"
 
 
-def sign(key: bytes, decision_id: UUID, user_id: int, until: datetime) -> str:
-    """A token of 38 characters (base64url) that speaks for this person about this decision, until an instant."""
-    head = _HEAD.pack(int(until.timestamp()), user_id)
+def sign(key: bytes, decision_id: UUID, user_id: int, until_s: int) -> str:
+    """A token of 38 characters (base64url) that speaks for this person about this decision, until a Unix second."""
+    head = _HEAD.pack(until_s, user_id)
     return base64.urlsafe_b64encode(head + _mac(key, decision_id, head)).rstrip(b"=").decode()
 
 

@@ -153,7 +153,9 @@ def _push(asked: argparse.Namespace) -> tuple[Any, str]:
 def _plan(asked: argparse.Namespace) -> tuple[Any, str]:
     sizes = PLAN_USERS[:1] if asked.quick else PLAN_USERS
     found = [commands.welltimed("bench", "plan", "--users", str(users)) for users in sizes]
-    return found, tables.table(commands.PLAN_HEAD, commands.plan_rows(found))
+    planned = tables.table(commands.PLAN_HEAD, commands.plan_rows(found))
+    drawn = tables.table(commands.DRAW_HEAD, commands.draw_rows(found))
+    return found, f"{planned}\n\nDrawing them (see the next section):\n\n{drawn}"
 
 
 def _rounds(asked: argparse.Namespace, seeds: range) -> quality.Asked:

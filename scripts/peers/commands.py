@@ -38,6 +38,7 @@ DEMO: Final = (
 DEMO_HEAD: Final = ("salt", *(column.head for column in DEMO))
 PUSH_HEAD: Final = ("", "messages a CPU-second", "µs a message", "messages/s")
 PLAN_HEAD: Final = ("people", "rows", "seconds", "bare parts: read + draw + write", "ratio", "MiB")
+DRAW_HEAD: Final = ("due rows", "seconds", "bare parts: read + kernel + log + outbox", "ratio", "MiB")
 CLAIMS_HEAD: Final = ("world", "claim", "value", "asked", "holds")
 
 
@@ -81,17 +82,23 @@ def push_rows(found: Told) -> list[tuple[str, ...]]:
 
 def plan_rows(found: Iterable[Told]) -> list[tuple[str, ...]]:
     """A row a size: planning, and the sum of its bare parts."""
-    return [
-        (
-            f"{told['users']:,.0f}",
-            f"{told['rows']:,.0f}",
-            f"{told['seconds']:.1f}",
-            " + ".join(f"{told['parts'][part]:.1f}" for part in ("copy_out", "kernels", "copy_in")),
-            f"{told['ratio']:.2f}",
-            f"{told['rss_mib']:,.0f}",
-        )
-        for told in found
-    ]
+    parts = ("copy_out", "kernels", "copy_in")
+    return [(f"{told['users']:,.0f}", *_beside_parts(told, "", parts)) for told in found]
+
+
+def draw_rows(found: Iterable[Told]) -> list[tuple[str, ...]]:
+    """A row a size: drawing, and the sum of its bare parts."""
+    return [_beside_parts(told, "draw_", ("read", "kernel", "log", "outbox")) for told in found]
+
+
+def _beside_parts(told: Told, which: str, parts: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        f"{told[f'{which}rows']:,.0f}",
+        f"{told[f'{which}seconds']:.1f}",
+        " + ".join(f"{told[f'{which}parts'][part]:.1f}" for part in parts),
+        f"{told[f'{which}ratio']:.2f}",
+        f"{told[f'{which}rss_mib']:,.0f}",
+    )
 
 
 def claim_rows(found: Mapping[str, Told]) -> list[tuple[str, ...]]:

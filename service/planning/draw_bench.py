@@ -5,6 +5,7 @@ the kernel on people that lie in memory, the very decisions written by one COPY 
 changed by one statement.
 """
 
+import asyncio
 import resource
 import time
 from datetime import datetime
@@ -19,28 +20,24 @@ from bandits.policies import draw_together
 from bandits.policies.draw_together import Drawer
 from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM
-from push.drawing.due import BATCH_ROWS, LANES, DueDrawer
+from push.drawing.due import BACKLOG_ROWS
 from schema.decision import Context, DecisionInputs
-from service import garbage
 from service.decision import policy
 from service.decision.pipeline import terms_of
 from service.decision.together import TOGETHER_MAX, goods_of
 from service.learning.composer import Composer
-from service.planning import draw_bench_world
+from service.planning import draw_bench_drawers, draw_bench_world
 from service.planning.bench_postgres import Tell, chunks, own_postgres, seconds_of
 from service.planning.draw_bench_world import NOW
-from service.planning.push_decider import PipelineDecider
 from service.store import catalogue as catalogues
 from service.store import partitions_by_day
-from service.store.catalogue import Catalogue, CatalogueCache
-from service.store.current_policy import PolicyCache
+from service.store.catalogue import Catalogue
 from service.store.current_snapshot import SnapshotCache
 from service.store.embedded import SUPERUSER
 from service.store.migrate import migrate
 from service.store.pool import open_pool
 
-POOL_MAX: Final = 4
-SEED: Final = b"bench"
+TELL_EVERY_BATCHES: Final = 10
 KERNEL_PEOPLE_MAX: Final = 20_000
 """So many are drawn by the bare kernel, and their seconds scaled to all."""
 
@@ -65,7 +62,10 @@ _CHANGE: Final = """
 
 
 class Drawn(NamedTuple):
-    """Seconds by the clock; `parts` are the bare ones, and `ratio` is drawing to their sum. `rss_mib` is the most this process ever had."""
+    """Seconds by the clock of two processes; `parts` are the bare ones, one after the other, and `ratio` is drawing to their sum.
+
+    `rss_mib` is the most this process ever had.
+    """
 
     rows: int
     seconds: float
@@ -88,14 +88,14 @@ def draw(users: int, tell: Tell) -> Drawn:
 
 async def _measure(dsn: str, aside: Path, users: int, tell: Tell) -> Drawn:
     await migrate(dsn)
-    async with await open_pool(dsn, POOL_MAX, waits_for_disk=False) as pool:
+    async with await open_pool(dsn, draw_bench_drawers.POOL_MAX, waits_for_disk=False) as pool:
         tell(f"making {users:,} people with tastes")
         async with pool.acquire() as connection:
             await draw_bench_world.fill(connection, users)
             await partitions_by_day.ensure(connection, NOW)
             rows = await draw_bench_world.plan(connection)
         await Composer(pool).publish(NOW)
-        snapshot, policies = SnapshotCache(pool), PolicyCache(pool, policy.BUILT_IN)
+        snapshot = SnapshotCache(pool)
         await snapshot.refresh()
         tell("reading what is due, bare")
         parts = {"read": await seconds_of(lambda: _read(pool))}
@@ -104,11 +104,7 @@ async def _measure(dsn: str, aside: Path, users: int, tell: Tell) -> Drawn:
             shop = await catalogues.load(connection)
         parts["kernel"] = _kernel(shop, snapshot.current, rows)
         tell("drawing")
-        garbage.begin()  # as the worker does
-        decider = PipelineDecider(CatalogueCache(), snapshot, policies)
-        began = time.perf_counter()
-        drawn = await DueDrawer(pool, decider, SEED, LANES).draw_due(_Progress(rows, tell).now)
-        seconds = time.perf_counter() - began
+        drawn, seconds = await _draw(dsn, pool, _Progress(rows, tell))
         rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         async with pool.acquire() as connection:
             tell("writing the decisions, bare")
@@ -121,22 +117,28 @@ async def _measure(dsn: str, aside: Path, users: int, tell: Tell) -> Drawn:
     return Drawn(rows, seconds, rows / seconds, rss_mib, parts, bare, seconds / bare)
 
 
+async def _draw(dsn: str, pool: Any, progress: "_Progress") -> tuple[int, float]:
+    """Rows and seconds of two processes that begin together."""
+    mine = await draw_bench_drawers.drawer(pool)
+    async with draw_bench_drawers.another(dsn) as process:
+        began = time.perf_counter()
+        drawn = await asyncio.gather(mine.draw_due(progress.now), draw_bench_drawers.draws(process))
+        return sum(drawn), time.perf_counter() - began
+
+
 class _Progress:
-    """The clock of the drawer, which stands still, and is read once a batch; every tenth of the rows is told."""
+    """The clock of our own drawer, which stands still, and is read once a batch; every tenth batch is told."""
 
     def __init__(self, rows: int, tell: Tell) -> None:
         self._rows = rows
         self._tell = tell
         self._batches = 0
-        self._tenths = 0
 
     async def now(self) -> datetime:
         """NOW."""
-        share = min(self._batches * BATCH_ROWS / self._rows, 1.0)
+        if self._batches % TELL_EVERY_BATCHES == 1:
+            self._tell(f"one of two processes has drawn about {self._batches * BACKLOG_ROWS:,} of {self._rows:,} rows")
         self._batches += 1
-        if int(10 * share) > self._tenths:
-            self._tenths = int(10 * share)
-            self._tell(f"{share:.0%} of the rows")
         return NOW
 
 

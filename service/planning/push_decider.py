@@ -1,30 +1,28 @@
 """The decision pipeline as push asks for it: for many people at once, with the campaign's offers and rules."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
-from bandits.delay import WINDOW_S
 from bandits.policies.incremental_draw import exploration
 from push.contact import contacts
 from push.contact.contact_rules import Judge, Person, Verdict
 from push.contact.contacts import RulesCache
 from push.contact.just_drawn import with_drawn
 from push.decider import Batch, Drawn, Due
-from push.drawing import feedback_token
-from push.drawing.draft import PRIVATE_WORDS, Carried, PrivateWords, draft_of
+from push.drawing.draft import PRIVATE_WORDS, PrivateWords
 from push.drawing.phrasebook import Phrasebook
-from push.fcm.limits import label_of
 from push.sending.claim import LEASE
 from schema.campaign import Campaign, StoredCampaign, channels_of
 from schema.decision import Channel, Context, Rules
 from service.decision import gains, masks, pipeline, policy
-from service.decision.ask import Ask, Decided
+from service.decision.ask import Ask
 from service.decision.gains import GainAsk
-from service.planning.slate import slate_of
+from service.planning.drafter import Desk, drafter
 from service.store import decision_people, effects, signing_keys
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_effect import EffectCache
@@ -72,26 +70,14 @@ class PipelineDecider:
             for ask, one in zip(await self._asks(connection, campaign, due, catalogue, now), due, strict=True)
         ]
         key = await self._key.of(connection)
-        campaigns = [campaign.campaign for campaign, due in batch for _ in due]
-        decided = await pipeline.decide(connection, asked, catalogue, model, now)
+        decided = iter(await pipeline.decide(connection, asked, catalogue, model, now))
+        desk = Desk(key, self._phrasebook, self._instead)
         return [
-            self._drawn(one, campaign, key, now)._replace(slate=slate_of(one, campaign, self._instead))
-            for one, campaign in zip(decided, campaigns, strict=True)
+            drawn(one)
+            for campaign, due in batch
+            for drawn in (drafter(campaign.campaign, desk, now),)
+            for one in islice(decided, len(due))
         ]
-
-    def _drawn(self, decided: Decided, campaign: Campaign, key: bytes, now: datetime) -> Drawn:
-        if not decided.offer_indices:
-            return Drawn(decided.decision_id, None, ",".join(decided.reason_codes))
-        stored = decided.catalogue.offers[decided.offer_indices[0]]
-        reserved = decided.reserved[0]
-        # Shown at the end of its life at the latest, and answered while the answer still counts.
-        until = now + timedelta(seconds=campaign.ttl_s + WINDOW_S)
-        token = feedback_token.sign(key, decided.decision_id, decided.person.user_id, until)
-        carried = Carried(decided.decision_id, token, reserved and reserved.reservation_id)
-        label = label_of(campaign.campaign_id, "control" if decided.in_control else "policy")
-        words = self._phrasebook.words(campaign, stored, decided.catalogue.version, decided.person.locale)
-        draft = draft_of(stored.offer, stored.id, carried, words, self._instead)
-        return Drawn(decided.decision_id, draft._replace(label=label, buttons=tuple(campaign.buttons)), "")
 
     async def _asks(
         self, connection: Any, campaign: StoredCampaign, due: Sequence[Due], catalogue: Catalogue, now: datetime

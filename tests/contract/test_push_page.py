@@ -29,7 +29,7 @@ NOW: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DECISION: Final = UUID("019cad8e-5d00-7a31-9a4c-1f7e0c5b2d60")
 RESERVATION: Final = UUID("019cad8e-5d00-7b02-8c11-5a0b9e4f7733")
 OUTBOX: Final = UUID("019cad8e-5d00-7c44-b1d2-3e9f60a8c175")
-TOKEN: Final = sign(bytes(range(32)), DECISION, 4711, NOW + timedelta(hours=78))
+TOKEN: Final = sign(bytes(range(32)), DECISION, 4711, int((NOW + timedelta(hours=78)).timestamp()))
 COFFEE: Final = Offer(
     offer_id="flat-white",
     creative=Creative(

@@ -39,7 +39,7 @@ async def user(api: Api, name: str) -> int:
 async def token(api: Api, decision: UUID = DECISION, name: str = "ann", hours: int = 72) -> str:
     async with api.resources.pool.acquire() as connection:
         key = await api.resources.feedback_key.of(connection)
-    return sign(key, decision, await user(api, name), NOW + timedelta(hours=hours))
+    return sign(key, decision, await user(api, name), int((NOW + timedelta(hours=hours)).timestamp()))
 
 
 async def answer(api: Api, kind: str, decision: UUID = DECISION, **more: Any) -> tuple[int, str]:

@@ -66,6 +66,7 @@ async def test_of_three_campaigns_at_once_each_person_is_drawn_by_one(pool: asyn
 
 async def test_two_lanes_do_not_draw_for_a_person_at_once(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due, "BATCH_ROWS", 12)
+    monkeypatch.setattr(due, "BACKLOG_ROWS", 12)
     for name in ("a", "b", "c"):
         await push_world.planned(pool, await push_world.campaign(pool, name, **ALL), PEOPLE)
     draws, total = await drawer(pool, lanes=2), 0

@@ -19,6 +19,7 @@ from push.campaign import campaigns
 from push.campaign.campaigns import CampaignCache
 from push.clock import standing
 from push.contact.contacts import RulesCache
+from push.drawing import due
 from push.drawing.due import DueDrawer
 from push.fcm.channel import FcmChannel
 from push.outbox import State
@@ -140,7 +141,10 @@ async def test_several_drawers_draw_each_row_once(pool: asyncpg.Pool) -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-async def test_of_a_backlog_several_batches_are_drawn_at_once(pool: asyncpg.Pool, lanes: int) -> None:
+async def test_of_a_backlog_several_batches_are_drawn_at_once(
+    pool: asyncpg.Pool, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "BACKLOG_ROWS", due.BATCH_ROWS)
     under_way = most = 0
 
     class Slow(FirstOffer):
@@ -173,7 +177,10 @@ class PassingClock:
         return self.at
 
 
-async def test_each_batch_of_a_backlog_is_drawn_at_its_own_instant(pool: asyncpg.Pool) -> None:
+async def test_each_batch_of_a_backlog_is_drawn_at_its_own_instant(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "BACKLOG_ROWS", due.BATCH_ROWS)
     await push_world.people(pool, 1200)
     offer_id = await push_world.offer(pool)
     await push_world.planned(pool, await push_world.campaign(pool), range(1, 1201))

@@ -17,7 +17,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.mark.parametrize("user_id", [1, 77, 2**63 - 1])
 def test_it_speaks_for_its_person_until_it_is_void(user_id: int) -> None:
-    token = sign(KEY, DECISION, user_id, UNTIL)
+    token = sign(KEY, DECISION, user_id, int(UNTIL.timestamp()))
     assert len(token) == CHARACTERS
     assert read(KEY, DECISION, token, NOW) == user_id
     assert read(KEY, DECISION, token, UNTIL - SECOND) == user_id
@@ -25,13 +25,13 @@ def test_it_speaks_for_its_person_until_it_is_void(user_id: int) -> None:
 
 
 def test_it_speaks_about_its_decision_alone_and_by_its_key_alone() -> None:
-    token = sign(KEY, DECISION, 7, UNTIL)
+    token = sign(KEY, DECISION, 7, int(UNTIL.timestamp()))
     assert read(KEY, OTHER, token, NOW) is None
     assert read(bytes(32), DECISION, token, NOW) is None
 
 
 def test_no_character_of_it_can_be_changed() -> None:
-    token = sign(KEY, DECISION, 7, UNTIL)
+    token = sign(KEY, DECISION, 7, int(UNTIL.timestamp()))
     for place, letter in enumerate(token):
         forged = f"{token[:place]}{'A' if letter != 'A' else 'B'}{token[place + 1 :]}"
         # Of the last character two bits say nothing.
