@@ -1,7 +1,7 @@
 """The outbox: planned -> ready (drawn) -> sending (leased, committed before the first byte) -> one of the final states."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -43,7 +43,17 @@ class DueRow(NamedTuple):
     outbox_id: UUID
     has_ended: bool
     is_late: bool
+    is_gone: bool
     expires_at: datetime
+    send_at: datetime
+
+    def stopped_by(self) -> str | None:
+        """Why nothing is drawn for it: its campaign has ended, its time is over, or its person is no more."""
+        if self.has_ended:
+            return "campaign_ended"
+        if self.is_late:
+            return "expired"
+        return "person_gone" if self.is_gone else None
 
 
 class DueRows(NamedTuple):
@@ -85,23 +95,27 @@ _PLAN: Final = """
 """
 # Each campaign that may send has the same share of a batch: a large one does not keep the others waiting, and a paused one is not read.
 # A merge of people moves these rows before all else, so that the lock on a row keeps it, and its decision, with the person it is drawn for.
+# What lies before the instant from which a campaign is looked through was drawn just now: while any snapshot sees it, its entries stay.
 _DUE: Final = """
     with going as materialized (
-        select c.campaign_id, c.status = 'ended' as has_ended
-          from campaigns_with_planned join campaigns c using (campaign_id) cross join lateral (
-            select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at <= $1
+        select c.campaign_id, c.status = 'ended' as has_ended, f.looked_from
+          from campaigns_with_planned join campaigns c using (campaign_id)
+          left join unnest($3::uuid[], $4::timestamptz[]) as known(campaign_id, send_at) on known.campaign_id = c.campaign_id
+         cross join lateral (select coalesce(known.send_at, '-infinity') as looked_from) f
+         cross join lateral (
+            select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at between f.looked_from and $1
              order by o.send_at limit 1) due
          where c.status <> 'paused'
            and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional')) limit $2
     )
     select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1,
-           share.expires_at, (select count(*) from going)
+           not exists (select from users u where u.user_id = share.user_id), share.expires_at, share.send_at, (select count(*) from going)
       from going cross join lateral (
         select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_at, o.send_until, o.expires_at
-          from outbox o join users u on u.user_id = o.user_id
-         where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at <= $1
+          from outbox o
+         where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at between going.looked_from and $1
          order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
-           for update of o skip locked) share
+           for update skip locked) share
      order by share.send_at, share.outbox_id limit $2
 """
 _IS_BACKLOG: Final = """
@@ -179,14 +193,18 @@ async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
     return CampaignOutcomes(states=states, decisions=decisions, reasons=dict(reasons), unknown_attempts=unknowns)
 
 
-async def due(connection: Any, now: datetime, rows_max: int) -> DueRows:
+async def due(
+    connection: Any, now: datetime, rows_max: int, looked_from: Mapping[UUID, datetime] | None = None
+) -> DueRows:
     """Planned rows whose moment has come, locked for the caller's transaction; those that others hold are left out.
 
-    Fewer than `rows_max` may come although more are due: each campaign gets its share.
+    Fewer than `rows_max` may come although more are due: each campaign gets its share. A campaign in `looked_from` is looked through from
+    that moment on.
     """
-    found = await connection.fetch(_DUE, now, rows_max)
-    rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:7]) for row in found]
-    return DueRows(rows, is_all([row[1] for row in found], found[0][7] if found else 0, rows_max))
+    known = looked_from or {}
+    found = await connection.fetch(_DUE, now, rows_max, list(known), list(known.values()))
+    rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:9]) for row in found]
+    return DueRows(rows, is_all([row[1] for row in found], found[0][9] if found else 0, rows_max))
 
 
 async def is_backlog(connection: Any, now: datetime, rows_min: int) -> bool:

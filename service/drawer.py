@@ -6,7 +6,7 @@ from typing import Final
 
 from push import outbox
 from push.drawing.draft import PrivateWords
-from push.drawing.due import BATCH_ROWS, LANES, DueDrawer
+from push.drawing.due import BATCH_ROWS, DueDrawer
 from service.clock import SystemClock
 from service.decision.policy import BUILT_IN
 from service.planning.push_decider import PipelineDecider
@@ -45,7 +45,7 @@ class Drawer:
             self._snapshot, self._policy = SnapshotCache(pool), PolicyCache(pool, BUILT_IN)
             words = PrivateWords(self._settings.private_title, self._settings.private_body)
             decider = PipelineDecider(CatalogueCache(), self._snapshot, self._policy, words)
-            self._drawer = DueDrawer(pool, decider, self._settings.seed.encode(), LANES)
+            self._drawer = DueDrawer(pool, decider, self._settings.seed.encode())
             every = Rounds(self._clock, self._stop).every
             async with asyncio.TaskGroup() as group:
                 group.create_task(every(REFRESH_EVERY_S, self.refresh))

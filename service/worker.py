@@ -12,8 +12,7 @@ from push.channel import Channel
 from push.channels.delivery_dispatcher import DeliveryDispatcher
 from push.clock import pause, standing
 from push.drawing.draft import PrivateWords
-from push.drawing.due import LANES as DRAW_LANES
-from push.drawing.due import DueDrawer
+from push.drawing.due import LANES_ALONE, DueDrawer
 from push.planning.planner import Planner
 from push.sending.dispatcher import Dispatcher
 from push.sending.governor import Governor, SharedGovernor, Ungoverned
@@ -115,8 +114,8 @@ class Worker:
         )
         words = PrivateWords(self._settings.private_title, self._settings.private_body)
         decider = PipelineDecider(catalogue, self.snapshot, self.policy, words)
-        draw_lanes = 1 if self._settings.is_virtual_clock else DRAW_LANES
-        self.drawer = DueDrawer(self.quick_pool, decider, seed, draw_lanes)
+        draws_alone = not (self._settings.is_virtual_clock or self._settings.drawers)
+        self.drawer = DueDrawer(self.quick_pool, decider, seed, LANES_ALONE if draws_alone else 1)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
         self.deliverers = [
             DeliveryDispatcher(self.pool, webhook_lane(self._settings, self.pool), EventLogJournal(), PushMeter())

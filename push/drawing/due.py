@@ -26,8 +26,10 @@ BATCH_ROWS: Final = 500
 BACKLOG_ROWS: Final = 2000
 """Of a batch once it is known that more is due: half a second's work, and what each transaction costs besides is shared by more."""
 
-LANES: Final = 2
-"""Where order does not matter: one is read or written by PostgreSQL while another is drawn."""
+LANES_ALONE: Final = 2
+"""Of a process that draws alone, where order does not matter: PostgreSQL works for one while Python works for the other. Of several each
+has one, for what lanes hold the others have to walk past.
+"""
 
 
 class DueDrawer:
@@ -69,23 +71,30 @@ class DueDrawer:
     ) -> tuple[int, bool]:
         """How many rows were drawn, and whether none is left but what other lanes hold."""
         total, batches, is_all = 0, 0, False
+        looked_from: dict[UUID, datetime] = {}
         async with self._pool.acquire() as connection:
             while goes_on(stop) and batches < batches_max and not is_all:
-                found, drawn, is_last = await self._batch(connection, await now(), rows_max)
+                found, drawn, is_last = await self._batch(connection, await now(), rows_max, looked_from)
                 total += drawn
                 batches += 1
+                if looked_from and (is_last or not drawn):
+                    looked_from.clear()  # once more from the beginning, for what was left out on the way
+                    continue
                 # What other lanes are drawing for the same people is not waited for: the rest comes next time.
-                is_all = (is_last and drawn == found) or not drawn
+                is_all = (is_last and drawn == len(found)) or not drawn
+                looked_from |= {row.key.campaign_id: row.send_at for row in found}
         return total, is_all
 
-    async def _batch(self, connection: Any, now: datetime, rows_max: int) -> tuple[int, int, bool]:
-        """Rows found, rows drawn, and whether none was left."""
+    async def _batch(
+        self, connection: Any, now: datetime, rows_max: int, looked_from: Mapping[UUID, datetime]
+    ) -> tuple[list[DueRow], int, bool]:
+        """Rows found, how many were drawn, and whether none was left."""
         people: set[int] = set()
         try:
             async with connection.transaction():
-                rows, is_all = await outbox.due(connection, now, rows_max)
+                rows, is_all = await outbox.due(connection, now, rows_max, looked_from)
                 drawn = await self._draw(connection, rows, now, people)
-            return len(rows), drawn, is_all
+            return rows, drawn, is_all
         finally:
             self._under_way -= people
 
@@ -97,10 +106,13 @@ class DueDrawer:
         known = await self._campaigns.of(connection, {row.key.campaign_id for row in rows})
         rows = _first_of_each(rows, known, self._under_way, people)
         self._under_way |= people
-        settled = [_stopped(row) for row in rows if row.has_ended or row.is_late]
+        settled = []
         by_campaign: defaultdict[UUID, list[DueRow]] = defaultdict(list)
         for row in rows:
-            if not (row.has_ended or row.is_late):
+            if reason := row.stopped_by():
+                state = State.EXPIRED if reason == "expired" else State.WITHDRAWN
+                settled.append(DrawnRow(row.key, state, reason))
+            else:
                 by_campaign[row.key.campaign_id].append(row)
         batch = [(known[campaign_id], mine) for campaign_id, mine in by_campaign.items()]
         asked = [(campaign, self._due(campaign, mine, now)) for campaign, mine in batch]
@@ -143,19 +155,13 @@ def _first_of_each(
     """The rows without those that have to know first what becomes of an earlier one; `met` gets the people whose pushes count."""
     first: list[DueRow] = []
     for row in rows:
-        user_id, is_settled = row.key.user_id, row.has_ended or row.is_late
-        if is_settled or not _is_counted(known[row.key.campaign_id]):
+        user_id = row.key.user_id
+        if row.stopped_by() or not _is_counted(known[row.key.campaign_id]):
             first.append(row)
         elif user_id not in met and user_id not in under_way:
             met.add(user_id)
             first.append(row)
     return first
-
-
-def _stopped(row: DueRow) -> DrawnRow:
-    if row.has_ended:
-        return DrawnRow(row.key, State.WITHDRAWN, "campaign_ended")
-    return DrawnRow(row.key, State.EXPIRED, "expired")
 
 
 def _drawn(campaign: StoredCampaign, row: DueRow, drawn: Drawn) -> DrawnRow:

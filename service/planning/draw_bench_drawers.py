@@ -13,7 +13,7 @@ from typing import Any, Final
 import uvloop
 
 from push.clock import standing
-from push.drawing.due import LANES, DueDrawer
+from push.drawing.due import DueDrawer
 from service import garbage
 from service.decision import policy
 from service.planning.draw_bench_world import NOW
@@ -32,9 +32,7 @@ async def drawer(pool: Any) -> DueDrawer:
     snapshot = SnapshotCache(pool)
     await snapshot.refresh()
     garbage.begin()
-    return DueDrawer(
-        pool, PipelineDecider(CatalogueCache(), snapshot, PolicyCache(pool, policy.BUILT_IN)), _SEED, LANES
-    )
+    return DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot, PolicyCache(pool, policy.BUILT_IN)), _SEED)
 
 
 @asynccontextmanager

@@ -47,7 +47,14 @@ _DEVICES: Final = """
 _STATE: Final = copy_format.layout(
     [("user_id", ">i8"), ("tastes", "V0"), ("rhythm", f"V{RECORD.itemsize}"), ("updated_at", ">i8")]
 )
-_TABLES: Final = ("vacuum (analyze) users", "vacuum (analyze) devices", "vacuum (analyze) user_state", "checkpoint")
+# The first checkpoint flushes commits that nobody waited for: until then a vacuum may not call their rows seen by all.
+_TABLES: Final = (
+    "checkpoint",
+    "vacuum (analyze) users",
+    "vacuum (analyze) devices",
+    "vacuum (analyze) user_state",
+    "checkpoint",
+)
 
 
 async def fill(connection: Any, people: int) -> StoredCampaign:

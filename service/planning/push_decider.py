@@ -119,7 +119,7 @@ def near_home(ask: Ask, person: DecisionPerson) -> Ask:
 
 def judged(ask: Ask, verdict: Verdict, catalogue: Catalogue) -> Ask:
     """What the rules of contact say is a silence, or takes offers away. An inbox disturbs nobody: what else leaves is judged by its claim."""
-    if Channel.INBOX in (ask.channel, *ask.also):
+    if not (verdict.reason or verdict.full_tags) or Channel.INBOX in (ask.channel, *ask.also):
         return ask
     return ask._replace(
         silences=(verdict.reason,) if verdict.reason else (),

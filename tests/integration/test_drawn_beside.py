@@ -52,6 +52,44 @@ async def test_drawers_beside_each_other_draw_each_row_once(
     assert await states(pool) == {State.READY: len(PEOPLE)}
 
 
+async def test_what_was_left_out_on_the_way_is_drawn_before_it_ends(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, "BATCH_ROWS", 7)
+    monkeypatch.setattr(due, "BACKLOG_ROWS", 7)
+    for name in ("a", "b"):
+        await push_world.planned(pool, await push_world.campaign(pool, name), PEOPLE)
+    await pool.execute("update outbox set send_at = send_at - user_id * interval '1 min'")
+    first = await pool.fetchval("select campaign_id from campaigns order by campaign_id limit 1")
+    late: list[int] = []
+
+    class Frees(FirstOffer):
+        """A row that nobody could see is there again once a later one is being drawn."""
+
+        async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
+            if len(late) < 3:
+                late.append(batch[0][1][0].user_id)
+                await pool.execute(
+                    "update outbox set send_at = $1 where campaign_id = $2 and user_id = $3",
+                    NOW - 99 * HOUR,
+                    first,
+                    len(late),
+                )
+            return await super().decide(connection, batch, now)
+
+    assert await DueDrawer(pool, Frees(1), SEED).draw_due(standing(NOW)) == 2 * len(PEOPLE)
+    assert await states(pool) == {State.READY: 2 * len(PEOPLE)}
+
+
+async def test_a_row_of_nobody_is_withdrawn_and_holds_nothing_up(pool: asyncpg.Pool) -> None:
+    await push_world.planned(pool, await push_world.campaign(pool), PEOPLE)
+    await pool.execute("delete from devices where user_id = 3")
+    await pool.execute("delete from users where user_id = 3")
+    assert await DueDrawer(pool, FirstOffer(1), SEED).draw_due(standing(NOW)) == len(PEOPLE)
+    assert await states(pool) == {State.READY: len(PEOPLE) - 1, State.WITHDRAWN: 1}
+    assert await pool.fetchval("select outcome from outbox where user_id = 3") == "person_gone"
+
+
 class Slow(FirstOffer):
     """Takes its time in the middle of a draw."""
 

@@ -31,7 +31,8 @@ _RESTS = """
 """
 QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (agenda._LOOK, (NOW,)),
-    (outbox._DUE, (NOW, 500)),
+    (outbox._DUE, (NOW, 500, [None], [NOW])),
+    (outbox._IS_BACKLOG, (NOW, 500)),
     (endings._REPEAT, (NOW, NOW, 10)),
     (endings._SWEEP, (NOW, NOW)),
     (endings._EXPIRE_PLANNED, (NOW, 500)),
@@ -60,7 +61,8 @@ _HELD_BACK = """
 """
 ALWAYS_RUN = [
     (agenda._LOOK, (NOW,)),
-    (outbox._DUE, (NOW, 500)),
+    (outbox._DUE, (NOW, 500, [None], [NOW])),
+    (outbox._IS_BACKLOG, (NOW, 500)),
     (claim._TAKE, (NOW, 500)),
 ]
 
