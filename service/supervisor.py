@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -69,20 +69,28 @@ class Supervisor:
             dsn = self._start_postgres(stack)
             asyncio.run(self._prepare(dsn))
             environment = self._environment(dsn, port, stack)
-            self._children = self._processes(environment)
+            self._children = self._processes(self._roles(), environment)
             stack.callback(self._stop_children)
             url = f"http://{self._settings.host}:{port}"
             if not self._wait_until_ready(url):
                 return
+            # Helpers come last: by then the kernels have been compiled, by those who are waited for.
+            self._children += self._processes(self._helpers(), environment)
             print(json.dumps({"url": url, "stand_in_url": environment.get(PREFIX + "FCM_BASE_URL")}), flush=True)  # noqa: T201
             self._watch()
 
-    def _processes(self, environment: Mapping[str, str]) -> list[SupervisedProcess]:
+    def _roles(self) -> list[str]:
+        """Without these it is not ready."""
         roles = ["api"] * self._settings.workers + ["worker"]
-        if not self._settings.is_virtual_clock:
-            roles += ["drawer"] * self._settings.drawers
         if self._settings.firebase_credentials is None:
             roles.insert(0, "stand-in")
+        return roles
+
+    def _helpers(self) -> list[str]:
+        """In virtual time the worker does all alone, in a fixed order."""
+        return [] if self._settings.is_virtual_clock else ["drawer"] * self._settings.drawers
+
+    def _processes(self, roles: Sequence[str], environment: Mapping[str, str]) -> list[SupervisedProcess]:
         forget = partial(exposition.forget, Path(environment[PREFIX + "METRICS_DIR"]))
         return [SupervisedProcess(role, environment, forget) for role in roles]
 

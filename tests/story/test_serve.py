@@ -58,6 +58,7 @@ def test_it_ends_in_order_and_comes_back_with_all_data(data_dir: Path, pg_bin: P
             "worker": 1,
             "stand-in": 1,
         }
+        wait_until(lambda: len(first.children("drawer")) == 1, 5.0, "nobody helps to draw")
         assert first.stop() < STOP_S_MAX
         assert postgres_processes(first.postgres_root) == []
 

@@ -77,7 +77,7 @@ class Serve:
         return dsn_of(self.postgres_root)
 
     def children(self, role: str = "") -> list[int]:
-        """Live processes that this supervisor has started, of one role (api, worker, stand-in) or of all."""
+        """Live processes that this supervisor has started, of one role (api, worker, drawer, stand-in) or of all."""
         return [pid for pid in _children_of(self.process.pid) if not role or f"--role\0{role}\0" in _command_of(pid)]
 
     def stop(self) -> float:
