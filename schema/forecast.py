@@ -34,7 +34,7 @@ class ForecastPerson(Kept, frozen=True):
     who is in the `control` group one that is drawn at random.
     """
 
-    external_id: str
+    user_id: str
     left_out_by: str | None
     send_at: datetime | None
     local_hour: int | None

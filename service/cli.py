@@ -103,7 +103,7 @@ def migrate() -> None:
         applied = asyncio.run(migrations.migrate(dsn))
         click.echo("\n".join(f"applied {name}" for name in applied) or "up to date")
 
-    with_database(work)
+    with_database(work, makes_one=True)
 
 
 @main.group()

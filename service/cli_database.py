@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -15,6 +15,11 @@ from service.settings import Settings, SettingsError
 
 Work = Callable[[Any, datetime, str], Awaitable[Any]]
 """What is done with a connection, at the installation's present, by whom."""
+
+_NO_DATABASE: Final = (
+    "welltimed: {data_dir} holds no database. Set WELLTIMED_DATA_DIR to the --data-dir of `welltimed serve`, or WELLTIMED_DATABASE_URL; "
+    "`welltimed migrate` makes a new one."
+)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -26,17 +31,25 @@ def load_settings(**overrides: Any) -> Settings:
         sys.exit(3)
 
 
-def with_database(work: Callable[[str], None]) -> None:
-    """Calls `work` with the address of the database that the settings name, the embedded one started if need be."""
+def with_database(work: Callable[[str], None], *, makes_one: bool = False) -> None:
+    """Calls `work` with the address of the database that the settings name, the embedded one started if need be.
+
+    Without `makes_one` an embedded one must be there: a switch thrown in a new and empty one would stop nobody, and say that it did.
+    """
     from service.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - only here
 
     settings = load_settings()
-    with in_words():
-        if settings.database_url is not None:
+    if settings.database_url is not None:
+        with in_words():
             work(settings.database_url.reveal())
-            return
+        return
+    root = settings.data_dir / "postgres"
+    if not makes_one and not root.exists():
+        click.echo(_NO_DATABASE.format(data_dir=settings.data_dir), err=True)
+        sys.exit(3)
+    with in_words():
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        with EmbeddedPostgres(settings.data_dir / "postgres", bin_dir=settings.postgres_bin_dir) as server:
+        with EmbeddedPostgres(root, bin_dir=settings.postgres_bin_dir) as server:
             work(server.dsn())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from rich import box
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.table import Table
 from service.demo import tables
 from service.demo.board import Board
 from service.demo.results import CAVEAT, Results
+
+ROOMY_COLUMNS: Final = 100
 
 
 class Bar:
@@ -54,21 +57,24 @@ def bar(board: Board, hours: int) -> Iterator[Bar]:
 def print_table(console: Console, results: Results) -> None:
     """Prints the policies, how the engine compares, and what this does not show."""
     size = f"{results.households} households, {results.weeks} weeks"
-    console.print(_table(size, tables.POLICY_TITLES, tables.policies(results)))
+    console.print(_table(console, size, tables.POLICY_TITLES, tables.policies(results)))
     for weeks, span in (("all weeks", results.whole), ("second half", results.second_half)):
         title = f"How many times as many, {weeks} (95 % intervals over households)"
-        console.print(_table(title, tables.COMPARISON_TITLES, tables.comparison(span)))
+        console.print(_table(console, title, tables.COMPARISON_TITLES, tables.comparison(span)))
     title = "The moment alone: opens where the engine sent, and its pushes from 22:00 to 06:00"
-    console.print(_table(title, tables.MOMENT_TITLES, tables.moments(results.moments)))
+    console.print(_table(console, title, tables.MOMENT_TITLES, tables.moments(results.moments)))
     traffic = results.traffic
     console.print(f"{traffic.events} events, {traffic.accepted} pushes accepted, in {traffic.seconds:.0f} s")
     console.print(CAVEAT)
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, padding=(0, 1), box=box.SIMPLE_HEAD)
+def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    # In 80 columns there is no room for air, and rich would cut numbers.
+    is_narrow = console.width < ROOMY_COLUMNS
+    table = Table(title=title, padding=(0, 0 if is_narrow else 1), show_edge=not is_narrow, box=box.SIMPLE_HEAD)
+    longest = max(len(word) for row in rows for word in row[0].split())
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left")
+        table.add_column(column, justify="right" if place else "left", min_width=None if place else longest)
     for row in rows:
         table.add_row(*row)
     return table

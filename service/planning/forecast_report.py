@@ -97,7 +97,7 @@ class Report:
         if left_out_by is None:
             left_out_by = "no_moment" if row is None else held and held.reason
         return ForecastPerson(
-            external_id=external_id,
+            user_id=external_id,
             left_out_by=left_out_by,
             send_at=row and row.send_at,
             local_hour=None if row is None else self._hour(row),

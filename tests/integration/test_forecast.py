@@ -104,7 +104,7 @@ async def test_planning_then_does_what_was_foretold(api: Api) -> None:
     send_at = {row["external_id"]: row["send_at"].isoformat().replace("+00:00", "Z") for row in rows}
     assert len(told["people"]) == forecast.SHOWN
     for person in told["people"]:
-        assert person["send_at"] == send_at[person["external_id"]]
+        assert person["send_at"] == send_at[person["user_id"]]
 
 
 async def test_the_funnel_counts_everybody_once_and_drawing_agrees(api: Api) -> None:
@@ -139,7 +139,7 @@ async def test_who_asks_after_people_is_told_when_or_why_not(api: Api) -> None:
     await api.post("/v1/campaigns", json=BODY)
     names = ["user 2", "user 4", "user 30", "user 66", "user 69", "user 22", "nobody"]
     answer = await api.get("/v1/campaigns/lunch/forecast", params={"user_id": names})
-    people = {person["external_id"]: person for person in answer.json()["people"]}
+    people = {person["user_id"]: person for person in answer.json()["people"]}
     assert {name: person["left_out_by"] for name, person in people.items()} == {
         "user 2": "no_push_consent",
         "user 4": "no_address",

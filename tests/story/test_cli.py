@@ -87,6 +87,19 @@ async def test_a_port_that_is_taken_is_told_in_one_line(database: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("sending", "stop", "--reason", "wrong prices"), ("keys", "create")],
+    ids=["sending", "keys"],
+)
+def test_no_empty_database_is_made_where_another_is_meant(command: tuple[str, ...], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    done = welltimed(*command, DATA_DIR=str(elsewhere))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"welltimed: {elsewhere} holds no database. Set WELLTIMED_DATA_DIR ")
+    assert not elsewhere.exists()
+
+
 async def test_migrate_and_a_key(empty_database: str) -> None:
     first = welltimed("migrate", DATABASE_URL=empty_database)
     assert first.returncode == 0, first.stderr

@@ -1,14 +1,16 @@
 """The numbers of a run and its page: they agree with each other, escape what they show, and are served."""
 
 import json
+from io import StringIO
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import httpx
 import msgspec
 import numpy as np
+from rich.console import Console
 
-from service.demo import charts, report, results, scoring
+from service.demo import charts, progress, report, results, scoring
 from service.demo.api import Explained
 from service.demo.board import Board, ExplainedPush
 from service.demo.results import Results, Traffic
@@ -52,6 +54,13 @@ def test_the_json_adds_up() -> None:
     # Nothing was sent in the second week.
     assert found["second_half"]["share_of_oracle"] is None
     assert found["second_half"]["vs_usual"]["redeemed"] == {"value": None, "low": None, "high": None}
+
+
+def test_no_name_is_cut_in_a_narrow_terminal() -> None:
+    told = StringIO()
+    progress.print_table(Console(file=told, width=80), finished(board()))
+    assert {"engine", "random", "popular", "usual", "everyone"} <= set(told.getvalue().split())
+    assert "…" not in told.getvalue()
 
 
 def test_answers_count_when_their_time_has_come() -> None:
