@@ -144,9 +144,10 @@ class Worker:
         # Never stopped half-way: what is called settled is settled.
         if due.has_to_draw:
             await self.drawer.draw_due(standing(now))
-        if due.has_to_draw or due.has_to_send:
+            due = await agenda.look(self.pool, now)
+        if due.has_to_send:
             await self.dispatcher.dispatch(standing(now))
-        if due.has_to_draw or due.has_to_deliver:
+        if due.has_to_deliver:
             for deliverer in self.deliverers:
                 await deliverer.dispatch(standing(now))
 

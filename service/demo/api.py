@@ -80,10 +80,9 @@ _EXPLAINED: Final = msgspec.json.Decoder(Explained)
 
 
 class Api:
-    """A connection each for the clock, the tills, the phones and the stand-in: calls on each go one after the other."""
+    """A connection each for the clock and the tills, the phones, and the stand-in: calls on each go one after the other."""
 
     def __init__(self, url: str, stand_in_url: str, secret_key: str) -> None:
-        self._clock = Connection(url)
         self._server = Connection(url)
         self._phones = Connection(url)
         self._stand_in = Connection(stand_in_url)
@@ -95,15 +94,20 @@ class Api:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._clock.close()
         self._server.close()
         self._phones.close()
         self._stand_in.close()
 
-    def move_clock(self, now_s: int, *, wait: bool) -> None:
-        """Moves the virtual clock; with `wait` until all that is due by then is done."""
-        body = {"now": instant(now_s), "wait_s": SETTLE_WAIT_S if wait else 0.0}
-        self._clock.call("POST", "/v1/clock", self._operator, _encode(body))
+    def move_clock(self, now_s: int) -> None:
+        """Moves the virtual clock when all that is due by the present is done."""
+        self._post_clock(now_s, first_wait_s=SETTLE_WAIT_S, wait_s=0.0)
+
+    def settle(self, now_s: int) -> None:
+        """Returns when all that is due by the present, which is given, is done."""
+        self._post_clock(now_s, first_wait_s=0.0, wait_s=SETTLE_WAIT_S)
+
+    def _post_clock(self, now_s: int, **waits: float) -> None:
+        self._server.call("POST", "/v1/clock", self._operator, _encode({"now": instant(now_s), **waits}))
 
     def let_phones_in(self) -> None:
         """Makes a publishable key, and says whose user tokens count."""

@@ -1,12 +1,13 @@
 """The replay: hour by hour what really happened goes in over HTTP, and phones answer what comes out as the baskets dictate.
 
 Tills and phones report an hour when it is over, while the pushes of the new hour are drawn and sent: these do not know it
-yet. That keeps one barrier an hour, and it is a disadvantage of the engine alone.
+yet. That keeps one barrier an hour, and it is a disadvantage of the engine alone. Pushes are collected after the barrier too: what
+a household does about one it tells in the next hour at the earliest.
 """
 
 import heapq
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -68,7 +69,7 @@ class Replay:
     def prepare(self) -> None:
         """Sets the clock, uploads the deals, lets the phones in, lifts the rules of contact and creates the campaign."""
         self._board.phase = "registering phones and deals"
-        self._api.move_clock(self._begin_s() - 1, wait=False)
+        self._api.move_clock(self._begin_s() - 1)
         self._api.let_phones_in()
         self._api.lift_contact_rules()
         self._api.upload_offers(deals.as_csv(self._world.deals, self._world.baskets.tag_names))
@@ -94,25 +95,30 @@ class Replay:
     def run(self, tick: Callable[[], None]) -> None:
         """Replays hour after hour until the last window has closed; `tick` after each."""
         self._board.phase = "replaying"
-        with ThreadPoolExecutor(2, thread_name_prefix="hand") as hands:
+        with ThreadPoolExecutor(1, thread_name_prefix="phones") as phones:
             for hour_s in range(self._begin_s(), self._end_s(), HOUR_S):
-                self._hour(hour_s, hands)
+                self._hour(hour_s, phones)
                 if hour_s - self._registered_s >= _REGISTERED_FOR_S:
+                    self._api.settle(hour_s)
                     self._register_phones(hour_s)
                 tick()
+            self._api.settle(hour_s)
+            self._receive()
 
-    def _hour(self, hour_s: int, hands: ThreadPoolExecutor) -> None:
-        """Tills, phones and the worker work side by side: what is reported now the worker counts in the next hour, and sorted."""
+    def _hour(self, hour_s: int, phones: Executor) -> None:
+        """Tills and phones report while the worker is at the new hour: what is reported now it counts in the next one, and sorted."""
+        self._api.move_clock(hour_s)
         self._board.now_s = hour_s
+        self._receive()
         answers = self._due_answers(hour_s)
-        self._api.move_clock(hour_s, wait=False)
-        tills = hands.submit(self._api.report, self._past_events(hour_s, answers), hour_s)
-        opened = hands.submit(self._open, [one for one in answers if one.type == "opened"])
-        self._api.move_clock(hour_s, wait=True)
-        messages = self._api.new_messages()
-        self._board.events += tills.result() + opened.result()
-        for message in messages:
-            self._receive(message)
+        opened = phones.submit(self._open, [one for one in answers if one.type == "opened"])
+        reported = self._api.report(self._past_events(hour_s, answers), hour_s)
+        self._board.events += reported + opened.result()
+
+    def _receive(self) -> None:
+        """What phones have received: all of the hours that are done, and some of the one that the worker is at."""
+        for message in self._api.new_messages():
+            self._take(message)
 
     def _begin_s(self) -> int:
         return int(self._world.instants_s[0, 0]) - _RUN_UP_S
@@ -163,7 +169,7 @@ class Replay:
             offer_id=answer.offer_id,
         )
 
-    def _receive(self, message: Received) -> None:
+    def _take(self, message: Received) -> None:
         """A phone has a push: its household's baskets say what will become of it. A second one in a week is ignored."""
         board = self._board
         board.accepted += 1

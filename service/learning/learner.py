@@ -1,13 +1,13 @@
 """Folds the event log into what is learned, each entry exactly once: effect and place in the log are one transaction."""
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from bandits.words import INTEREST_OF
+from push.clock import pause
 from schema.ids import partition_of
 from service.clock import Clock
 from service.learning import books, ripening
@@ -167,14 +167,14 @@ class Learner:
                 await self._follow(clock, stop)
             except NewerProgramError as error:
                 self._tell_of_newer(error)
-                await _pause(stop, NEWER_S)
+                await pause(NEWER_S, stop)
             except LOST as error:
                 _LOG.warning("the learner starts again", error=type(error).__name__)
-                await _pause(stop, RETRY_S)
+                await pause(RETRY_S, stop)
             except Exception:  # noqa: BLE001 - whatever it is, the worker's other loops go on, and so does learning when it is gone
                 FAILURES.labels("learner").inc()
                 _LOG.exception("the learner failed and starts again")
-                await _pause(stop, RETRY_S)
+                await pause(RETRY_S, stop)
 
     def _tell_of_newer(self, error: NewerProgramError) -> None:
         """Once: while releases change it is as it should be."""
@@ -225,11 +225,6 @@ async def _until_complete(one_pass: Callable[[], Awaitable[_Pass]]) -> int:
             return counted
         futile = 0 if done.counted else futile + 1
     raise RuntimeError("another learner counts, time and again before this one")
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def _first_of(one: asyncio.Event, other: asyncio.Event, timeout_s: float) -> None:

@@ -1,5 +1,7 @@
 """The hand on the clock of a virtual world (`serve --virtual-clock`; demo and tests only)."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated
 
@@ -17,10 +19,14 @@ from service.store.virtual_clock import ClockHand
 
 
 class ClockMove(Incoming, frozen=True):
-    """The body of POST /v1/clock: the new present, and how long to wait until the worker has done all that is due by it."""
+    """The body of POST /v1/clock: the new present, and how long to wait until the worker has done all that is due by it.
+
+    With `first_wait_s` the clock moves only when all that is due by the old present is done, and stays if that takes longer.
+    """
 
     now: Annotated[datetime, Meta(tz=True)]
     wait_s: Annotated[float, Meta(ge=0, le=300)] = 30.0
+    first_wait_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
 
 
 class ClockState(Kept, frozen=True):
@@ -49,14 +55,23 @@ class ClockController(Controller):
     async def move(self, data: JSONBody[ClockMove], hand: NamedDependency[SkipValidation[ClockHand]]) -> ClockState:
         """Sets the clock, then only moves it forward, and waits for the worker; with wait_s 0 it does not wait."""
         check_present(data.now)
-        try:
+        if data.first_wait_s:
+            async with _in_time(data.first_wait_s, "has not moved"):
+                await hand.be_settled(data.first_wait_s)
+        async with _in_time(data.wait_s, "has moved"):
             state = await hand.move(data.now, data.wait_s)
-        except TimeoutError:
-            detail = f"The worker had not done all that was due within {data.wait_s:g} s; the clock has moved."
-            raise ApiError(503, "unavailable", detail, retry_after_s=1) from None
         if state is None:
             raise ApiError(409, "conflict", "The clock cannot be moved back.")
         return _shown(state)
+
+
+@asynccontextmanager
+async def _in_time(wait_s: float, and_the_clock: str) -> AsyncIterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        detail = f"The worker had not done all that was due within {wait_s:g} s; the clock {and_the_clock}."
+        raise ApiError(503, "unavailable", detail, retry_after_s=1) from None
 
 
 def _shown(state: virtual_clock.ClockState) -> ClockState:

@@ -1,13 +1,13 @@
 """The snapshot this process decides with: replaced whole when another is in force (newer, or pinned) and found sound."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import asyncpg
 
 from bandits.policies.model import NO_MAP, DamagedSnapshotError, Model
+from push.clock import pause
 from service import telemetry
 from service.store import models, snapshot_pins, snapshots
 from service.store.pool import LOST
@@ -79,6 +79,5 @@ class SnapshotCache:
             connection.terminate()
 
     async def _wait(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), POLL_S)
+        await pause(POLL_S, self._wake)
         self._wake.clear()

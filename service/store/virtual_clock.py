@@ -1,12 +1,13 @@
 """The clock of a virtual world: one row that the demo's driver advances and everyone reads."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import asyncpg
+
+from push.clock import pause
 
 LOST_NOTICE_S: Final = 0.5
 """A lost notification costs this much, not the run."""
@@ -17,13 +18,18 @@ SETTLED_CHANNEL: Final = "virtual_clock_settled"
 # A virtual instant need not survive a crash of the machine: its commits do not wait for the disk.
 _NOW: Final = "select now_at from virtual_clock"
 _READ: Final = "select now_at, settled_at from virtual_clock"
+# What the row says where nothing was moved may be older than what kept it from moving.
 _ADVANCE: Final = """
     with moved as (
         insert into virtual_clock (now_at, settled_at) values ($1, $1)
         on conflict (singleton) do update set now_at = excluded.now_at where virtual_clock.now_at < excluded.now_at
         returning now_at, settled_at
     )
-    select now_at, settled_at, pg_notify('virtual_clock', ''), set_config('synchronous_commit', 'off', true) from moved
+    select now_at, settled_at, pg_notify('virtual_clock', extract(epoch from now_at)::text)::text,
+           set_config('synchronous_commit', 'off', true)
+      from moved
+    union all
+    select now_at, settled_at, null, null from virtual_clock where not exists (select 1 from moved)
 """
 _SETTLE: Final = """
     with done as (
@@ -59,9 +65,9 @@ class VirtualClock:
 async def advance(connection: Any, to: datetime) -> ClockState | None:
     """Sets the clock, or moves it forward and wakes the worker, unless it stands there already; None when that would move it back."""
     row = await connection.fetchrow(_ADVANCE, to)
-    if row is not None:
-        return ClockState(row[0], row[1])
-    state = await read(connection)
+    state = None if row is None else ClockState(row[0], row[1])
+    if state is None or state.now_at < to:
+        state = await read(connection)
     return state if state is not None and state.now_at == to else None
 
 
@@ -110,8 +116,23 @@ class ClockHand:
         state = await advance(self._pool, to)
         if state is None or not timeout_s:
             return state
+        return await self._settled(state, timeout_s)
+
+    async def be_settled(self, timeout_s: float) -> None:
+        """Returns when everything is done that is due by the present, before the clock was set at once.
+
+        Raises:
+            TimeoutError: it was not done within timeout_s.
+        """
+        state = await read(self._pool)
+        if state is not None:
+            await self._settled(state, timeout_s)
+
+    async def _settled(self, state: ClockState, timeout_s: float) -> ClockState:
+        """The state once everything due by `state.now_at` is done."""
         told = asyncio.Event()
         self._told.add(told)
+        to = state.now_at
         try:
             async with asyncio.timeout(timeout_s):
                 while state.settled_at < to:
@@ -123,8 +144,7 @@ class ClockHand:
     async def _next(self, told: asyncio.Event, state: ClockState, to: datetime) -> ClockState:
         told.clear()
         if self._settled_s < to.timestamp():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(told.wait(), LOST_NOTICE_S)
+            await pause(LOST_NOTICE_S, told)
         if self._settled_s >= to.timestamp():
             return ClockState(state.now_at, to)
         return await read(self._pool) or state
@@ -134,15 +154,26 @@ async def follow(dsn: str, do_all: Callable[[datetime], Awaitable[None]], stop: 
     """The worker's side: whenever the clock has moved, does all that is due by then and says so, until `stop` is set."""
     connection = await asyncpg.connect(dsn)
     moved = asyncio.Event()
+    told_s = 0.0
+
+    def hear(*notice: Any) -> None:
+        nonlocal told_s
+        told_s = float(notice[-1])
+        moved.set()
+
     try:
-        await connection.add_listener(CHANNEL, lambda *_: moved.set())
+        await connection.add_listener(CHANNEL, hear)
+        state = await read(connection)
         while not stop.is_set():
-            moved.clear()
-            state = await read(connection)
             while state is not None and state.settled_at < state.now_at and not stop.is_set():
                 await do_all(state.now_at)
                 state = ClockState(await settle(connection, state.now_at), state.now_at)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), LOST_NOTICE_S)
+            await pause(LOST_NOTICE_S, moved)
+            # What was told is the row as it was then: only of a clock that is set for the first time it does not say all.
+            if moved.is_set() and state is not None:
+                state = ClockState(datetime.fromtimestamp(told_s, UTC), state.settled_at)
+            else:
+                state = await read(connection)
+            moved.clear()
     finally:
         await connection.close()
