@@ -52,6 +52,7 @@ entry_array: Final = types.Array(numba.from_dtype(ENTRY), 1, "C")
 header_in: Final = header_array.copy(readonly=True)
 entries_in: Final = entry_array.copy(readonly=True)
 tag_array: Final = types.Array(types.uint16, 1, "C", readonly=True)
+starts_array: Final = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @kernel()
@@ -125,6 +126,15 @@ def add_basket(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_
         i = entry_of(header, entries, np.int64(tag_id))
         entries[i].bought += weight
         entries[i].bought_s = max(entries[i].bought_s, np.uint32(at_s))
+
+
+@kernel(void(header_array, entry_array, tag_array, starts_array, starts_array))
+def add_baskets(
+    header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, starts: np.ndarray, at_s: np.ndarray
+) -> None:
+    """Purchases one after the other: at at_s[b] of things with the tags tag_ids[starts[b]:starts[b + 1]] (each once)."""
+    for basket in range(len(at_s)):
+        add_basket(header, entries, tag_ids[starts[basket] : starts[basket + 1]], float(at_s[basket]))
 
 
 @kernel(void(header_array, entry_array, tag_array, f64, f64))

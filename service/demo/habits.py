@@ -13,7 +13,7 @@ from bandits import features, taste_map
 from bandits.delay import WINDOW_S
 from bandits.kernels.featurize import featurize_known
 from bandits.kernels.popularity import POPULARITY, popularity
-from bandits.kernels.tastes import add_basket
+from bandits.kernels.tastes import add_baskets
 from bandits.population import HALF_LIFE_S, RECENT_HALF_LIFE_S, RECENT_PSEUDO_BASKETS
 from bandits.taste_map import TasteMap
 from bandits.tastes import Tastes
@@ -84,15 +84,14 @@ def _decayed(baskets: Baskets, begins_s: Ints, half_life_s: float) -> tuple[F64,
 
 def _taught(baskets: Baskets, household: int) -> Tastes:
     tastes = Tastes()
-    for basket in range(baskets.starts[household], baskets.starts[household + 1]):
-        _teach(tastes, baskets, basket)
+    _teach(tastes, baskets, *(int(bound) for bound in baskets.starts[household : household + 2]))
     return tastes
 
 
-def _teach(tastes: Tastes, baskets: Baskets, basket: int) -> None:
-    begin, end = baskets.tag_starts[basket : basket + 2]
-    # As Tastes.bought, without a copy of the tags one by one: tags are never negative.
-    add_basket(tastes.header, tastes.entries, baskets.tags[begin:end].view(np.uint16), float(baskets.at_s[basket]))
+def _teach(tastes: Tastes, baskets: Baskets, begin: int, end: int) -> None:
+    """The baskets from begin to end; as Tastes.bought, without a copy of the tags one by one: tags are never negative."""
+    starts, at_s = baskets.tag_starts[begin : end + 1], baskets.at_s[begin:end]
+    add_baskets(tastes.header, tastes.entries, baskets.tags.view(np.uint16), starts, at_s)
 
 
 def contenders(world: World, moments_s: Ints, known: Crowd) -> Contenders:
@@ -124,8 +123,7 @@ def _features(world: World, household: int, moments_s: Ints, hours: F64, known: 
     phi = np.empty((deals, features.DIMS), np.float32)
     tastes = Tastes()
     for week, now_s in enumerate(moments_s.tolist()):
-        for basket in range(begin, int(upto[week])):
-            _teach(tastes, baskets, basket)
+        _teach(tastes, baskets, begin, int(upto[week]))
         begin = int(upto[week])
         featurize_known(
             tastes.header, tastes.entries, tags_of_deal, personal, discounts, known.popularity[week],

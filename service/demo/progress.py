@@ -6,8 +6,9 @@ from typing import Final
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from service.demo import tables
 from service.demo.board import Board
@@ -19,20 +20,27 @@ ROOMY_COLUMNS: Final = 100
 class Bar:
     """The progress bar of one run."""
 
-    def __init__(self, progress: Progress, task: TaskID, board: Board) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
         self._task = task
-        self._board = board
-
-    def tick(self) -> None:
-        """Shows how the board stands; nothing has advanced."""
-        self._progress.update(self._task, description=self._description())
 
     def hour(self) -> None:
         """One more hour is done."""
-        self._progress.update(self._task, advance=1, description=self._description())
+        self._progress.advance(self._task)
 
-    def _description(self) -> str:
+
+class _Standing(ProgressColumn):
+    """How the board stands, made when it is shown and not each hour."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__()
+        self._board = board
+
+    def render(self, _: Task) -> Text:
+        """The phase, or the week with what has come of its pushes."""
+        return Text(self._words())
+
+    def _words(self) -> str:
         board = self._board
         if board.week() < 0:
             return f"{board.phase} · {board.events} events"
@@ -50,8 +58,8 @@ def bar(board: Board, hours: int) -> Iterator[Bar]:
     """A bar on standard error for a run of that many hours."""
     columns = (BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TextColumn("{task.description}"), console=console, refresh_per_second=4) as progress:
-        yield Bar(progress, progress.add_task(board.phase, total=hours), board)
+    with Progress(*columns, _Standing(board), console=console, refresh_per_second=4) as progress:
+        yield Bar(progress, progress.add_task("replay", total=hours))
 
 
 def print_table(console: Console, results: Results) -> None:

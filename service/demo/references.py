@@ -79,7 +79,8 @@ def single_hours(starts: Ints) -> Ints:
 
 def six_hours(starts: Ints) -> Ints:
     """(…, 168) basket starts by hour of the week -> those in the six hours from each hour on, round the week."""
-    return np.asarray(sum(np.roll(starts, -hour, axis=-1) for hour in range(_WINDOW_H)), np.int64)
+    round_the_week = np.concatenate([starts, starts[..., : _WINDOW_H - 1]], axis=-1)
+    return np.asarray(sum(round_the_week[..., hour : hour + HOURS] for hour in range(_WINDOW_H)), np.int64)
 
 
 def _first_by(own: Ints, all_of_them: Ints) -> Ints:

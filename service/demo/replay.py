@@ -81,15 +81,14 @@ class Replay:
             self._api.register_phone(self._users[household], DEVICE, address, ZONE)
         self._registered_s = now_s
 
-    def import_history(self, tick: Callable[[], None]) -> None:
-        """Reports every basket before the run-up; `tick` after each batch."""
+    def import_history(self) -> None:
+        """Reports every basket before the run-up."""
         self._board.phase = "importing ten weeks of baskets"
         end = int(np.searchsorted(self._times_s, self._begin_s(), "left"))
         for begin in range(0, end, _BLOCK):
             self._report(
                 [self._purchase(place) for place in range(begin, min(begin + _BLOCK, end))], self._begin_s() - 1
             )
-            tick()
         self._reported = end
 
     def run(self, tick: Callable[[], None]) -> None:

@@ -105,7 +105,7 @@ def _taught(year: Future[Baskets], laid_out: Future[Board]) -> Choosing:
 def _replay(replay: Replay, board: Board) -> None:
     with progress.bar(board, replay.hours()) as bar:
         replay.prepare()
-        replay.import_history(bar.tick)
+        replay.import_history()
         replay.run(bar.hour)
     board.phase = "done"
 
