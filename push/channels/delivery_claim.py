@@ -65,66 +65,33 @@ _TAKE: Final = """
         select share.*, going.has_ended
           from going cross join lateral (
             select d.ctid as place, d.user_id, d.delivery_id, d.outbox_id, d.campaign_id, d.decision_id, d.offer_ids, d.message, d.endpoint,
-                   d.expires_at, d.offer_ids[1] as offer_id
+                   d.expires_at
               from deliveries d
              where d.channel = $2 and d.campaign_id = going.campaign_id and d.endpoint = going.endpoint and d.state = 1 and d.send_at <= $1
              order by d.send_at, d.delivery_id limit (select $3 / count(*) from going)
                for update skip locked) share
          limit $3
+    ), offers as materialized (
+        select * from offer_terms where offer_id in (select unnest(offer_ids) from due)
+    ), slots as (
+        select due.*, one.slot, u.external_id, e.address, o.ends_at, o.tags, s.reason as stopped,
+               array_remove(array_agg(case when s.reason is null then (one.slot - 1)::integer end) over whole, null) as told
+          from due
+          left join lateral (select * from person_terms where person_terms.user_id = due.user_id limit 1) u on true
+          left join email_addresses e on $2 = 3 and e.user_id = due.user_id
+         cross join unnest(due.offer_ids) with ordinality as one(offer_id, slot)
+          left join offers o on o.offer_id = one.offer_id
+         cross join lateral stopped_by(
+            $2, $1, due.has_ended, due.expires_at, u::person_terms, o::offer_terms,
+            case when one.slot = 1 then due.message -> 'data' else due.message -> 'slate' -> (one.slot - 1)::integer end ->> 'reservation_id',
+            case when $2 = 3 then e.address else due.endpoint end) s
+        window whole as (partition by due.delivery_id order by one.slot rows between unbounded preceding and unbounded following)
     )
-    select due.place, due.user_id, due.delivery_id, due.outbox_id, due.campaign_id, due.decision_id, due.offer_ids, due.message, due.endpoint,
-           least(due.expires_at, (v.body ->> 'ends_at')::timestamptz) as expires_at, due.expires_at as send_until,
-           coalesce(e.address, '') as address, u.external_id, told.slots as told,
-           array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
-           case
-               when has_ended then 'campaign_ended'
-               when due.expires_at <= $1 then 'expired'
-               when u.user_id is null then 'person_gone'
-               when u.opted_out_at is not null then 'opted_out'
-               when u.muted_until > $1 then 'muted'
-               when $2 = 3 and not coalesce(u.has_email_consent, false) then 'no_email_consent'
-               when $2 = 3 and e.address is null then 'no_address'
-               when due.offer_id = any (u.vetoed_offer_ids) then 'vetoed'
-               when exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
-                             where s.offer_id = due.offer_id and s.until > $1) then 'snoozed'
-               when (v.body ->> 'ends_at')::timestamptz <= $1 then 'offer_ended'
-               when v.offer_id is null or (v.body ->> 'paused')::boolean or (v.body ->> 'starts_at')::timestamptz > $1
-                    or not v.body -> 'channels' ? 'push' then 'offer_gone'
-               when v.body -> 'exclude_store_ids' ? coalesce(u.store_id, '')
-                    or (jsonb_array_length(v.body -> 'store_ids') > 0 and not v.body -> 'store_ids' ? coalesce(u.store_id, ''))
-                    then 'wrong_store'
-               when due.message -> 'data' ? 'reservation_id' and r.user_id is null then 'not_reserved'
-           end as stopped
-      from due
-      left join lateral (
-        select user_id, external_id, has_email_consent, opted_out_at, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until,
-               traits ->> 'store_id' as store_id
-          from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
-      left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
-      left join lateral (
-        select user_id from reservations
-         where due.message -> 'data' ? 'reservation_id'
-           and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 and reservations.expires_at > $1
-         limit 1) r on true
-      left join email_addresses e on $2 = 3 and e.user_id = due.user_id
-      cross join lateral ( -- of a digest the slots that may still be told; the first is judged above
-        select array(
-            select (o.slot - 1)::integer
-              from unnest(due.offer_ids) with ordinality as o(offer_id, slot)
-              left join offer_versions s on s.offer_id = o.offer_id and s.to_version is null
-             where o.slot = 1
-                or s.offer_id is not null and not (s.body ->> 'paused')::boolean and s.body -> 'channels' ? 'push'
-                   and coalesce((s.body ->> 'starts_at')::timestamptz <= $1, true) and coalesce((s.body ->> 'ends_at')::timestamptz > $1, true)
-                   and not s.body -> 'exclude_store_ids' ? coalesce(u.store_id, '')
-                   and (jsonb_array_length(s.body -> 'store_ids') = 0 or s.body -> 'store_ids' ? coalesce(u.store_id, ''))
-                   and not o.offer_id = any (u.vetoed_offer_ids)
-                   and not exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as z(offer_id, until)
-                                    where z.offer_id = o.offer_id and z.until > $1)
-                   and (due.message -> 'slate' -> (o.slot - 1)::integer ->> 'reservation_id' is null
-                        or exists (select 1 from reservations p where p.user_id = due.user_id and p.offer_id = o.offer_id and p.state = 0
-                                      and p.expires_at > $1))
-             order by o.slot) as slots) told
-     order by due.delivery_id
+    select place, user_id, delivery_id, outbox_id, campaign_id, decision_id, offer_ids, message, endpoint, external_id,
+           least(expires_at, ends_at) as expires_at, expires_at as send_until, coalesce(address, '') as address, tags, stopped, told
+      from slots
+     where slot = 1
+     order by delivery_id
 """
 _MARK: Final = """
     update deliveries d

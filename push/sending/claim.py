@@ -79,49 +79,27 @@ _TAKE: Final = """
         select share.*, going.has_ended
           from going cross join lateral (
             select o.ctid as place, o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_until, o.expires_at, o.decision_id,
-                   o.offer_id, o.message, o.unknowns, o.send_until <= $1 as is_late
+                   o.offer_id, o.message, o.unknowns
               from outbox o
              where o.campaign_id = going.campaign_id and o.state = 1 and o.send_at <= $1
              order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
                for update skip locked) share
          limit $2
+    ), offers as materialized (
+        select * from offer_terms where offer_id in (select offer_id from due)
     )
-    select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id,
-           least(due.expires_at, (v.body ->> 'ends_at')::timestamptz) as expires_at, due.decision_id, due.offer_id, due.message,
-           d.address, d.address_kind, d.platform, due.send_until, due.unknowns, (select count(*) from going) as going, array(select jsonb_array_elements_text(v.body -> 'tags')) as tags,
-           case
-               when has_ended then 'campaign_ended'
-               when is_late then 'expired'
-               when u.user_id is null then 'person_gone'
-               when u.opted_out_at is not null then 'opted_out'
-               when not u.has_push_consent then 'no_push_consent'
-               when u.muted_until > $1 then 'muted'
-               when due.offer_id = any (u.vetoed_offer_ids) then 'vetoed'
-               when exists (select 1 from unnest(u.snoozed_offer_ids, u.snoozed_until) as s(offer_id, until)
-                             where s.offer_id = due.offer_id and s.until > $1) then 'snoozed'
-               when (v.body ->> 'ends_at')::timestamptz <= $1 then 'offer_ended'
-               when v.offer_id is null or (v.body ->> 'paused')::boolean or (v.body ->> 'starts_at')::timestamptz > $1
-                    or not v.body -> 'channels' ? 'push' then 'offer_gone'
-               when v.body -> 'exclude_store_ids' ? coalesce(u.store_id, '')
-                    or (jsonb_array_length(v.body -> 'store_ids') > 0 and not v.body -> 'store_ids' ? coalesce(u.store_id, ''))
-                    then 'wrong_store'
-               when due.message -> 'data' ? 'reservation_id' and r.user_id is null then 'not_reserved'
-               when d.address is null then 'no_address'
-           end as stopped
+    select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id, least(due.expires_at, o.ends_at) as expires_at,
+           due.decision_id, due.offer_id, due.message, d.address, d.address_kind, d.platform, due.send_until, due.unknowns,
+           (select count(*) from going) as going, o.tags, s.reason as stopped
       from due
       left join lateral (
-        select user_id, opted_out_at, has_push_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids, snoozed_until,
-               traits ->> 'store_id' as store_id
-          from users where users.user_id = due.user_id and merged_into is null limit 1) u on true
-      left join offer_versions v on v.offer_id = due.offer_id and v.to_version is null
-      left join lateral (
-        select user_id from reservations
-         where due.message -> 'data' ? 'reservation_id'
-           and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 and reservations.expires_at > $1
-           and due.decision_id = any (held_by) limit 1) r on true
+        select * from person_terms where person_terms.user_id = due.user_id limit 1) u on true
+      left join offers o on o.offer_id = due.offer_id
       left join lateral (
         select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled
          order by last_seen_at desc, device_id limit 1) d on true
+     cross join lateral stopped_by(
+        1::smallint, $1, due.has_ended, due.send_until, u::person_terms, o::offer_terms, due.message -> 'data' ->> 'reservation_id', d.address) s
      order by due.outbox_id
 """
 _MARK: Final = """

@@ -11,6 +11,7 @@ import pytest
 
 from push import agenda, outbox, outbox_days, triggered
 from push.campaign import campaigns
+from push.channels import delivery_claim
 from push.contact import contacts
 from push.planning import audience
 from push.sending import claim, endings
@@ -38,6 +39,8 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (endings._EXPIRE_PLANNED, (NOW, 500)),
     (endings._EXPIRE_READY, (NOW, 500)),
     (claim._TAKE, (NOW, 500)),
+    (delivery_claim._TAKE, (NOW, 2, 500)),
+    (delivery_claim._TAKE, (NOW, 3, 500)),
     (claim._MARK, (NOW, NOW, [(0, 1)], [NOW], [2], [None], [None], [None], NOW, NOW)),
     (contacts._HOLD, ([1, 2],)),
     (contacts._PEOPLE, ([1, 2],)),

@@ -1,0 +1,49 @@
+-- What stops what was drawn from being sent: one rule for a push, a webhook and every slot of an e-mail, which had begun to differ.
+-- migrate:up
+
+-- What the rule asks of a person.
+create view person_terms as
+    select user_id, external_id, opted_out_at, has_push_consent, has_email_consent, muted_until, vetoed_offer_ids, snoozed_offer_ids,
+           snoozed_until, coalesce(traits ->> 'store_id', '') as store_id
+      from users
+     where merged_into is null;
+
+-- What it asks of an offer; to be read once for each offer of a claim, not once for each row: an offer may name thousands of stores.
+create view offer_terms as
+    select offer_id, (body ->> 'starts_at')::timestamptz as starts_at, (body ->> 'ends_at')::timestamptz as ends_at,
+           (body ->> 'paused')::boolean as is_paused, body -> 'channels' ? 'push' as is_sent,
+           nullif(body -> 'store_ids', '[]') as only_in, body -> 'exclude_store_ids' as not_in,
+           array(select jsonb_array_elements_text(body -> 'tags')) as tags
+      from offer_versions
+     where to_version is null;
+
+-- The first reason why an offer must not be told to a person at an instant by a channel (schema.decision.Channel); null: there is none. Who
+-- or what is gone is a row of nulls. `reservation` is the promise that the message names: that very one must be open, since a till takes no
+-- other for it. `address` is null where the channel has none for the person. In a FROM clause PostgreSQL inlines all of it, rows too.
+create function stopped_by(
+    channel smallint, at timestamptz, has_campaign_ended boolean, until timestamptz, person person_terms, offer offer_terms,
+    reservation text, address text
+) returns table (reason text)
+    language sql stable parallel safe
+as $$
+    select case
+               when has_campaign_ended then 'campaign_ended'
+               when until <= at then 'expired'
+               when (person).user_id is null then 'person_gone'
+               when (person).opted_out_at is not null then 'opted_out'
+               when channel = 1 and not (person).has_push_consent then 'no_push_consent'
+               when channel = 3 and (person).has_email_consent is not true then 'no_email_consent'
+               when (person).muted_until > at then 'muted'
+               when (offer).offer_id = any ((person).vetoed_offer_ids) then 'vetoed'
+               when (offer).offer_id = any ((person).snoozed_offer_ids)
+                    and exists (select 1 from unnest((person).snoozed_offer_ids, (person).snoozed_until) as s(offer_id, snoozed_until)
+                                 where s.offer_id = (offer).offer_id and s.snoozed_until > at) then 'snoozed'
+               when (offer).ends_at <= at then 'offer_ended'
+               when (offer).offer_id is null or (offer).is_paused or (offer).starts_at > at or not (offer).is_sent then 'offer_gone'
+               when (offer).not_in ? (person).store_id or not (offer).only_in ? (person).store_id then 'wrong_store'
+               when reservation is not null
+                    and (select r.state = 0 and r.expires_at > at from reservations r
+                          where r.user_id = (person).user_id and r.reservation_id = reservation::uuid) is not true then 'not_reserved'
+               when address is null then 'no_address'
+           end
+$$;
