@@ -164,7 +164,7 @@ class Supervisor:
 
     @staticmethod
     def _restart(postgres: EmbeddedPostgres) -> None:
-        _LOG.warning("PostgreSQL ended and is started again")
+        _LOG.warning("PostgreSQL does not answer; where it has ended it is started again")
         try:
             postgres.start()
         except PostgresUnavailable as error:
