@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -72,7 +73,7 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
         raise Rejected("/type", "forbidden", "a redemption is told by the till, with a secret key")
     return CheckedEvent(
         speaker=_speaker(event, caller),
-        event_key=events.key_of(event.event_id),
+        event_key=_key(event, kind),
         type=kind,
         occurred_at=_occurred_at(event, received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX),
         received_at=received.now,
@@ -83,6 +84,13 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
         makes_tags=caller.is_secret,
         properties=_text(event.properties),
     )
+
+
+def _key(event: Event, kind: EventType) -> UUID:
+    """What repeats it. A dismissal counts once by feedback and events together; openings and redemptions do so in attribution, the earliest."""
+    if kind is EventType.DISMISSED and event.decision_id is not None:
+        return events.answer_key(event.decision_id, event.slot, kind)
+    return events.key_of(event.event_id)
 
 
 def _speaker(event: Event, caller: Caller) -> Speaker:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from schema.log import LogEntry
 from service.ingest.checked import CheckedEvent, Outcome
-from service.store import event_log, events, people, tags
+from service.store import event_log, events, inbox, people, tags
 from service.store.events import React, StoredEvent
 from service.store.people import Person, PersonKey
 
@@ -15,7 +15,7 @@ from service.store.people import Person, PersonKey
 async def write(pool: Any, batch: Sequence[CheckedEvent], react: React = events.nothing) -> list[Outcome]:
     """Commits a batch with what it sets off; says of each event what became of it.
 
-    Every writer takes its locks in the same order: identities, users, event keys, rests of triggered campaigns, heads of the log, each of them sorted.
+    Every writer takes its locks in the same order: identities, users, event keys, items of inboxes, rests of triggered campaigns, heads of the log, each of them sorted.
     """
     now = max(event.received_at for event in batch)
     async with pool.acquire() as connection:
@@ -26,6 +26,8 @@ async def write(pool: Any, batch: Sequence[CheckedEvent], react: React = events.
         async with connection.transaction():
             found = await people.ensure(connection, {event.speaker.key for event in batch}, now)
             noted = await _insert(connection, batch, found, tag_ids, now)
+            answers = (inbox.Answered(row.user_id, row.decision_id, row.slot, row.type) for row in noted.rows)
+            await inbox.note(connection, answers, now)
             await react(connection, noted.rows)
             # Last, since it holds the heads of the log until the commit.
             await event_log.append(connection, noted.entries, now)

@@ -85,9 +85,15 @@ class _Pass:
             self.people.rhythm(fact.user_id).visited(fact.entry.local_hour, fact.entry.occurred_at.timestamp())
 
     def _interested(self, fact: Fact, weight: float) -> None:
-        tag_ids = fact.entry.tag_ids or _tags_of(self._catalogue, fact.entry.offer_id)
+        tag_ids = fact.entry.tag_ids or _tags_of(self._catalogue, fact.entry.offer_id or self._offer_of(fact))
         if tag_ids:
             self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
+
+    def _offer_of(self, fact: Fact) -> int:
+        """Of a word that names no more than its decision the offer it is about; 0 when that is not known."""
+        entry = fact.entry
+        drawn = self._drawn.get((fact.user_id, entry.decision_id)) if entry.decision_id and entry.type in SAID else None
+        return drawn.offer_ids[entry.slot] if drawn is not None and entry.slot < len(drawn.offer_ids) else 0
 
     def _spoke(self, fact: Fact) -> None:
         if row := self._row(fact.user_id, fact.entry.decision_id, fact.entry.slot):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import xxhash
 
+from schema.event import EventType
 from schema.ids import stable_entropy, uuid7
 from schema.log import LogEntry
 from service.store.zones import local_hour
@@ -55,6 +56,11 @@ def key_of(event_id: str) -> UUID:
         return UUID(event_id)
     except ValueError:
         return UUID(bytes=xxhash.xxh3_128_digest(event_id.encode()))
+
+
+def answer_key(decision_id: UUID, slot: int, kind: EventType) -> UUID:
+    """The key of an answer to a slot: the same by whatever door it is told."""
+    return UUID(bytes=xxhash.xxh3_128_digest(decision_id.bytes + bytes([slot, kind])))
 
 
 def id_of(user_id: int, event_key: UUID, received_at: datetime) -> UUID:

@@ -4,8 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import xxhash
-
 from schema.decision import Action
 from schema.event import EventType
 from schema.ids import instant_of, partition_of
@@ -78,9 +76,12 @@ async def apply(connection: Any, who: Speaker | int, answered: Answered, react: 
         if person is None:
             raise NoSuchDecision
         offer_id = await _offer(connection, person.user_id, answered)
-        log_place = await _record(connection, person, offer_id, answered, react)
-        is_new = log_place is not None
-        await inbox.note(connection, person.user_id, answered.decision_id, answered.type, answered.now)
+        key = events.answer_key(answered.decision_id, answered.slot, answered.type)
+        is_new = bool(await events.claim(connection, [(person.user_id, key)], answered.now))
+        # Before the head of the log is held: an inbox that is pulled holds its items first.
+        told = inbox.Answered(person.user_id, answered.decision_id, answered.slot, answered.type)
+        await inbox.note(connection, [told], answered.now)
+        log_place = await _record(connection, person, offer_id, answered, key, react) if is_new else None
         has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
         if is_new or has_changed:
             return Applied(await people.raise_version(connection, person.user_id, answered.now), log_place)
@@ -97,12 +98,9 @@ async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
 
 
 async def _record(
-    connection: Any, person: Person, offer_id: int, answered: Answered, react: React
-) -> tuple[int, int] | None:
-    """The event, its key and its log entry, whose place it gives; None when it was recorded before."""
-    key = _key(answered)
-    if not await events.claim(connection, [(person.user_id, key)], answered.now):
-        return None
+    connection: Any, person: Person, offer_id: int, answered: Answered, key: UUID, react: React
+) -> tuple[int, int]:
+    """The event of a key that was claimed, and its log entry, whose place it gives."""
     row = StoredEvent(
         user_id=person.user_id,
         event_id=events.id_of(person.user_id, key, answered.now),
@@ -133,11 +131,6 @@ async def _take_effect(connection: Any, user_id: int, offer_id: int, answered: A
             return True
         case _:
             return False
-
-
-def _key(answered: Answered) -> UUID:
-    identity = answered.decision_id.bytes + bytes([answered.slot, answered.type])
-    return UUID(bytes=xxhash.xxh3_128_digest(identity))
 
 
 def _occurred_at(answered: Answered) -> datetime:

@@ -1,6 +1,6 @@
 """In-app inboxes: the items of a person by position, which rises in the order of commits (push.drawing.fan_out puts them there)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -22,14 +22,26 @@ _READ: Final = """
        and (not i.is_promised or r.user_id is not null)
      order by i.position desc limit $4
 """
-# Of two pulls at once one shows.
+# Of two pulls at once one shows. Whoever changes several items locks them in their order.
 _SHOW: Final = """
-    update inbox_items set shown_at = $3 where user_id = $1 and position = any ($2::bigint[]) and shown_at is null
-    returning decision_id, offer_id
+    with locked as materialized (
+        select user_id, position from inbox_items where user_id = $1 and position = any ($2::bigint[]) and shown_at is null
+         order by position for update
+    )
+    update inbox_items i set shown_at = $3 from locked l where i.user_id = l.user_id and i.position = l.position
+    returning i.decision_id, i.offer_id
 """
 _NOTE: Final = """
-    update inbox_items set read_at = coalesce(read_at, $3), dismissed_at = case when $4 then coalesce(dismissed_at, $3) else dismissed_at end
-     where user_id = $1 and decision_id = $2
+    with told as (
+        select user_id, decision_id, bool_or(is_dismissed) as is_dismissed
+          from unnest($1::bigint[], $2::uuid[], $3::boolean[]) as t(user_id, decision_id, is_dismissed) group by 1, 2
+    ), locked as materialized (
+        select i.user_id, i.position, t.is_dismissed from told t join inbox_items i using (user_id, decision_id)
+         order by i.user_id, i.position for update of i
+    )
+    update inbox_items i
+       set read_at = coalesce(i.read_at, $4), dismissed_at = coalesce(i.dismissed_at, case when l.is_dismissed then $4 end)
+      from locked l where i.user_id = l.user_id and i.position = l.position
 """
 _MOVE: Final = """
     with moved as (
@@ -69,6 +81,15 @@ class Lying(NamedTuple):
     reserved_until: datetime | None
 
 
+class Answered(NamedTuple):
+    """What somebody did with a slot of a decision, if it was one; an item tells of the first slot."""
+
+    user_id: int
+    decision_id: UUID | None
+    slot: int
+    kind: int
+
+
 class Shown(NamedTuple):
     """An item that was taken for the first time."""
 
@@ -86,10 +107,15 @@ async def show(connection: Any, user_id: int, positions: Sequence[int], now: dat
     return [Shown(*row) for row in await connection.fetch(_SHOW, user_id, list(positions), now)]
 
 
-async def note(connection: Any, user_id: int, decision_id: UUID, kind: EventType, now: datetime) -> None:
-    """Takes up what the person answered to a decision that may lie in their inbox."""
-    if kind in _READING:
-        await connection.execute(_NOTE, user_id, decision_id, now, kind is EventType.DISMISSED)
+async def note(connection: Any, answers: Iterable[Answered], now: datetime) -> None:
+    """Takes up what people answered to decisions that may lie in their inboxes, by whatever door it came."""
+    about = [
+        (user_id, decision_id, kind == EventType.DISMISSED)
+        for user_id, decision_id, slot, kind in answers
+        if kind in _READING and decision_id is not None and slot == 0
+    ]
+    if about:
+        await connection.execute(_NOTE, *map(list, zip(*about, strict=True)), now)
 
 
 async def move(connection: Any, kept: int, lost: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bandits.features import DIMS, FEATURE_SET
 from push.channel import Message, Outcome, Rejected
 from push.clock import standing
 from push.decider import Draft
@@ -130,6 +131,86 @@ async def test_feedback_reads_dismisses_and_vetoes(api: Api, world: tuple[Any, l
     found = {one["decision_id"]: one["is_read"] for one in (await pull(api))["data"]}
     assert found == {str(one): one == given[0] for one in given if one != given[1]}
     await tell(given[2], "thumbs_down")
+    assert (await pull(api))["data"] == []
+
+
+def event(decision: Any, kind: str, user: str = "ann", **more: Any) -> dict[str, Any]:
+    told = {"event_id": f"{user} {decision} {kind}", "type": kind, "user_id": user, "decision_id": str(decision)}
+    return told | {"occurred_at": NOW.isoformat()} | more
+
+
+async def report(api: Api, *events: dict[str, Any]) -> Any:
+    answer = await api.post("/v1/events", json={"sent_at": datetime.now(UTC).isoformat(), "batch": events})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_events_read_and_dismiss_as_feedback_does(api: Api, world: tuple[Any, list[Any]]) -> None:
+    _, given = world
+    told = [
+        event(given[0], "opened"),
+        event(given[1], "dismissed"),
+        event(given[2], "redeemed"),
+        event(given[3], "shown"),
+    ]
+    others = [event(given[4], "opened", slot=1), event(given[5], "dismissed", user="bob")]
+    assert (await report(api, *told, *others))["accepted"] == 6
+    found = {one["decision_id"]: one["is_read"] for one in (await pull(api))["data"]}
+    assert found == {str(one): one in (given[0], given[2]) for one in given if one != given[1]}
+
+
+async def test_an_item_is_the_first_slot_of_its_decision(api: Api, world: tuple[Any, list[Any]]) -> None:
+    _, given = world
+    bread = await push_world.offer(api.resources.pool, "bread")
+    await api.resources.pool.execute("update decisions set offer_ids = offer_ids || $1::int", bread)
+    for kind in ("opened", "dismissed"):
+        wish = {"type": kind, "user_id": "ann", "slot": 1}
+        assert (await api.post(f"/v1/decisions/{given[0]}/feedback", json=wish)).status_code == 200
+    found = {one["decision_id"]: one["is_read"] for one in (await pull(api))["data"]}
+    assert found == {str(one): False for one in given}
+
+
+async def test_a_dismissal_counts_once_whichever_way_it_is_told(api: Api, world: tuple[Any, list[Any]]) -> None:
+    """By feedback and by an event that names no more than the decision, in either order: one entry, and the same is learned of both people."""
+    lunch, given = world
+    coffee = await push_world.offer(api.resources.pool, "coffee")
+    mine, his = given[0], await put(api, lunch, 2, coffee, 0)
+    at = {"occurred_at": NOW.isoformat()}
+
+    async def tell(decision: Any, user: str) -> None:
+        wish = {"type": "dismissed", "user_id": user} | at
+        assert (await api.post(f"/v1/decisions/{decision}/feedback", json=wish)).status_code == 200
+
+    await tell(mine, "ann")
+    assert (await report(api, event(mine, "dismissed")))["duplicates"] == 1
+    assert (await report(api, event(his, "dismissed", "bob"), event(his, "dismissed", "bob", event_id="x")))[
+        "accepted"
+    ] == 1
+    await tell(his, "bob")
+    phi = bytes(4 * DIMS)  # what is known of a decision is what it was scored by
+    await api.resources.pool.execute("update decisions set feature_set = $1, phi = $2", FEATURE_SET, phi)
+    dismissed = [entry for entry in await log(api) if entry.type == EventType.DISMISSED]
+    assert sorted(entry.user_id for entry in dismissed) == [1, 2]
+    await Learner(api.resources.pool, CatalogueCache()).catch_up(NOW + HOUR)
+    learned = await api.resources.pool.fetch("select tastes from user_state order by user_id")
+    assert len(learned) == 2
+    assert learned[0] == learned[1]
+    assert learned[0]["tastes"]
+
+
+async def test_pulling_and_answering_at_once_wait_for_nobody_in_a_circle(
+    api: Api, world: tuple[Any, list[Any]]
+) -> None:
+    _, given = world
+    opened = [
+        api.post(f"/v1/decisions/{one}/feedback", json={"type": kind, "user_id": "ann"})
+        for one in given
+        for kind in ("opened", "dismissed")
+    ]
+    told = [report(api, *(event(one, "dismissed") for one in order)) for order in (given, given[::-1])]
+    pulls = [pull(api, limit=n) for n in range(1, 8)]
+    answers = await asyncio.gather(*opened, *told, *pulls)
+    assert {one.status_code for one in answers[: len(opened)]} == {200}
     assert (await pull(api))["data"] == []
 
 
