@@ -89,9 +89,13 @@ class NotProcessed(msgspec.Struct, frozen=True, tag="not_processed"):
 
 
 class Unknown(msgspec.Struct, frozen=True, tag="unknown"):
-    """Perhaps delivered: timeout, reset, 503. Never sent again but by the campaign's own policy."""
+    """Perhaps delivered: timeout, reset, 503. Never sent again but by the campaign's own policy.
+
+    With `retry_after_s` the service asked that nothing else be sent before.
+    """
 
     reason: str
+    retry_after_s: float = 0.0
 
 
 Outcome = Accepted | Unregistered | Rejected | RetryAfter | NotProcessed | Unknown

@@ -1,5 +1,6 @@
 """Which campaigns an event sets off, and the moment of the push it brings; pure, as the hot path of events asks it."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -96,14 +97,17 @@ def planned(armed: Armed, event: Happening, person: Reachable, seed: bytes, rule
     nights: Sequence[Span] = ()
     if windows and not campaign.campaign.is_urgent:
         nights = quiet_hours.spans(wanted, expires_at + _REACH, zone, windows)
-    begin = _free_from(wanted, expires_at, nights, _Hours(zone, frozenset(campaign.campaign.hours)))
-    if begin is None:
-        return None
-    spread_s = campaign.campaign.spread_s if begin > wanted else 0
-    send_at = begin + timedelta(seconds=int.from_bytes(entropy[10:]) % (spread_s + 1))
+    hours = _Hours(zone, frozenset(campaign.campaign.hours))
+    begin = _free_from(wanted, expires_at, nights, hours)
+    ends_at = min(expires_at, to_utc(campaign.campaign.ends_at, zone))
     is_alive = to_utc(campaign.campaign.starts_at, zone) <= event.occurred_at
-    if not is_alive or send_at >= min(expires_at, to_utc(campaign.campaign.ends_at, zone)):
+    if begin is None or not is_alive or begin >= ends_at:
         return None
+    spread_s = 0
+    if begin > wanted:
+        until = min(ends_at, begin + timedelta(seconds=campaign.campaign.spread_s + 1))
+        spread_s = _room_s(begin, until, nights, hours)
+    send_at = begin + timedelta(seconds=int.from_bytes(entropy[10:]) % (spread_s + 1))
     return Triggered(
         person.user_id,
         campaign.id,
@@ -138,13 +142,28 @@ def _free_from(at: datetime, until: datetime, nights: Sequence[Span], hours: _Ho
     return None
 
 
+def _room_s(begin: datetime, until: datetime, nights: Sequence[Span], hours: _Hours) -> int:
+    """Seconds by which a push that is free to leave at `begin` may be moved: until the next quiet hours, the end of its hours, or `until`."""
+    at = begin
+    for night, _ in nights:
+        if night > begin:
+            until = min(until, night - _REACH)
+            break
+    while at < until and _hour_after(at, hours) is None:
+        at = _next_hour(at, hours.zone)
+    return max(math.ceil((min(at, until) - begin).total_seconds()) - 1, 0)
+
+
 def _hour_after(at: datetime, hours: _Hours) -> datetime | None:
     """When the next local hour begins if `at` lies in one that may not be used; None when it may."""
     if not hours.chosen:
         return None
     local = Instant(at).to_tz(hours.zone).to_stdlib()
-    if local.weekday() * 24 + local.hour in hours.chosen:
-        return None
+    return None if local.weekday() * 24 + local.hour in hours.chosen else _next_hour(at, hours.zone)
+
+
+def _next_hour(at: datetime, zone: str) -> datetime:
+    local = Instant(at).to_tz(zone).to_stdlib()
     past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     return at - past + _HOUR
 

@@ -1,6 +1,7 @@
 """Rules of contact and counted pushes in PostgreSQL: versions are only added, and a person's row is locked by whoever counts.
 
-Locks in a fixed order: rows of the outbox, devices, then rows of contacts by user id. Nobody who holds a contact asks for one of the others.
+Locks in a fixed order: rows of the outbox or of deliveries, devices and addresses, then rows of contacts by user id. Nobody
+who holds a contact asks for one of the others.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,19 +43,25 @@ _PEOPLE: Final = """
 _PUT: Final = """
     update contacts c set sent = t.sent::jsonb from unnest($1::bigint[], $2::text[]) as t(user_id, sent) where c.user_id = t.user_id
 """
-# What was claimed for somebody who was merged meanwhile is found with whom they became. What another channel has sent, or may have, stays.
+# In a statement of its own: what another channel's claim relies on, under this lock, is seen by the next one.
+_HOLD_GIVEN: Final = """
+    select 1 from contacts
+     where user_id = any (array(select coalesce(merged_into, user_id) from users where user_id = any($1::bigint[])))
+     order by user_id for update
+"""
+# What was claimed for somebody who was merged meanwhile is found with whom they became. What another channel has sent, may have, or is to
+# send again stays.
 _GIVE_BACK: Final = """
     with given as (
         select coalesce(u.merged_into, u.user_id) as user_id, array_agg(t.outbox_id::text) as outbox_ids
           from unnest($1::bigint[], $2::uuid[]) as t(user_id, outbox_id) join users u using (user_id)
-         where not exists (select 1 from deliveries d where d.user_id = t.user_id and d.outbox_id = t.outbox_id and d.state in (2, 3, 7))
+         where not exists (select 1 from deliveries d where d.user_id = t.user_id and d.outbox_id = t.outbox_id
+                             and (d.state in (2, 3, 7) or d.state = 1 and d.attempts > 0))
          group by 1
-    ), held as materialized (
-        select c.user_id, c.sent, g.outbox_ids from contacts c join given g using (user_id) order by c.user_id for update of c
     )
     update contacts c
-       set sent = coalesce((select jsonb_agg(one) from jsonb_array_elements(held.sent) one where one ->> 1 <> all (held.outbox_ids)), '[]')
-      from held where c.user_id = held.user_id
+       set sent = coalesce((select jsonb_agg(one) from jsonb_array_elements(c.sent) one where one ->> 1 <> all (g.outbox_ids)), '[]')
+      from given g where c.user_id = g.user_id
 """
 
 # By pages of people: an index on the instants would cost each claim more than this walk costs a day.
@@ -129,8 +136,9 @@ async def write(connection: Any, sent: Mapping[int, Sequence[Contact]]) -> None:
 
 
 async def give_back(connection: Any, unsent: Collection[tuple[int, UUID]]) -> None:
-    """Counts no more the pushes of which it is certain that nothing was sent: user id and outbox id of each."""
+    """Counts no more the pushes of which it is certain that nothing was sent: user id and outbox id of each. In the caller's transaction."""
     if unsent:
+        await connection.execute(_HOLD_GIVEN, [user_id for user_id, _ in unsent])
         await connection.execute(_GIVE_BACK, *map(list, zip(*unsent, strict=True)))
 
 

@@ -84,7 +84,7 @@ def outcome_of(reply: Reply) -> Outcome:
     outcome = _refusal(error, answer.error) or _pause(error, reply.retry_after_s)
     if outcome is None and 400 <= reply.status < 500:
         return Rejected(f"HTTP_{reply.status}", str(error), is_payload_fault=True)
-    return outcome or Unknown(f"{error.code}: {error}")
+    return outcome or Unknown(f"{error.code}: {error}", reply.retry_after_s)
 
 
 def is_refused_token(reply: Posted) -> bool:

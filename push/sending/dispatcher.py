@@ -127,7 +127,7 @@ class Dispatcher:
         await settling.surely(self._pool, len(after.settled), lambda held: self._settle(held, after, sent_at))
         self._tell(after, tally(outcomes))
         await self._heed(after, time.monotonic() - began)
-        if after.accepted and self._latency.is_risen(waited_s):
+        if after.is_unanswered or (after.accepted and self._latency.is_risen(waited_s)):
             await self._governor.slow_down(time.monotonic() - began)
 
     def _pause(self, until: datetime, at: datetime) -> None:

@@ -10,7 +10,7 @@ from push.retry import ATTEMPTS_MAX
 _REPEAT: Final = """
     update outbox o set state = 1, outcome = 'lease_expired', lease_until = null, send_at = $1, unknowns = o.unknowns + 1
       from campaigns c
-     where o.state = 2 and o.lease_until < $2 and o.attempts < $3 and o.send_until > $1
+     where o.state = 2 and o.lease_until < $2 and o.unknowns + 1 < $3 and o.send_until > $1
        and c.campaign_id = o.campaign_id and c.body ->> 'kind' = 'transactional'
 """
 _SWEEP: Final = """

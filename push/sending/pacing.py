@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Self
 
-from push.channel import Channel, Message, NotProcessed, Outcome, RetryAfter
+from push.channel import Channel, Message, NotProcessed, Outcome, RetryAfter, Unknown
 
 SLICE_S: Final = 0.01
 
@@ -42,7 +42,7 @@ class Spread(NamedTuple):
 async def send_spread(
     channel: Channel, messages: Sequence[Message], now: datetime, rate_per_s: float, lease: Lease
 ) -> Spread:
-    """Sends all. What had not left when the service asked all of us to wait is told to wait as long."""
+    """Sends all. What had not left when the service asked all of us to wait does not."""
     spread = _Spread(channel, now, lease)
     if math.isinf(rate_per_s):
         return Spread(await spread.send(messages, 0.0), spread.waited_s())
@@ -59,7 +59,7 @@ class _Spread:
         self._now = now
         self._lease = lease
         self._waits_s: list[float] = []
-        self._stopped: RetryAfter | None = None
+        self._stopped: RetryAfter | NotProcessed | None = None
 
     async def send(self, messages: Sequence[Message], after_s: float) -> list[Outcome]:
         if after_s:
@@ -71,9 +71,17 @@ class _Spread:
         began = time.monotonic()
         outcomes = await self._channel.send(messages, self._now)
         self._waits_s.append(time.monotonic() - began)
-        stops = (outcome for outcome in outcomes if isinstance(outcome, RetryAfter) and outcome.scope == "project")
-        self._stopped = next(stops, self._stopped)
+        self._stopped = next((stop for outcome in outcomes if (stop := _stop(outcome)) is not None), self._stopped)
         return outcomes
 
     def waited_s(self) -> float:
         return statistics.median(self._waits_s) if self._waits_s else 0.0
+
+
+def _stop(outcome: Outcome) -> RetryAfter | NotProcessed | None:
+    """What is told to those that have not left yet; None when they may leave."""
+    if isinstance(outcome, RetryAfter) and outcome.scope == "project":
+        return outcome
+    if isinstance(outcome, Unknown) and outcome.retry_after_s:
+        return NotProcessed(f"asked to wait: {outcome.reason}")
+    return None

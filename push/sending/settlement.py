@@ -14,6 +14,8 @@ from push.sending.claim import ReadyRow
 from push.sending.pacing import LEASE_OVER
 
 REASON_CHARACTERS_MAX: Final = 200
+SILENCE_MIN: Final = 10
+"""So many messages of a batch, and all of it, must go unanswered to say something of the service."""
 
 Result = tuple[ReadyRow, Outcome]
 
@@ -29,8 +31,8 @@ class Settlement(NamedTuple):
     """Everything to be written after one batch.
 
     `unsent` are those of which it is certain that nobody got them: user id and outbox id of each by its fence. `paused_until` says that
-    nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node; `stopped` are platforms
-    that cannot be reached, for so many seconds.
+    nothing of the project may be sent before, `asked_to_wait_s` that the service itself said so, on any node; with `is_unanswered` it
+    took messages and said nothing to any of them; `stopped` are platforms that cannot be reached, for so many seconds.
     """
 
     settled: list[Settled]
@@ -42,6 +44,7 @@ class Settlement(NamedTuple):
     paused_until: datetime | None
     asked_to_wait_s: float
     is_over_quota: bool
+    is_unanswered: bool
     stopped: dict[str, float]
 
 
@@ -52,6 +55,8 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
     others = [(row, outcome) for row, outcome in results if not isinstance(outcome, Accepted)]
     waits = [outcome for _, outcome in others if isinstance(outcome, RetryAfter)]
     project = [wait for wait in waits if wait.scope == "project"]
+    asked_s = [wait.seconds for wait in project]
+    asked_s += [one.retry_after_s for _, one in others if isinstance(one, Unknown) and one.retry_after_s]
     sound = {row.key.campaign_id for row in accepted} if others else set()
     return Settlement(
         settled=[_settled(row, outcome, now) for row, outcome in results],
@@ -64,9 +69,10 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
         dead=_places(others, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
         foreign=_places(others, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),
         faulty=_faulty(others),
-        paused_until=_paused_until(results, project, now),
-        asked_to_wait_s=max((wait.seconds for wait in project), default=0.0),
+        paused_until=_paused_until(results, asked_s, now),
+        asked_to_wait_s=max(asked_s, default=0.0),
         is_over_quota=any(wait.is_over_quota for wait in project),
+        is_unanswered=_is_unanswered(results),
         stopped={
             row.platform: outcome.seconds
             for row, outcome in others
@@ -89,8 +95,8 @@ def _settled(row: ReadyRow, outcome: Outcome, now: datetime) -> Settled:
             settled = _final(row, State.EXPIRED, reason)
         case NotProcessed(reason):
             settled = _again(row, reason, now, retry.wait(retry.UNSENT, row.attempts, row.outbox_id))
-        case Unknown(reason):
-            settled = _unanswered(row, reason, now)
+        case Unknown(reason, retry_after_s):
+            settled = _unanswered(row, reason, retry_after_s, now)
         case _:
             assert_never(outcome)
     return settled
@@ -105,10 +111,13 @@ def _refused_for_now(row: ReadyRow, outcome: RetryAfter, now: datetime) -> Settl
     return _again(row, outcome.reason, now, retry.wait(wait, row.attempts, row.outbox_id))
 
 
-def _unanswered(row: ReadyRow, reason: str, now: datetime) -> Settled:
+def _unanswered(row: ReadyRow, reason: str, retry_after_s: float, now: datetime) -> Settled:
     settled = _final(row, State.UNKNOWN, reason)
-    if row.may_repeat and row.attempts < retry.ATTEMPTS_MAX:
-        retry_at = now + retry.wait(retry.UNANSWERED, row.attempts, row.outbox_id)
+    # Those that were refused, as by a full quota, do not count.
+    unanswered = row.unknowns + 1
+    if row.may_repeat and unanswered < retry.ATTEMPTS_MAX:
+        first = max(retry.UNANSWERED, timedelta(seconds=retry_after_s))
+        retry_at = now + retry.wait(first, unanswered, row.outbox_id)
         if retry_at < row.expires_at:
             settled = settled._replace(state=State.READY, retry_at=retry_at)
     return settled._replace(is_unknown=True)
@@ -149,10 +158,18 @@ def _faulty(results: Sequence[Result]) -> dict[UUID, str]:
     return faults
 
 
-def _paused_until(results: Sequence[Result], waits: Sequence[RetryAfter], now: datetime) -> datetime | None:
-    if waits:
-        return now + timedelta(seconds=max(wait.seconds for wait in waits))
-    if all(isinstance(outcome, NotProcessed) and outcome.reason not in {EXPIRED, LEASE_OVER} for _, outcome in results):
+def _is_unanswered(results: Sequence[Result]) -> bool:
+    outcomes = [outcome for _, outcome in results]
+    is_silent = all(isinstance(outcome, Unknown | NotProcessed) for outcome in outcomes)
+    return is_silent and sum(isinstance(outcome, Unknown) for outcome in outcomes) >= SILENCE_MIN
+
+
+def _paused_until(results: Sequence[Result], asked_s: Sequence[float], now: datetime) -> datetime | None:
+    if asked_s:
+        return now + timedelta(seconds=max(asked_s))
+    if _is_unanswered(results) or all(
+        isinstance(outcome, NotProcessed) and outcome.reason not in {EXPIRED, LEASE_OVER} for _, outcome in results
+    ):
         # Nobody answers: there is no use in trying the whole outbox at once.
         return now + retry.UNSENT
     return None

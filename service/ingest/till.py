@@ -20,7 +20,7 @@ from service.store.allowances import Allowance, Change, holder_of
 from service.store.catalogue import Catalogue
 from service.store.events import React, StoredEvent
 from service.store.people import Person, Speaker
-from service.store.redemptions import OPEN, REDEEMED, Reservation, StoredRedemption
+from service.store.redemptions import OPEN, REDEEMED, RELEASED, Reservation, StoredRedemption
 
 TOLD_WITHIN: Final = timedelta(days=7)
 """As with events: what is older nothing is learned from any more."""
@@ -78,8 +78,12 @@ async def _of_reservation(connection: Any, wish: Wish, reservation_id: UUID, cat
         named = await people.find_for(connection, wish.speaker)
         if named is None or named.user_id != person.user_id:
             raise _refused("wrong_person", "The reservation is another person's.")
-    await allowances.hold(connection, found.taken_from)
+    other = await redemptions.open_reservation(connection, person.user_id, found.offer_id)
+    await allowances.hold(connection, {*found.taken_from, *(other.taken_from if other else ())})
     reserved = await redemptions.reservation(connection, reservation_id) or found
+    if reserved.state == RELEASED and other is not None:
+        # They hold another promise of the same offer: of two people who turned out to be one, one promise stays.
+        reserved = await redemptions.reservation(connection, other.reservation_id) or reserved
     if reserved.state == REDEEMED:
         raise _refused("already_redeemed", "The reservation has been redeemed.")
     if reserved.state != OPEN:

@@ -98,9 +98,11 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await connection.execute(_UNITE_USERS, kept, lost, now)
     await connection.execute(_CLOSE, kept, lost)
     await connection.execute(_REPOINT, kept, lost, now)
-    # Outbox, devices, contacts: in this order, as a dispatcher locks them that settles a batch.
+    # Outbox, deliveries, addresses, contacts: in this order, as those lock them who claim or settle a batch.
     await connection.execute(_MOVE_OUTBOX, kept, lost, partition_of(kept))
     await connection.execute(_WITHDRAW, lost, now)
+    await deliveries.move(connection, kept, lost)
+    await addresses.move(connection, kept, lost)
     await connection.execute(_MOVE_DEVICES, kept, lost)
     await connection.execute(_DROP_DEVICES, lost)
     await connection.execute(_MOVE_KEYS, kept, lost)
@@ -110,8 +112,6 @@ async def merge(connection: Any, kept: int, lost: int, now: datetime, merge_stat
     await connection.execute(_MOVE_RESTS, kept, lost)
     await reservations.move(connection, kept, lost)
     await inbox.move(connection, kept, lost)
-    await deliveries.move(connection, kept, lost)
-    await addresses.move(connection, kept, lost)
     # What pushes do to the person is learned anew within a day, from the windows of both.
     await connection.execute(_DROP_OWN_EFFECT, lost)
     await _merge_states(connection, kept, lost, now, merge_state)

@@ -8,6 +8,7 @@ from schema.redemption import Redemption
 
 OPEN: Final = 0
 REDEEMED: Final = 1
+RELEASED: Final = 2
 
 _RESERVATION: Final = """
     select r.user_id, r.reservation_id, r.offer_id, r.taken_from, r.discount_minor, r.state, r.expires_at

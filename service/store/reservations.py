@@ -59,13 +59,17 @@ _HOLD_OF: Final = """
     select holder from allowances
      where holder in (select unnest(taken_from) from reservations where user_id = any($1::bigint[]) and state = 0) order by holder for update
 """
-# Of two promises of the same offer to one person one stays.
+# Of two promises of the same offer to one person one stays: for all who told of either, and as long as the longer one.
 _UNITE: Final = """
     with freed as (
         update reservations l set state = 2
          where l.user_id = $2 and l.state = 0
            and exists (select 1 from reservations k where k.user_id = $1 and k.offer_id = l.offer_id and k.state = 0)
-        returning l.taken_from, l.discount_minor
+        returning l.offer_id, l.taken_from, l.discount_minor, l.expires_at, l.held_by
+    ), stay as (
+        update reservations k set expires_at = greatest(k.expires_at, f.expires_at),
+               held_by = array(select unnest(k.held_by) union select unnest(f.held_by))
+          from freed f where k.user_id = $1 and k.offer_id = f.offer_id and k.state = 0
     ), sums as (
         select holder, count(*) as reserved, sum(discount_minor) as reserved_minor
           from freed cross join unnest(taken_from) as holder group by holder

@@ -112,10 +112,10 @@ async def test_a_lease_that_ended_is_sent_again_if_somebody_waits_for_it(
     assert Counting.counted == {"lease_expired": 2}
     assert await dispatcher.dispatch(standing(NOW)) == 1
     assert await states(pool) == {State.UNKNOWN: 1, State.ACCEPTED: 1}
-    for attempts, send_until in ((10, NOW + HOUR), (1, NOW)):
+    for unknowns, send_until in ((9, NOW + HOUR), (0, NOW)):
         await pool.execute(
-            "update outbox set state = 2, attempts = $1, send_until = $2, lease_until = now() - interval '1 s' where user_id = 2",
-            attempts,
+            "update outbox set state = 2, unknowns = $1, send_until = $2, lease_until = now() - interval '1 s' where user_id = 2",
+            unknowns,
             send_until,
         )
         await dispatcher.sweep(NOW)

@@ -292,6 +292,35 @@ async def test_of_two_promises_to_one_person_one_stays(pool: asyncpg.Pool, model
     await assert_in_balance(pool)
 
 
+async def test_what_both_were_told_of_holds_for_the_one_they_are(
+    pool: asyncpg.Pool, snapshot: SnapshotCache, model: Model
+) -> None:
+    """One of the pushes fails, the other is on the phone: its promise holds, and the till takes it by either reservation."""
+    few = await push_world.offer(pool, "few", redemptions_max=20)
+    await drawn(pool, snapshot, range(1, 11), name="one")
+    await drawn(pool, snapshot, range(11, 21), name="two")
+    ready = "select user_id, message from outbox where state = 1 and user_id between $1 and $2 order by user_id limit 1"
+    kept, first = await pool.fetchrow(ready, 1, 10)
+    lost, second = await pool.fetchrow(ready, 11, 20)
+    await pool.execute("delete from outbox where user_id not in ($1, $2)", kept, lost)
+    await pool.execute("update reservations set expires_at = expires_at - interval '1 h' where user_id = $1", kept)
+    async with pool.acquire() as connection, connection.transaction():
+        await merge.merge(connection, kept, lost, NOW, merged)
+    (held,) = await pool.fetch("select * from reservations where user_id = $1 and state = 0", kept)
+    assert held["expires_at"] == NOW + timedelta(hours=72)
+    assert set(map(str, held["held_by"])) == {first["data"]["decision_id"], second["data"]["decision_id"]}
+    await Dispatcher(pool, Answering([Unregistered()]), EventLogJournal()).dispatch(standing(NOW))
+    async with pool.acquire() as connection, connection.transaction():
+        shop = await catalogue.load(connection)
+        ids = [UUID(one["data"]["reservation_id"]) for one in (first, second)]
+        (released,) = set(ids) - {held["reservation_id"]}
+        await till.redeem(connection, Wish(NewRedemption(reservation_id=released), None, bytes(10), NOW), shop)
+        with pytest.raises(ApiError, match="released"):
+            await till.redeem(connection, Wish(NewRedemption(reservation_id=released), None, bytes(10), NOW), shop)
+    assert (await stands(pool, few)).redeemed == 1
+    await assert_in_balance(pool)
+
+
 async def test_a_lowered_limit_promises_no_more_and_keeps_what_was_promised(pool: asyncpg.Pool, model: Model) -> None:
     few = await push_world.offer(pool, "few", redemptions_max=20)
     await decide(pool, model, asks(Channel.IN_APP, range(1, 6), "one"), range(1, 6))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from push.channel import Accepted, Message, NotProcessed, Outcome, RetryAfter
+from push.channel import Accepted, Message, NotProcessed, Outcome, RetryAfter, Unknown
 from push.sending.latency import Latency
 from push.sending.pacing import LEASE_OVER, Lease, send_spread
 
@@ -94,3 +94,16 @@ def test_slow_is_twice_the_usual_and_half_a_second_more_until_it_is_usual() -> N
     assert slow[0]
     assert slow == sorted(slow, reverse=True)
     assert not slow[-1]
+
+
+async def test_who_asks_us_to_wait_without_an_answer_gets_no_more_of_the_batch() -> None:
+    """A 503 with Retry-After: its own message is perhaps delivered, what has not left is not lost with it."""
+    asked = Unknown("UNAVAILABLE", retry_after_s=30)
+    notes = Notes(asked)
+    outcomes, _ = await send_spread(notes, MESSAGES, NOW, 200.0, Lease.of(LONG))
+    sent = len(notes.sent)
+    assert 0 < sent < 40
+    assert outcomes == [asked] * sent + [NotProcessed("asked to wait: UNAVAILABLE")] * (40 - sent)
+    notes = Notes(Unknown("timeout"))
+    await send_spread(notes, MESSAGES, NOW, 2000.0, Lease.of(LONG))
+    assert len(notes.sent) == 40

@@ -11,7 +11,7 @@ from push.channel import Accepted, NotProcessed, Outcome, Rejected, RetryAfter, 
 from push.outbox import Key, State
 from push.sending.claim import ReadyRow
 from push.sending.pacing import LEASE_OVER
-from push.sending.settlement import Place, Result, settlement
+from push.sending.settlement import SILENCE_MIN, Place, Result, settlement
 from tests.integration.push_world import NOW
 
 CAMPAIGN = UUID(int=1)
@@ -95,6 +95,19 @@ def test_the_longest_pause_of_the_project_counts_and_silence_pauses_too() -> Non
         assert settlement(results, NOW).paused_until is None
 
 
+def test_who_asks_to_wait_is_obeyed_and_who_answers_nothing_is_not_given_the_whole_outbox() -> None:
+    asked = settlement([(row(1), Unknown("UNAVAILABLE", retry_after_s=30)), (row(2), Accepted("m"))], NOW)
+    assert (asked.paused_until, asked.asked_to_wait_s) == (NOW + 30 * SECOND, 30)
+    assert not asked.is_over_quota
+    assert settlement([(row(may_repeat=True), Unknown("x", 30))], NOW).settled[0].retry_at == NOW + 30 * SECOND
+    silence: list[Result] = [(row(n), Unknown("timeout")) for n in range(SILENCE_MIN)]
+    silent = settlement([*silence, (row(99), NotProcessed("refused"))], NOW)
+    assert (silent.is_unanswered, silent.paused_until) == (True, NOW + retry.UNSENT)
+    for some in (silence[1:], [*silence, (row(99), Accepted("m"))]):
+        heard = settlement(some, NOW)
+        assert (heard.is_unanswered, heard.paused_until) == (False, None)
+
+
 def test_an_invalid_address_is_dead_only_beside_an_accepted_message_of_its_campaign() -> None:
     invalid = Rejected("INVALID_ARGUMENT", "bad token", is_payload_fault=False)
     other = row(2, campaign=UUID(int=2))
@@ -108,11 +121,13 @@ def test_an_invalid_address_is_dead_only_beside_an_accepted_message_of_its_campa
 
 def test_what_is_transactional_is_sent_again_while_it_lives_and_has_attempts_left() -> None:
     lost = Unknown("timeout")
+    (refused_before,) = settlement([(row(may_repeat=True, attempts=retry.ATTEMPTS_MAX), lost)], NOW).settled
+    assert refused_before.retry_at == NOW + retry.UNANSWERED, "a quota that was full is no attempt that perhaps arrived"
     (again,) = settlement([(row(may_repeat=True), lost)], NOW).settled
     assert (again.state, again.retry_at, again.is_unknown) == (State.READY, NOW + retry.UNANSWERED, True)
     for given in (
         row(),
-        row(may_repeat=True, attempts=retry.ATTEMPTS_MAX),
+        row(may_repeat=True, attempts=retry.ATTEMPTS_MAX, unknowns=retry.ATTEMPTS_MAX - 1),
         row(may_repeat=True, life=retry.UNANSWERED),
     ):
         (ended,) = settlement([(given, lost)], NOW).settled

@@ -142,6 +142,22 @@ def test_only_hours_of_the_campaign_are_used() -> None:
     assert in_india.send_at == NOW.replace(hour=6, minute=30)
 
 
+def test_what_had_to_wait_is_spread_no_further_than_it_may_leave() -> None:
+    """Of many people each gets a push, and none of them in quiet hours, outside of the hours or after its life."""
+
+    def minutes(one: Armed, at: datetime, *quiet: Window) -> set[int]:
+        rows = [surely(one, event(at), user_id=n, quiet=quiet) for n in range(300)]
+        return {int((row.send_at - at.replace(minute=0)).total_seconds() // 60) for row in rows}
+
+    noon = NOW.replace(hour=12, minute=10)
+    until_half_past = Window(12 * 60, 12 * 60 + 30)
+    assert minutes(armed(hours=[12]), noon, until_half_past) == set(range(30, 60))
+    assert minutes(armed(hours=[12, 13]), noon, until_half_past) == set(range(30, 85))
+    again = Window(12 * 60 + 50, 13 * 60)  # from 12:48 on it might still be under way
+    assert minutes(armed(), noon, until_half_past, again) == set(range(30, 48))
+    assert minutes(armed(ttl_s=25 * 60), noon, until_half_past) == set(range(30, 35))
+
+
 def test_a_campaign_lives_on_each_persons_clock() -> None:
     start = STARTS_AT.replace(tzinfo=UTC)
     assert plan(armed(), event(start - timedelta(seconds=1))) is None
