@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from push.outbox import State
+from push.sending import rehoming
 from schema.decision import Channel
 
 KEPT_FOR: Final = timedelta(days=30)
@@ -38,6 +39,7 @@ _SWEEP: Final = """
                                                    and c.body ->> 'kind' = 'transactional') as is_again
               from deliveries l where state = 2 and lease_until < $2) late
      where d.ctid = late.ctid and d.state = 2 and d.lease_until < $2
+    returning d.user_id, is_again
 """
 _EXPIRE: Final = """
     update deliveries set state = 5, outcome = coalesce(outcome, 'expired'), settled_at = $1
@@ -110,8 +112,12 @@ async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> 
 
 
 async def sweep(connection: Any, now: datetime, real_now: datetime) -> None:
-    """Settles, or makes ready again, what a dispatcher left behind when it died: its lease has passed in real time."""
-    await connection.execute(_SWEEP, now, real_now)
+    """Settles, or makes ready again, what a dispatcher left behind when it died: its lease has passed in real time.
+
+    In the caller's transaction.
+    """
+    swept = await connection.fetch(_SWEEP, now, real_now)
+    await rehoming.follow(connection, [user_id for user_id, is_again in swept if is_again])
 
 
 async def expire(connection: Any, now: datetime) -> None:

@@ -21,6 +21,7 @@ from push.contact import contacts
 from push.contact.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.meter import EXPIRED, Meter, NoMeter, tally
+from push.sending import rehoming
 from push.sending.claim import Known
 from push.sending.governor import Governor
 from schema import decision
@@ -108,6 +109,7 @@ class DeliveryDispatcher:
         is_webhook = self._kind is decision.Channel.WEBHOOK
         given = [settled(row, outcome, now, is_known_again=is_webhook) for row, outcome in results]
         ours = await deliveries.settle(connection, given, now)
+        await rehoming.follow(connection, [one.user_id for one in given if one.retry_at is not None])
         if is_webhook:
             await _heed(connection, results, now)
         else:

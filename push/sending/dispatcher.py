@@ -19,7 +19,7 @@ from push.contact.contacts import RulesCache
 from push.decider import Journal, Sent
 from push.meter import Meter, NoMeter, is_mostly_ours, tally
 from push.release import UNTOLD, release
-from push.sending import addresses, endings, pacing
+from push.sending import addresses, endings, pacing, rehoming
 from push.sending.claim import LEASE, Claimed, Known, ReadyRow, claim
 from push.sending.governor import Governor, Lease, Ungoverned
 from push.sending.latency import Latency
@@ -98,7 +98,7 @@ class Dispatcher:
 
     async def sweep(self, now: datetime) -> None:
         """Settles what a dispatcher left behind when it died."""
-        async with self._pool.acquire() as connection:
+        async with self._pool.acquire() as connection, connection.transaction():
             swept = await endings.sweep(connection, now, datetime.now(UTC))
         if swept:
             self._meter.count({"lease_expired": swept})
@@ -167,6 +167,7 @@ class Dispatcher:
                 "a campaign is paused: its message is refused", campaign=name, reasons=list(after.faulty.values())
             )
         ours = await outbox.settle(connection, after.settled, sent_at)
+        await rehoming.follow(connection, [one.key.user_id for one in after.settled if one.retry_at is not None])
         # In this order, as a merge of people locks them: devices, contacts, promises.
         await addresses.forget(connection, after.dead, sent_at)
         await addresses.disable(connection, after.foreign, sent_at)

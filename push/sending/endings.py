@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from push.outbox import Key, State
 from push.retry import ATTEMPTS_MAX
+from push.sending import rehoming
 
 # What a person waits for is sent again, under the same tag: a second banner takes the place of the first. Everything else is not.
 _REPEAT: Final = """
@@ -12,6 +13,7 @@ _REPEAT: Final = """
       from campaigns c
      where o.state = 2 and o.lease_until < $2 and o.unknowns + 1 < $3 and o.send_until > $1
        and c.campaign_id = o.campaign_id and c.body ->> 'kind' = 'transactional'
+    returning o.user_id
 """
 _SWEEP: Final = """
     update outbox set state = 7, outcome = 'lease_expired', settled_at = $1, lease_until = null, unknowns = unknowns + 1
@@ -41,10 +43,14 @@ _EXPIRE_MAX: Final = 10_000
 
 
 async def sweep(connection: Any, now: datetime, real_now: datetime) -> int:
-    """Rows whose lease has passed in real time, perhaps sent: what is transactional is ready again, the rest is unknown. How many they were."""
-    repeated = await connection.execute(_REPEAT, now, real_now, ATTEMPTS_MAX)
+    """Rows whose lease has passed in real time, perhaps sent: what is transactional is ready again, the rest is unknown. How many they were.
+
+    In the caller's transaction.
+    """
+    repeated = [row[0] for row in await connection.fetch(_REPEAT, now, real_now, ATTEMPTS_MAX)]
+    await rehoming.follow(connection, repeated)
     ended = await connection.execute(_SWEEP, now, real_now)
-    return sum(int(done.rpartition(" ")[2]) for done in (repeated, ended))
+    return len(repeated) + int(ended.rpartition(" ")[2])
 
 
 async def expire(connection: Any, now: datetime) -> list[Key]:

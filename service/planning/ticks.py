@@ -109,7 +109,8 @@ async def _make_days(connection: Any, now: datetime) -> None:
 
 
 async def _sweep_deliveries(connection: Any, now: datetime) -> None:
-    await deliveries.sweep(connection, now, datetime.now(UTC))
+    async with connection.transaction():
+        await deliveries.sweep(connection, now, datetime.now(UTC))
 
 
 async def _trim(connection: Any, now: datetime) -> None:

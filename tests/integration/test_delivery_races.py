@@ -2,22 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
 from push.campaign.campaigns import CampaignCache
-from push.channel import Message, Outcome, Unregistered
+from push.channel import Accepted, Message, Outcome, RetryAfter, Unknown, Unregistered
 from push.channels import delivery_claim
+from push.channels.delivery_dispatcher import DeliveryDispatcher, Lane
 from push.channels.mail import addresses
 from push.channels.webhooks import endpoints
+from push.channels.webhooks.channel import message_of
 from push.clock import standing
 from push.contact import contacts
 from push.contact.contacts import RulesCache
 from push.sending.claim import Known
 from push.sending.dispatcher import Dispatcher
+from push.sending.governor import Ungoverned
 from schema.decision import Channel
 from service.planning.exposure_journal import EventLogJournal
 from service.store.merge import merge
@@ -39,18 +42,22 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
+UNREGISTERED = Unregistered()
+
+
 class Answers:
-    """A push channel that answers when it is told to, that there is no such phone."""
+    """A push channel that answers when it is told to."""
 
     name = account = "answers"
 
-    def __init__(self) -> None:
+    def __init__(self, outcome: Outcome = UNREGISTERED) -> None:
+        self.outcome = outcome
         self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
     async def send(self, messages: list[Message], now: Any) -> list[Outcome]:
         self.is_asked.set()
         await self.may_answer.wait()
-        return [Unregistered() for _ in messages]
+        return [self.outcome for _ in messages]
 
 
 async def until_somebody_waits_for_a_lock(pool: asyncpg.Pool) -> None:
@@ -94,3 +101,54 @@ async def test_a_merge_waits_for_what_is_claimed_or_settled_before_it_takes_the_
             await contacts.hold(sending, [1, 2])
         await task
     assert await pool.fetchval("select array_agg(user_id) from contacts") == [1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("marketing", RetryAfter(5, "message")),
+        ("transactional", RetryAfter(5, "message")),
+        ("transactional", Unknown("timeout")),
+    ],
+)
+@pytest.mark.parametrize("is_swept", [False, True])
+async def test_what_was_being_sent_during_a_merge_is_sent_again_to_whom_the_person_became(
+    pool: asyncpg.Pool, kind: str, outcome: Outcome, *, is_swept: bool
+) -> None:
+    await pool.execute("delete from outbox")
+    stored = await push_world.campaign(pool, kind, kind=kind)
+    await push_world.ready(pool, stored, [2], FirstOffer(await push_world.offer(pool)))
+    phones = Answers(outcome)
+    dispatcher = Dispatcher(pool, phones, EventLogJournal())  # type: ignore[arg-type] # it is not opened
+    sending = asyncio.create_task(dispatcher.dispatch(standing(NOW)))
+    await phones.is_asked.wait()
+    async with pool.acquire() as connection, connection.transaction():
+        await merge(connection, 1, 2, NOW, merged)
+    if is_swept:
+        await pool.execute("update outbox set lease_until = now() - interval '1 s'")
+        await dispatcher.sweep(NOW)
+    phones.may_answer.set()
+    await sending
+    is_again = not is_swept or kind == "transactional"
+    assert await push_world.states(pool) == {1 if is_again else 7: 1}
+    phones.outcome = Accepted("m")
+    assert await dispatcher.dispatch(standing(NOW + timedelta(minutes=5))) == is_again
+    assert tuple(await pool.fetchrow("select user_id, state from outbox")) == ((1, 3) if is_again else (2, 7))
+
+
+async def test_a_webhook_that_was_being_sent_during_a_merge_is_sent_again(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        known = Known(RulesCache(), CampaignCache())
+        claimed = await delivery_claim.claim(connection, Channel.WEBHOOK, NOW, 10, datetime.now(UTC), known)
+        async with connection.transaction():
+            await merge(connection, 1, 2, NOW, merged)
+        assert await pool.fetch("select 1 from deliveries where user_id = 2 and state = 2")
+        dispatcher = DeliveryDispatcher(
+            pool,
+            Lane(Channel.WEBHOOK, Answers(), message_of, Ungoverned()),
+            EventLogJournal(),  # type: ignore[arg-type] # it is not opened
+        )
+        async with connection.transaction():
+            results = [(row, RetryAfter(5, "message")) for row in claimed.rows]
+            await dispatcher._settle(connection, results, NOW, NOW)
+    assert await pool.fetchval("select array_agg(user_id) from deliveries where state = 1") == [1, 1]

@@ -598,12 +598,12 @@ async def test_a_pause_is_as_long_as_it_was_meant_to_be_though_the_clock_is_set_
 ) -> None:
     await world(pool, 3)
     server.put_faults({"mode": "429", "retry_after_s": 1, "times": 3})
+    began = asyncio.get_running_loop().time()
     assert await dispatcher.dispatch(standing(NOW)) == 3
     await pool.execute("update outbox set send_at = $1", NOW - 2 * HOUR)
-    began = asyncio.get_running_loop().time()
     assert await dispatcher.dispatch(standing(NOW - HOUR)) == 0
     async with asyncio.timeout(10):
         while not await dispatcher.dispatch(standing(NOW - HOUR)):
             await asyncio.sleep(0.05)
-    assert asyncio.get_running_loop().time() - began > 0.8
+    assert asyncio.get_running_loop().time() - began > 1.0
     assert await states(pool) == {State.ACCEPTED: 3}
