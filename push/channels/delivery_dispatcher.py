@@ -24,6 +24,7 @@ from push.meter import EXPIRED, Meter, NoMeter, tally
 from push.sending import rehoming
 from push.sending.claim import Known
 from push.sending.governor import Governor
+from push.sending.pause import Pause
 from schema import decision
 
 BATCH_ROWS: Final = 200
@@ -56,8 +57,13 @@ class DeliveryDispatcher:
         self._governor = lane.governor
         self._journal = journal
         self._meter = NoMeter() if meter is None else meter
-        self.paused_until: datetime | None = None
+        self._pause = Pause()
         self._known = Known(RulesCache(), CampaignCache())
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """The end of the newest pause."""
+        return self._pause.until
 
     def work(self, now: Now, stop: asyncio.Event) -> Callable[[datetime], Awaitable[int]]:
         """`dispatch` as a loop calls it."""
@@ -72,7 +78,7 @@ class DeliveryDispatcher:
         total = 0
         while goes_on(stop):
             at = await now()
-            if self.paused_until is not None and at < self.paused_until:
+            if self._pause.holds(at):
                 break
             lease = await self._governor.lease(BATCH_ROWS)
             if not lease.messages:
@@ -102,7 +108,7 @@ class DeliveryDispatcher:
         await settling.surely(self._pool, len(results), lambda held: self._settle(held, results, sent_at, settled_at))
         if self._kind is decision.Channel.EMAIL and (wait_s := _wait_s(outcomes)) > 0:
             _LOG.warning("e-mail is paused", seconds=wait_s, reason=repr(outcomes[0]))
-            self.paused_until = settled_at + timedelta(seconds=wait_s)
+            self._pause.begin(settled_at, settled_at + timedelta(seconds=wait_s))
         self._meter.count({f"{self.channel.name}_{word}": count for word, count in tally(outcomes).items()})
 
     async def _settle(self, connection: Any, results: Sequence[_Result], sent_at: datetime, now: datetime) -> None:

@@ -49,14 +49,13 @@ _HOLD_GIVEN: Final = """
      where user_id = any (array(select coalesce(merged_into, user_id) from users where user_id = any($1::bigint[])))
      order by user_id for update
 """
-# What was claimed for somebody who was merged meanwhile is found with whom they became. What another channel has sent, may have, or is to
-# send again stays.
+# What was claimed for somebody who was merged meanwhile is found with whom they became. What another channel has sent, or may have, stays.
 _GIVE_BACK: Final = """
     with given as (
         select coalesce(u.merged_into, u.user_id) as user_id, array_agg(t.outbox_id::text) as outbox_ids
           from unnest($1::bigint[], $2::uuid[]) as t(user_id, outbox_id) join users u using (user_id)
-         where not exists (select 1 from deliveries d where d.user_id = t.user_id and d.outbox_id = t.outbox_id
-                             and (d.state in (2, 3, 7) or d.state = 1 and d.attempts > 0))
+         where not exists (select 1 from deliveries d
+                            where d.user_id in (t.user_id, u.merged_into) and d.outbox_id = t.outbox_id and d.state in (2, 3, 7))
          group by 1
     )
     update contacts c

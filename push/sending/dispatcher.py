@@ -23,6 +23,7 @@ from push.sending import addresses, endings, pacing, rehoming
 from push.sending.claim import LEASE, Claimed, Known, ReadyRow, claim
 from push.sending.governor import Governor, Lease, Ungoverned
 from push.sending.latency import Latency
+from push.sending.pause import Pause
 from push.sending.settlement import Result, Settlement, settlement
 
 BATCH_ROWS: Final = 500
@@ -54,9 +55,12 @@ class Dispatcher:
         self._meter = NoMeter() if meter is None else meter
         self._known = Known(RulesCache(), CampaignCache())
         self._latency = Latency()
-        self.paused_until: datetime | None = None
-        self._paused_at: datetime | None = None
-        self._goes_on_at_s = 0.0
+        self._pause = Pause()
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """The end of the newest pause."""
+        return self._pause.until
 
     async def dispatch(self, now: Now, stop: asyncio.Event | None = None) -> int:
         """Sends all that is ready, batch by batch, each at its own instant; the number of rows that were taken.
@@ -75,7 +79,7 @@ class Dispatcher:
         total = 0
         while goes_on(stop):
             at = await now()
-            if self._is_paused(at):
+            if self._pause.holds(at):
                 break
             lease = await self._governor.lease(BATCH_ROWS)
             if not lease.messages:
@@ -123,22 +127,12 @@ class Dispatcher:
         if after.paused_until is not None:
             reason = next((one.outcome for one in after.settled if one.retry_at is not None), None)
             _LOG.warning("sending is paused", until=after.paused_until.isoformat(), reason=reason)
-            self._pause(after.paused_until, at)
+            self._pause.begin(at, after.paused_until)
         await settling.surely(self._pool, len(after.settled), lambda held: self._settle(held, after, sent_at))
         self._tell(after, tally(outcomes))
         await self._heed(after, time.monotonic() - began)
         if after.is_unanswered or (after.accepted and self._latency.is_risen(waited_s)):
             await self._governor.slow_down(time.monotonic() - began)
-
-    def _pause(self, until: datetime, at: datetime) -> None:
-        self.paused_until = max(until, self.paused_until or until)
-        self._paused_at, self._goes_on_at_s = at, time.monotonic() + (self.paused_until - at).total_seconds()
-
-    def _is_paused(self, at: datetime) -> bool:
-        """By the given clock; once that was set back, a pause is as long as it was meant to be."""
-        if self.paused_until is None or self._paused_at is None:
-            return False
-        return at < self.paused_until if at >= self._paused_at else time.monotonic() < self._goes_on_at_s
 
     async def _heed(self, after: Settlement, age_s: float) -> None:
         """What the service said of more than these messages holds for all dispatchers."""

@@ -120,8 +120,7 @@ class CampaignController(Controller):
         With `draft`, or always where the installation requires approval, it plans nothing until another key approves it.
         409 when its campaign_id is taken, 422 when it would have nothing of value to send.
         """
-        if "email" in data.channels and settings.smtp_url is None:
-            raise invalid_field("/channels", "This installation sends no e-mail: set WELLTIMED_SMTP_URL.")
+        check_channels(data, settings)
         now = await clock.now()
         entropy = stable_entropy(settings.seed.encode(), b"campaign", data.campaign_id.encode())
         status: Literal["draft", "active"] = "draft" if draft or settings.requires_approval else "active"
@@ -204,6 +203,12 @@ async def find(connection: Any, campaign_id: str) -> StoredCampaign:
     if found is None:
         raise _missing()
     return found
+
+
+def check_channels(campaign: Campaign, settings: Settings) -> None:
+    """Raises ApiError 400 for a channel that this installation has not."""
+    if "email" in campaign.channels and settings.smtp_url is None:
+        raise invalid_field("/channels", "This installation sends no e-mail: set WELLTIMED_SMTP_URL.")
 
 
 async def check(connection: Any, campaign: Campaign, catalogue: Catalogue, now: datetime) -> None:

@@ -16,7 +16,8 @@ from service.guards import APPROVE
 from service.planning import campaign_rules
 from service.routes.acting import act_once
 from service.routes.caller import recorded_as
-from service.routes.campaigns import check, find
+from service.routes.campaigns import check, check_channels, find
+from service.settings import Settings
 from service.store.catalogue import CatalogueCache
 
 _NEWEST: Final = 2**62
@@ -45,11 +46,13 @@ class DraftController(Controller):
         data: JSONBody[Campaign],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
+        settings: NamedDependency[SkipValidation[Settings]],
         catalogue: NamedDependency[SkipValidation[CatalogueCache]],
     ) -> StoredCampaign:
         """Replaces a draft; 409 once it is approved. Whoever changes it last cannot approve it."""
         if data.campaign_id != campaign_id:
             raise invalid_field("/campaign_id", "A draft keeps its campaign_id, the one in the path.")
+        check_channels(data, settings)
         now = await clock.now()
         async with pool.acquire() as connection, connection.transaction():
             draft = await _held(connection, campaign_id)
@@ -81,6 +84,7 @@ class DraftController(Controller):
         campaign_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
+        settings: NamedDependency[SkipValidation[Settings]],
         catalogue: NamedDependency[SkipValidation[CatalogueCache]],
         change: Annotated[int | None, QueryParameter(ge=1)] = None,
     ) -> Response[StoredCampaign]:
@@ -96,6 +100,7 @@ class DraftController(Controller):
                 return stored
             draft = await _held(connection, campaign_id)
             _check_author(await campaign_log.author(connection, draft.id), by, change)
+            check_channels(draft.campaign, settings)
             await check(connection, draft.campaign, await catalogue.refresh(connection), now)
             approved = await drafts.approve(connection, draft, now)
             await campaign_log.note(connection, approved, "approved", now, by)

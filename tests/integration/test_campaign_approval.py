@@ -167,3 +167,16 @@ async def test_without_the_setting_a_draft_is_asked_for(database: str) -> None:
         assert (await api.post("/v1/campaigns", json=BODY)).json()["status"] == "active"
         drafted = await api.post("/v1/campaigns?draft=true", json=BODY | {"campaign_id": "tea"})
         assert drafted.json()["status"] == "draft"
+
+
+async def test_a_draft_cannot_be_changed_to_what_this_installation_does_not_send(api: Api, keys: Keys) -> None:
+    await api.post("/v1/campaigns", json=BODY, headers=keys.author)
+    by_mail = BODY | {"channels": ["push", "email"]}
+    for method, path in (("POST", "/v1/campaigns?dry_run=true"), ("PUT", "/v1/campaigns/lunch")):
+        answer = await api.request(method, path, json=by_mail, headers=keys.author)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/channels"), answer.text
+    # Made where there was a mail server, approved where there is none.
+    await api.resources.pool.execute(
+        "update campaigns set body = jsonb_set(body, '{channels}', '[\"push\", \"email\"]')"
+    )
+    assert await approve(api, keys.chief) == (400, "invalid_field")
