@@ -304,12 +304,14 @@ async def test_what_both_were_told_of_holds_for_the_one_they_are(
     lost, second = await pool.fetchrow(ready, 11, 20)
     await pool.execute("delete from outbox where user_id not in ($1, $2)", kept, lost)
     await pool.execute("update reservations set expires_at = expires_at - interval '1 h' where user_id = $1", kept)
+    await pool.execute("update outbox set send_at = $2 where user_id = $1", kept, NOW + HOUR)
+    assert await Dispatcher(pool, Answering([]), EventLogJournal()).dispatch(standing(NOW)) == 1
     async with pool.acquire() as connection, connection.transaction():
         await merge.merge(connection, kept, lost, NOW, merged)
     (held,) = await pool.fetch("select * from reservations where user_id = $1 and state = 0", kept)
     assert held["expires_at"] == NOW + timedelta(hours=72)
     assert set(map(str, held["held_by"])) == {first["data"]["decision_id"], second["data"]["decision_id"]}
-    await Dispatcher(pool, Answering([Unregistered()]), EventLogJournal()).dispatch(standing(NOW))
+    await Dispatcher(pool, Answering([Unregistered()]), EventLogJournal()).dispatch(standing(NOW + HOUR))
     async with pool.acquire() as connection, connection.transaction():
         shop = await catalogue.load(connection)
         ids = [UUID(one["data"]["reservation_id"]) for one in (first, second)]
