@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -48,6 +48,9 @@ PUBLISH_EVERY_S: Final = 0.25
 REFIT_EVERY_S: Final = 5.0
 """How often it is looked whether a refit is due."""
 
+DAYS_MADE: Final = timedelta(days=7)
+"""In virtual time partitions are made for so many days at once: after each every statement is planned anew, and a day lasts a second."""
+
 
 class Worker:
     """Everything that happens without being asked. Any number may run; ticks run on the one that leads."""
@@ -64,6 +67,7 @@ class Worker:
         self._drawn = asyncio.Event()
         self._clock: Clock = SystemClock()
         self._day: date | None = None
+        self._days_made_at: datetime | None = None
 
     def stop(self) -> None:
         """Ends `run` when what is in flight is settled."""
@@ -157,7 +161,9 @@ class Worker:
 
     async def _begin_day(self, now: datetime) -> None:
         async with self.pool.acquire() as connection:
-            await partitions_by_day.ensure(connection, now)
+            if self._days_made_at is None or now - self._days_made_at >= DAYS_MADE:
+                await partitions_by_day.ensure(connection, now, days_ahead=DAYS_MADE.days + 2)
+                self._days_made_at = now
             await outbox_days.close(connection, now)
         await self.learner.ripen(now)
         await self.refitter.refit_if_due(now)

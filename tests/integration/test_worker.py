@@ -154,6 +154,9 @@ async def test_in_a_virtual_world_a_promise_is_taken_back_in_the_hour_it_runs_ou
                     await asyncio.sleep(0.02)
             states.append(await connection.fetchval("select state from reservations"))
         assert await worker.pool.fetchval("show plan_cache_mode") == "force_generic_plan"
+        for ahead in range(10):  # a week's days at once, so that each has its own until the next are made
+            name = f"decisions_{MORNING + timedelta(days=ahead):%Y%m%d}"
+            assert await connection.fetchval("select to_regclass($1) is not null", name), name
     finally:
         worker.stop()
         await asyncio.wait_for(task, 10.0)
