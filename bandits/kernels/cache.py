@@ -1,9 +1,13 @@
-"""Drop compiled kernels that have gone stale: Numba's cache looks at the caller's file, not at the files it calls."""
+"""What Numba's cache does not do: drop what has gone stale (it looks at the caller's file, not at the files it calls), and compile only once
+when several processes start at the same time.
+"""
 
+import fcntl
 import re
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 IMPORTED: Final = re.compile(r"^from bandits\.kernels\.(\w+) import", re.MULTILINE)
 
@@ -30,3 +34,25 @@ def _reachable(name: str, imports: dict[str, set[str]]) -> set[str]:
         seen |= waiting
         waiting = set[str]().union(*(imports[each] for each in waiting)) & imports.keys() - seen
     return seen
+
+
+@contextmanager
+def compiled_once(function: Callable[..., Any]) -> Iterator[None]:
+    """Unless `function` is in the cache, lets one process in at a time: those who waited find it compiled.
+
+    Where the folder cannot be written to nothing can be cached, and nobody waits.
+    """
+    source = Path(function.__code__.co_filename)
+    folder = source.parent / "__pycache__"
+    if any(folder.glob(f"{source.stem}.{function.__qualname__}-*.nbi")):
+        yield
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = (folder / "compiling.lock").open("w")
+    except OSError:
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -12,7 +12,7 @@ from typing import Final, ParamSpec, TypeVar
 import numba
 from numba import types
 
-from bandits.kernels.cache import drop_stale
+from bandits.kernels.cache import compiled_once, drop_stale
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,7 +63,8 @@ def kernel(*signatures: object, lanes: bool = False) -> Callable[[Callable[P, R]
     )
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        compiled: Callable[P, R] = jit(function)
+        with compiled_once(function):
+            compiled: Callable[P, R] = jit(function)
         return compiled
 
     return decorate

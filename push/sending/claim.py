@@ -19,7 +19,7 @@ LEASE: Final = timedelta(seconds=60)
 
 
 class ReadyRow(NamedTuple):
-    """A drawn row on its way out. Its life ends with the push's own or with the offer's, whichever is sooner; on a phone that cannot be
+    """A drawn row on its way out. Its life ends with the push's own, the offer's or what it promises, whichever is first; on a phone that cannot be
     reached before, when quiet hours begin (`quiet_from`). `unknowns` attempts before perhaps arrived; only what `may_repeat` goes on then.
     """
 
@@ -88,7 +88,7 @@ _TAKE: Final = """
     ), offers as materialized (
         select * from offer_terms where offer_id in (select offer_id from due)
     )
-    select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id, least(due.expires_at, o.ends_at) as expires_at,
+    select due.place, due.user_id, due.campaign_id, due.occurrence_at, due.outbox_id, least(due.expires_at, o.ends_at, r.expires_at) as expires_at,
            due.decision_id, due.offer_id, due.message, d.address, d.address_kind, d.platform, due.send_until, due.unknowns,
            (select count(*) from going) as going, o.tags, s.reason as stopped
       from due
@@ -98,6 +98,9 @@ _TAKE: Final = """
       left join lateral (
         select address, address_kind, platform from devices where devices.user_id = due.user_id and is_push_enabled
          order by last_seen_at desc, device_id limit 1) d on true
+      left join lateral (
+        select expires_at from reservations
+         where due.message -> 'data' ? 'reservation_id' and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 limit 1) r on true
      cross join lateral stopped_by(
         1::smallint, $1, due.has_ended, due.send_until, u::person_terms, o::offer_terms, due.message -> 'data' ->> 'reservation_id', d.address) s
      order by due.outbox_id

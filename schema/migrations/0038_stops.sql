@@ -18,8 +18,8 @@ create view offer_terms as
      where to_version is null;
 
 -- The first reason why an offer must not be told to a person at an instant by a channel (schema.decision.Channel); null: there is none. Who
--- or what is gone is a row of nulls. `reservation` is the promise that the message names: that very one must be open, since a till takes no
--- other for it. `address` is null where the channel has none for the person. In a FROM clause PostgreSQL inlines all of it, rows too.
+-- or what is gone is a row of nulls. `reservation` is the promise that the message names: it must be open, or have been taken back
+-- while the person holds another of the same offer, as a till takes it. `address` is null where the channel has none for the person. In a FROM clause PostgreSQL inlines all of it, rows too.
 create function stopped_by(
     channel smallint, at timestamptz, has_campaign_ended boolean, until timestamptz, person person_terms, offer offer_terms,
     reservation text, address text
@@ -41,9 +41,13 @@ as $$
                when (offer).ends_at <= at then 'offer_ended'
                when (offer).offer_id is null or (offer).is_paused or (offer).starts_at > at or not (offer).is_sent then 'offer_gone'
                when (offer).not_in ? (person).store_id or not (offer).only_in ? (person).store_id then 'wrong_store'
-               when reservation is not null
-                    and (select r.state = 0 and r.expires_at > at from reservations r
-                          where r.user_id = (person).user_id and r.reservation_id = reservation::uuid) is not true then 'not_reserved'
+               when reservation is not null and not exists (
+                        select 1 from reservations r
+                         where r.user_id = (person).user_id and r.offer_id = (offer).offer_id and r.state = 0 and r.expires_at > at
+                           and (r.reservation_id = reservation::uuid
+                                or exists (select 1 from reservations n
+                                            where n.user_id = r.user_id and n.reservation_id = reservation::uuid and n.state = 2)))
+                    then 'not_reserved'
                when address is null then 'no_address'
            end
 $$;

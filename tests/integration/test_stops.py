@@ -1,7 +1,7 @@
 """What stops a push, a webhook and the slots of a digest between draw and claim: one rule, asked on every channel for every reason."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -52,7 +52,8 @@ class Case(NamedTuple):
 
 _REDEEMED = "update reservations set state = 1 where user_id = $1 and offer_id = $2"
 _RUN_OUT = "update reservations set expires_at = '2026-03-02 09:00+00' where user_id = $1 and offer_id = $2"
-# The promise of the message was taken back; meanwhile the app told of the same offer: the till takes that reservation, not this one.
+_TAKEN_BACK = "update reservations set state = 2 where user_id = $1 and offer_id = $2"
+# The promise of the message was taken back; meanwhile the app told of the same offer: the till takes either for it.
 _PROMISED_ANEW = """
     with released as (
         update reservations set state = 2 where user_id = $1 and offer_id = $2 returning *
@@ -94,7 +95,8 @@ CASES: Final = [
     Case(_BODY.replace("{}", '{"store_ids": ["s2", "s1"]}'), None, None, None, is_of_offer=True),
     Case.both("not_reserved", _REDEEMED),
     Case.both("not_reserved", _RUN_OUT),
-    Case.both("not_reserved", _PROMISED_ANEW),
+    Case.both("not_reserved", _TAKEN_BACK),
+    Case(_PROMISED_ANEW, None, None, None),
     Case("delete from devices where user_id = $1", "no_address", None, None),
     Case("delete from email_addresses where user_id = $1", None, None, "no_address"),
 ]
@@ -230,3 +232,12 @@ async def test_the_rule_is_part_of_the_plan_and_reads_promises_by_their_ids(
         assert "Function Scan on public.stopped_by" not in plan
         assert "CASE WHEN" in plan
         assert "Seq Scan on public.reservations" not in plan
+
+
+async def test_a_push_lives_no_longer_than_what_it_promises(world: World) -> None:
+    soon = NOW + timedelta(minutes=20)
+    await world.pool.execute("update outbox set expires_at = $1", NOW + timedelta(hours=80))
+    await world.pool.execute("update reservations set expires_at = $1 where user_id = 1", soon)
+    lives = {row.key.user_id: row.expires_at for row in await world.claim(Channel.PUSH)}
+    assert lives[1] == soon
+    assert lives[2] == await world.pool.fetchval("select max(expires_at) from reservations where user_id = 2")
