@@ -27,6 +27,7 @@ from push.loopback_certificate import write_certificate
 from push.sending.dispatcher import Dispatcher
 from push.sending.governor import SharedGovernor
 from push.stand_in.account import make_service_account
+from service import garbage
 from service.planning import push_bench_world
 from service.planning.bench_postgres import own_postgres
 from service.planning.exposure_journal import EventLogJournal
@@ -87,6 +88,7 @@ async def _rounds(dsn: str, sink: _Sink, folder: Path, messages: int) -> tuple[l
     await channel.open()
     async with await open_pool(dsn, POOL_MAX) as pool:
         dispatch = _Dispatch(pool, channel)
+        garbage.begin()  # as the worker does
         await dispatch.round(0, messages)
         for number in range(1, ROUNDS + 1):
             ours.append(await dispatch.round(number, messages))
