@@ -155,11 +155,11 @@ async def audit(serve: Serve, ledger: Ledger) -> None:
 
 
 async def _are_up_to_date(http: httpx.AsyncClient, url: str, connection: Any) -> bool:
-    """Whether every API worker, and the background worker, decides by the newest snapshot."""
+    """Whether every API worker, the background worker and the drawer decide by the newest snapshot."""
     newest = await connection.fetchval("select max(version) from snapshots")
     lines = (await http.get(f"{url}/metrics")).text.splitlines()
     versions = [float(line.split()[-1]) for line in lines if line.startswith("welltimed_snapshot_version{")]
-    return [version for version in versions if version] == [float(newest)] * (WORKERS + 1)
+    return [version for version in versions if version] == [float(newest)] * (WORKERS + 2)
 
 
 async def _until(is_true: Callable[[], Any], what: str) -> None:
