@@ -58,6 +58,7 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
     asked_s = [wait.seconds for wait in project]
     asked_s += [one.retry_after_s for _, one in others if isinstance(one, Unknown) and one.retry_after_s]
     sound = {row.key.campaign_id for row in accepted} if others else set()
+    is_unanswered = _is_unanswered(results)
     return Settlement(
         settled=[_settled(row, outcome, now) for row, outcome in results],
         unsent=[
@@ -69,10 +70,10 @@ def settlement(results: Sequence[Result], now: datetime) -> Settlement:
         dead=_places(others, lambda row, outcome: _is_dead(outcome, is_payload_sound=row.key.campaign_id in sound)),
         foreign=_places(others, lambda _, outcome: _has_code(outcome, "SENDER_ID_MISMATCH")),
         faulty=_faulty(others),
-        paused_until=_paused_until(results, asked_s, now),
+        paused_until=_paused_until(results, asked_s, now, is_unanswered=is_unanswered),
         asked_to_wait_s=max(asked_s, default=0.0),
         is_over_quota=any(wait.is_over_quota for wait in project),
-        is_unanswered=_is_unanswered(results),
+        is_unanswered=is_unanswered,
         stopped={
             row.platform: outcome.seconds
             for row, outcome in others
@@ -164,10 +165,12 @@ def _is_unanswered(results: Sequence[Result]) -> bool:
     return is_silent and sum(isinstance(outcome, Unknown) for outcome in outcomes) >= SILENCE_MIN
 
 
-def _paused_until(results: Sequence[Result], asked_s: Sequence[float], now: datetime) -> datetime | None:
+def _paused_until(
+    results: Sequence[Result], asked_s: Sequence[float], now: datetime, *, is_unanswered: bool
+) -> datetime | None:
     if asked_s:
         return now + timedelta(seconds=max(asked_s))
-    if _is_unanswered(results) or all(
+    if is_unanswered or all(
         isinstance(outcome, NotProcessed) and outcome.reason not in {EXPIRED, LEASE_OVER} for _, outcome in results
     ):
         # Nobody answers: there is no use in trying the whole outbox at once.

@@ -37,13 +37,29 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
+class Meeting(FirstOffer):
+    """Draws its first batch when all hold one, however late one of them has been connected."""
+
+    def __init__(self, offer_id: int, all_of_them: asyncio.Barrier) -> None:
+        super().__init__(offer_id)
+        self.all_of_them: asyncio.Barrier | None = all_of_them
+
+    async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
+        if self.all_of_them is not None:
+            meeting, self.all_of_them = self.all_of_them, None
+            async with asyncio.timeout(20.0):
+                await meeting.wait()
+        return await super().decide(connection, batch, now)
+
+
 async def test_drawers_beside_each_other_draw_each_row_once(
     pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(due, "BATCH_ROWS", 7)
     monkeypatch.setattr(due, "BACKLOG_ROWS", 7)
     await push_world.planned(pool, await push_world.campaign(pool), PEOPLE)
-    drawers = [DueDrawer(pool, FirstOffer(1), SEED, 2) for _ in range(2)]
+    both = asyncio.Barrier(2)
+    drawers = [DueDrawer(pool, Meeting(1, both), SEED, 2) for _ in range(2)]
     drawn = await asyncio.gather(*(one.draw_due(standing(NOW)) for one in drawers))
     assert sum(drawn) == len(PEOPLE)
     assert min(drawn) > 0
