@@ -19,7 +19,9 @@ from service.store import tags
 
 MINOR: Final = st.integers(0, 10**12)
 WORDS: Final = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
-STORES: Final = st.lists(WORDS, max_size=4)
+# What a list in a file can name: a semicolon parts two names, and an empty part is passed over.
+NAMES: Final = WORDS.filter(lambda word: ";" not in word and tags.normalise(word) != "")
+STORES: Final = st.lists(NAMES, max_size=4)
 
 
 @st.composite
@@ -33,7 +35,7 @@ def offers(draw: st.DrawFn) -> Offer:
             image_url=draw(st.sampled_from([None, "https://x.example/ä.png"])),
             deep_link=draw(st.sampled_from([None, "shop://deal?a=1;b=2", "https://x.example/,"])),
         ),
-        tags=draw(st.lists(WORDS, min_size=1, max_size=8)),
+        tags=draw(st.lists(NAMES, min_size=1, max_size=8)),
         discount_type=kind,
         discount_percent=draw(st.integers(1, 10_000)) / 100 if kind == "percent" else 0.0,
         discount_minor=draw(st.integers(1, 10**12)) if kind == "amount" else 0,
