@@ -8,7 +8,7 @@ from typing import Final
 _PROC: Final = Path("/proc")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _AFTER_NAME = 2  # fields of /proc/PID/stat are counted from 1 and the name in parentheses is the second
-_PPID, _UTIME, _STIME = 4, 14, 15
+_STATE, _PPID, _UTIME, _STIME = 3, 4, 14, 15
 
 
 def cpu_s(pid: int) -> float:
@@ -27,10 +27,30 @@ def child_with(parent: int, words: tuple[str, ...]) -> int:
     Raises:
         LookupError: there is none, or more than one.
     """
-    found = [pid for pid in _children(parent) if _holds(_command_line(pid), words)]
+    found = children_with(parent, words)
     if len(found) != 1:
         raise LookupError(f"{len(found)} children of {parent} run {' '.join(words)}")
     return found[0]
+
+
+def children_with(parent: int, words: tuple[str, ...]) -> list[int]:
+    """The pids of the children of `parent` whose command lines hold `words` one after the other, dead ones left out."""
+    return [pid for pid in _children(parent) if not _is_dead(pid) and _holds(_command_line(pid), words)]
+
+
+def is_running(pid: int, name: str) -> bool:
+    """Whether this process lives and is of that name: a pid alone may have passed to a stranger."""
+    try:
+        return (_PROC / str(pid) / "comm").read_text().strip() == name and not _is_dead(pid)
+    except OSError:
+        return False
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return _stat(pid)[_STATE] in {"Z", "X"}
+    except OSError:
+        return True
 
 
 def _children(parent: int) -> Iterator[int]:
