@@ -25,6 +25,8 @@ for command in (
     cli_serve.serve,
     cli_operations.migrate,
     cli_operations.doctor,
+    cli_operations.backup,
+    cli_operations.restore,
     cli_keys.keys,
     cli_offers.offers,
     cli_push.push,

@@ -1,12 +1,22 @@
-"""`welltimed migrate` and `doctor`: what keeps an installation going (docs/operations.md)."""
+"""`welltimed migrate`, `doctor`, `backup`, `restore`: what keeps an installation going (docs/operations.md)."""
 
 import asyncio
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from service import settings as settings_of
-from service.cli_database import load_settings, with_database
+from service.cli_database import fail, in_words, load_settings, with_database
+
+_AS_JSON = click.option("--json", "as_json", is_flag=True)
+_ELSEWHERE = (
+    "WELLTIMED_DATABASE_URL names a database that is not ours: back it up with its own tools (pg_basebackup with archived WAL, or the "
+    "provider's), and after a restore run `welltimed restore --restored` before anything is served (docs/operations.md)"
+)
 
 
 @click.command()
@@ -22,7 +32,7 @@ def migrate() -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True)
+@_AS_JSON
 def doctor(*, as_json: bool) -> None:
     """Print all settings, secrets masked."""
     described = settings_of.describe(load_settings())
@@ -31,3 +41,74 @@ def doctor(*, as_json: bool) -> None:
         return
     for name, value in described.items():
         click.echo(f"{name}={value}")
+
+
+@click.command()
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="A directory that does not exist yet.")
+@_AS_JSON
+def backup(*, to: Path, as_json: bool) -> None:
+    """Copy the embedded database, also while it serves, and check the copy."""
+    from service.operations import backup as backups  # noqa: PLC0415 - only here
+    from service.store.embedded import EmbeddedPostgres  # noqa: PLC0415 - as above
+
+    settings = load_settings()
+    if settings.database_url is not None:
+        fail(_ELSEWHERE)
+    root = settings.data_dir / "postgres"
+    if not root.exists():
+        fail(f"{settings.data_dir} holds no database")
+
+    def work() -> backups.Description:
+        with EmbeddedPostgres(root, bin_dir=settings.postgres_bin_dir) as server:
+            return backups.take(server, root, to, settings.postgres_bin_dir)
+
+    made = _done(work)
+    said = f"{to}: {made.size_bytes / 2**20:.0f} MiB as of {made.begun_at:%Y-%m-%d %H:%M:%S} UTC, checked"
+    click.echo(msgspec.json.encode(made).decode() if as_json else said)
+
+
+@click.command()
+@click.option("--from", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Of a backup.")
+@click.option("--restored", "is_restored", is_flag=True, help="WELLTIMED_DATABASE_URL was restored by its own tools.")
+@_AS_JSON
+def restore(*, folder: Path | None, is_restored: bool, as_json: bool) -> None:
+    """Make a backup the database again, with sending stopped; no database is ever overwritten."""
+    from service.operations import restore as restores  # noqa: PLC0415 - only here
+
+    settings = load_settings()
+    if (folder is None) != is_restored:
+        raise click.UsageError(
+            "Name a backup (--from), or say that the database was restored by other means (--restored)."
+        )
+    if is_restored:
+        if settings.database_url is None:
+            raise click.UsageError("--restored needs WELLTIMED_DATABASE_URL.")
+        dsn = settings.database_url.reveal()
+        made = _done(lambda: restores.settle(dsn, "restored"))
+    elif settings.database_url is not None:
+        fail(_ELSEWHERE)
+    else:
+        backup_of: Any = folder
+        made = _done(lambda: restores.restore(backup_of, settings.data_dir / "postgres", settings.postgres_bin_dir))
+    click.echo(msgspec.json.encode(made).decode() if as_json else _told(made))
+
+
+def _done(work: Callable[[], Any]) -> Any:
+    from service.operations.backup import BackupError  # noqa: PLC0415 - as above
+
+    try:
+        with in_words():
+            return work()
+    except BackupError as error:
+        return fail(str(error))
+
+
+def _told(made: Any) -> str:
+    settled = made.settled
+    lines = [
+        f"restored, snapshot {made.fingerprint.snapshot_version}, posterior {made.fingerprint.posterior_sha256}",
+        f"{settled.withdrawn} planned pushes withdrawn; {settled.unknown} pushes and {settled.deliveries_unknown} deliveries perhaps sent",
+        *(f"passed over: {one.campaign_id}, occurrence of {one.occurrence_at}" for one in settled.passed_over),
+        "sending is stopped: read docs/operations.md, then `welltimed sending resume --reason …`",
+    ]
+    return "\n".join(lines)
