@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 MEDIA_TYPE: Final = "application/problem+json"
 FRAMES_MAX: Final = 12
+BODY_REQUIRED: Final = "A JSON body is required."
 
 _LOG: Final[Any] = structlog.get_logger(area="http")
 _ENCODER: Final = msgspec.json.Encoder()
@@ -115,7 +116,7 @@ def _parameter_error(found: dict[str, Any]) -> FieldError:
     # A place outside the body has no JSON pointer: it is told as query:limit or path:key_id.
     source, key = found.get("source"), found.get("key")
     if key == "data":  # Litestar's name for the body, which it did not even hand to a decoder
-        return FieldError(pointer="", code="invalid_field", detail="A JSON body is required.")
+        return FieldError(pointer="", code="invalid_field", detail=BODY_REQUIRED)
     pointer = f"{getattr(source, 'value', source)}:{key}" if source else ""
     return FieldError(pointer=pointer, code="invalid_field", detail=str(found.get("message", "")))
 
@@ -201,34 +202,38 @@ def headers_of(error: ApiError) -> dict[str, str]:
     return headers
 
 
+def told(error: Exception, scope: Any, route: str) -> ApiError:
+    """The ApiError by which an exception leaves; what somebody should look into is logged."""
+    leaving = translate(error)
+    level = _level_of(error, leaving)
+    if level is not None:
+        _report(error, leaving, level, request_id_of(scope), route)
+    return leaving
+
+
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
-    told = translate(error)
-    request_id = request_id_of(request.scope)
-    level = _level_of(error, told)
-    if level is not None:
-        _report(error, told, level, request)
-    return Response(
-        problem_of(told, request_id), status_code=told.status, media_type=MEDIA_TYPE, headers=headers_of(told)
-    )
+    leaving = told(error, request.scope, request.scope.get("path_template", ""))
+    body = problem_of(leaving, request_id_of(request.scope))
+    return Response(body, status_code=leaving.status, media_type=MEDIA_TYPE, headers=headers_of(leaving))
 
 
-def _level_of(error: Exception, told: ApiError) -> int | None:
+def _level_of(error: Exception, leaving: ApiError) -> int | None:
     """How loud an error is: nothing for what a client did or what we answer on purpose, a warning where a check is missing."""
-    if told.code == "internal" or (told.status >= 500 and told is not error):
+    if leaving.code == "internal" or (leaving.status >= 500 and leaving is not error):
         return logging.ERROR
     return logging.WARNING if isinstance(error, _FOUND_BY_THE_DATABASE) else None
 
 
-def _report(error: Exception, told: ApiError, level: int, request: Request[Any, Any, Any]) -> None:
+def _report(error: Exception, leaving: ApiError, level: int, request_id: str, route: str) -> None:
     # The message of an exception may quote what a client sent: only its type and where it came from are logged.
     frames = traceback.extract_tb(error.__traceback__)[-FRAMES_MAX:]
     _LOG.log(
         level,
         "request failed",
-        request_id=request_id_of(request.scope),
-        route=request.scope.get("path_template", ""),
-        status=told.status,
+        request_id=request_id,
+        route=route,
+        status=leaving.status,
         error=f"{type(error).__module__}.{type(error).__qualname__}",
         frames=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )

@@ -1,6 +1,7 @@
 """Who may call what: every route states its scope, and one middleware lets in only those who have it. Deny by default."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -28,7 +29,7 @@ NAMED_IN_QUERY: Final = "query:user_id"
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
-_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+_HEADERS_OF_HTTPS: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 
 class Principal(NamedTuple):
@@ -145,20 +146,39 @@ class Gate(ASGIMiddleware):
             scope["state"]["principal"] = await admit(self._access(), headers, needed, opt.get("sk_scope"))
         if scope.get("method") in _WITH_BODY:
             bytes_max = opt.get("body_bytes_max", BODY_BYTES_MAX)
-            _check_announced(headers, bytes_max, opt.get("content_types", JSON))
+            check_announced(headers, bytes_max, opt.get("content_types", JSON))
             receive = _bounded(receive, bytes_max)
         await next_app(scope, receive, send)
 
 
-def _check_announced(headers: Mapping[bytes, bytes], bytes_max: int, content_types: tuple[str, ...]) -> None:
+def check_announced(headers: Mapping[bytes, bytes], bytes_max: int, content_types: tuple[str, ...]) -> None:
+    """Raises ApiError 413 or 415 for a body that its headers show to be too large or of another media type."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > bytes_max:
         raise _too_large(bytes_max)
     if length in {b"", b"0"} and b"transfer-encoding" not in headers:
         return  # there is no body
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+    media_type = _media_type_of(headers.get(b"content-type", b""))
     if media_type not in content_types:
         raise ApiError(415, "unsupported_media_type", f"Send the body as {' or '.join(content_types)}.")
+
+
+@lru_cache(maxsize=256)
+def _media_type_of(sent: bytes) -> str:
+    return sent.partition(b";")[0].strip().lower().decode("latin-1")
+
+
+async def whole_body(receive: Receive, bytes_max: int) -> bytes:
+    """The body, once it has come. Raises ApiError 413 when it is longer, 400 when the connection closes before."""
+    bounded = _bounded(receive, bytes_max)
+    message: Any = await bounded()
+    if not message["more_body"]:
+        return message["body"]  # type: ignore[no-any-return] # the messages of ASGI are untyped
+    parts = [message["body"]]
+    while message["more_body"]:
+        message = await bounded()
+        parts.append(message["body"])
+    return b"".join(parts)
 
 
 def _bounded(receive: Receive, bytes_max: int) -> Receive:
@@ -192,10 +212,13 @@ async def stamp(message: Message, scope: Scope) -> None:
     headers = list(message["headers"])
     present = {name for name, _ in headers}
     headers.append((b"x-request-id", request_id_of(scope).encode()))
-    headers.extend(header for header in _HEADERS if header[0] not in present)
-    if scope.get("scheme") == "https":
-        headers.append(_HSTS)
+    headers.extend(header for header in security_headers(scope) if header[0] not in present)
     message["headers"] = headers
+
+
+def security_headers(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+    """What every answer carries beside its request id."""
+    return _HEADERS_OF_HTTPS if scope.get("scheme") == "https" else _HEADERS
 
 
 def refuse_open_routes(app: Litestar) -> None:

@@ -103,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The most that all workers together hand to the server, climbing to it within a minute."""
     ingest_queue_max: int = 20_000
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
+    fast_lane: bool = True
+    """POST /v1/decisions and /v1/events pass Litestar by; 0 serves them as every other route, with the same answers, slower."""
     pool_max: int = 8
     """Connections to PostgreSQL of one process."""
     metrics_dir: Path | None = None

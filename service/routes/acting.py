@@ -11,10 +11,13 @@ from litestar import Request, Response
 from litestar.enums import MediaType
 
 from service.errors import invalid_field
-from service.guards import Principal
+from service.routes.call import Call, call_of
 from service.store.idempotency import Answer, Attempt, once
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+"""The header of an answer that was kept under an Idempotency-Key."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -49,26 +52,31 @@ async def act_once(
     return response_of(Answer(status, _ENCODER.encode(made)))
 
 
-def has_key(request: Request[Any, Any, Any]) -> bool:
-    """Whether an Idempotency-Key came along, found out without making a mapping of the headers."""
-    return any(name == b"idempotency-key" for name, _ in request.scope["headers"])
-
-
 async def attempt_of(request: Request[Any, Any, Any]) -> Attempt:
     """The attempt that a request is. Raises ApiError 400 for a bad Idempotency-Key."""
-    principal: Principal = request.scope["state"]["principal"]
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    return attempt(await call_of(request))
+
+
+def has_key(call: Call) -> bool:
+    """Whether an Idempotency-Key came along."""
+    return b"idempotency-key" in call.headers
+
+
+def attempt(call: Call) -> Attempt:
+    """As `attempt_of`."""
+    principal, sent = call.principal, call.headers.get(b"idempotency-key")
+    if sent is None:
         return Attempt(principal.key_id, principal.user_external_id, None, b"")
+    key = sent.decode("latin-1")
     if not _KEY.fullmatch(key):
         raise invalid_field("header:Idempotency-Key", "An Idempotency-Key has 1 to 128 visible ASCII characters.")
-    asked = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
-    asked.update(await request.body())
+    asked = hashlib.sha256(f"{call.method} {call.path}?{call.query}\n".encode())
+    asked.update(call.body)
     return Attempt(principal.key_id, principal.user_external_id, key, asked.digest())
 
 
 def response_of(answer: Answer, *, is_replay: bool = False) -> Response[Any]:
     """An answer as it is sent."""
-    headers = {"Idempotent-Replayed": "true"} if is_replay else {}
+    headers = REPLAYED if is_replay else {}
     # The bytes are the JSON of a T: told so, that the OpenAPI document names it.
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON, headers=headers)

@@ -26,24 +26,43 @@ from service.decision import explanation, replay
 from service.decision.ask import Decided, Reserved
 from service.decision.batcher import DecisionBatcher
 from service.errors import ApiError
-from service.routes.acting import attempt_of, has_key, response_of
-from service.routes.caller import named_in_query, principal_of, speaker_of
+from service.guards import speaker_of
+from service.routes.acting import attempt, has_key, response_of
+from service.routes.call import Call, Reply, call_of
+from service.routes.caller import named_in_query, principal_of
 from service.store import decision_people, decisions, people
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.idempotency import Answer
 from service.store.logged_decision import LoggedDecision
 from service.store.people import Speaker
 
+PATH: Final = "/v1/decisions"
+OPT: Final = {"scope": "sdk", "sk_scope": "users"}
+
 _ENCODER: Final = msgspec.json.Encoder()
 _LIFE: Final = timedelta(seconds=LIFE_OF_A_DECISION_S)
+
+
+async def decide(decisions: DecisionBatcher, call: Call, asked: DecisionRequest) -> Reply:
+    """POST /v1/decisions, for the typed controller and for the fast lane alike. Raises ApiError."""
+    principal = call.principal
+    speaker = speaker_of(principal, asked.user_id, asked.anonymous_id)
+
+    def encoded(decided: Decided) -> Answer:
+        return Answer(200, _ENCODER.encode(answer_of(decided, with_propensities=principal.kind == "sk")))
+
+    if not has_key(call):
+        return Reply(encoded(await decisions.submit(speaker, asked)))
+    kept = await decisions.submit_once(attempt(call), speaker, asked, encoded)
+    return Reply(kept.answer, kept.is_replay)
 
 
 class DecisionController(Controller):
     """Which deal for this person at this moment, and why."""
 
-    path = "/v1/decisions"
+    path = PATH
     tags = ("decisions",)
-    opt = {"scope": "sdk", "sk_scope": "users"}
+    opt = OPT
 
     @post(status_code=200)
     async def decide(
@@ -56,16 +75,8 @@ class DecisionController(Controller):
 
         The same request again with the same Idempotency-Key gets the same answer for a day; its offers expire all the same.
         """
-        speaker = speaker_of(request, data.user_id, data.anonymous_id)
-        is_secret = principal_of(request).kind == "sk"
-
-        def encoded(decided: Decided) -> Answer:
-            return Answer(200, _ENCODER.encode(answer_of(decided, with_propensities=is_secret)))
-
-        if not has_key(request):
-            return response_of(encoded(await decisions.submit(speaker, data)))
-        kept = await decisions.submit_once(await attempt_of(request), speaker, data, encoded)
-        return response_of(kept.answer, is_replay=kept.is_replay)
+        reply = await decide(decisions, await call_of(request), data)
+        return response_of(reply.answer, is_replay=reply.is_replay)
 
     @get("/{decision_id:uuid}", status_code=200)
     async def show(

@@ -17,6 +17,7 @@ from schema.access import KeyKind, Scope
 from schema.ids import uuid7
 from service import guards
 from service.app import create_app
+from service.fast_lane import FastLane
 from service.resources import Resources
 from service.settings import Secret, Settings
 from service.store import access
@@ -51,7 +52,8 @@ async def serving(dsn: str, *routes: ControllerRouterHandler, **settings: Any) -
     guards.refuse_open_routes(app)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, lifespan="on", loop="asyncio", http="httptools", ws="none")
+        served = FastLane(app, resources) if resources.settings.fast_lane else app
+        config = uvicorn.Config(served, log_config=None, lifespan="on", loop="asyncio", http="httptools", ws="none")
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():
