@@ -16,6 +16,7 @@ from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.pool import open_pool
+from service.store.pulse import Pulse
 
 LOOK_EVERY_S: Final = 0.5
 REFRESH_EVERY_S: Final = 0.25
@@ -40,7 +41,8 @@ class Drawer:
 
     async def run(self) -> None:
         """Draws until stopped."""
-        async with await open_pool(self._dsn, self._settings.pool_max, waits_for_disk=False) as pool:
+        pulse, size_max = Pulse(self._dsn), self._settings.pool_max
+        async with await open_pool(self._dsn, size_max, waits_for_disk=False, joined=pulse.joined) as pool:
             self._pool = pool
             self._snapshot, self._policy = SnapshotCache(pool), PolicyCache(pool, BUILT_IN)
             words = PrivateWords(self._settings.private_title, self._settings.private_body)
@@ -48,6 +50,7 @@ class Drawer:
             self._drawer = DueDrawer(pool, decider, self._settings.seed.encode())
             every = Rounds(self._clock, self._stop).every
             async with asyncio.TaskGroup() as group:
+                group.create_task(pulse.feel(self._stop))
                 group.create_task(every(REFRESH_EVERY_S, self.refresh))
                 group.create_task(every(LOOK_EVERY_S, self.help_out))
 

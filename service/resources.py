@@ -28,6 +28,7 @@ from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.offer_ids import OfferIds
 from service.store.pool import open_pool
+from service.store.pulse import Pulse
 from service.store.signing_keys import SigningKey
 from service.store.virtual_clock import ClockHand, VirtualClock
 
@@ -68,10 +69,17 @@ class Resources:
         warm.warm()
         async with AsyncExitStack() as stack:
             is_virtual = self.settings.is_virtual_clock
+            pulse = Pulse(self._dsn)
             self.pool = await open_pool(
-                self._dsn, self.settings.pool_max, waits_for_disk=not is_virtual, plans_once=is_virtual
+                self._dsn,
+                self.settings.pool_max,
+                waits_for_disk=not is_virtual,
+                plans_once=is_virtual,
+                joined=pulse.joined,
             )
             stack.push_async_callback(self.pool.close)
+            feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
+            stack.push_async_callback(_cancel, feeling)
             self.clock = VirtualClock(self.pool) if self.settings.is_virtual_clock else SystemClock()
             if self.settings.is_virtual_clock:
                 self.hand = ClockHand(self.pool, self._dsn)

@@ -41,6 +41,7 @@ from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.pool import open_pool
+from service.store.pulse import Pulse
 
 PUSH_EVERY_S: Final = 0.5
 DISPATCH_LANES: Final = 4
@@ -62,6 +63,7 @@ class Worker:
         self._settings = settings
         self._dsn = dsn
         self._channel = channel
+        self._pulse = Pulse(dsn)
         self._stop = asyncio.Event()
         self._planned = asyncio.Event()
         self._drawn = asyncio.Event()
@@ -78,9 +80,14 @@ class Worker:
         """Works until stopped."""
         async with AsyncExitStack() as stack:
             is_virtual, size_max = self._settings.is_virtual_clock, self._settings.pool_max
-            self.pool = await open_pool(self._dsn, size_max, waits_for_disk=not is_virtual, plans_once=is_virtual)
+            joined = self._pulse.joined
+            self.pool = await open_pool(
+                self._dsn, size_max, waits_for_disk=not is_virtual, plans_once=is_virtual, joined=joined
+            )
             stack.push_async_callback(self.pool.close)
-            self.quick_pool = await open_pool(self._dsn, size_max, waits_for_disk=False, plans_once=is_virtual)
+            self.quick_pool = await open_pool(
+                self._dsn, size_max, waits_for_disk=False, plans_once=is_virtual, joined=joined
+            )
             stack.push_async_callback(self.quick_pool.close)
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
@@ -175,6 +182,7 @@ class Worker:
     async def _run_in_real_time(self, clock: Clock) -> None:
         every = Rounds(clock, self._stop).every
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._pulse.feel(self._stop))
             group.create_task(self.learner.run(clock, self._stop))
             group.create_task(every(PUBLISH_EVERY_S, self.publish))
             group.create_task(every(REFIT_EVERY_S, self.refitter.refit_if_due))

@@ -11,8 +11,9 @@ from typing import Final
 from loadtest.faults import report, run
 from loadtest.faults.caller import Unanswered
 from loadtest.faults.installation import NotServedError
+from loadtest.faults.load import NotSettledError
 from loadtest.faults.recovery import NotRecoveredError
-from loadtest.faults.run import NotSettledError, Plan
+from loadtest.faults.run import Plan
 
 FULL: Final = (100, 1_200.0)
 SHORT: Final = (5, 12.0)

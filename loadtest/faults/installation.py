@@ -17,7 +17,7 @@ import msgspec
 
 from loadtest import processes
 
-READY_TIMEOUT_S: Final = 120.0
+READY_TIMEOUT_S: Final = 300.0
 STOP_TIMEOUT_S: Final = 40.0
 REMOVE_TRIES_MAX: Final = 20
 LOG_TAIL_CHARACTERS: Final = 3_000
@@ -38,7 +38,13 @@ class Installation:
     """`welltimed serve` with all that it has started. `key` may do everything."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, folder: Path, key: str, ready: _Ready, workers: int
+        self,
+        process: asyncio.subprocess.Process,
+        folder: Path,
+        key: str,
+        ready: _Ready,
+        workers: int,
+        database: str = "",
     ) -> None:
         self.key = key
         self.workers = workers
@@ -46,6 +52,7 @@ class Installation:
         self.stand_in_port = _port(ready.stand_in_url or "")
         self.folder = folder
         self._process = process
+        self._database = database
 
     @property
     def data_dir(self) -> Path:
@@ -54,7 +61,9 @@ class Installation:
 
     @property
     def dsn(self) -> str:
-        """The unix socket of its PostgreSQL. Raises NotServedError while there is none."""
+        """Where its PostgreSQL is reached, by whatever road it takes itself. Raises NotServedError while there is none."""
+        if self._database:
+            return self._database
         lines = self._postmaster()
         if len(lines) < 5:
             raise NotServedError("PostgreSQL does not run")
@@ -106,8 +115,10 @@ async def serving(workers: int, settings: Mapping[str, str] | None = None) -> As
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, workers: int, settings: Mapping[str, str]) -> AsyncIterator[Installation]:
-    """As `serving`, in a directory of the caller's."""
+async def running(
+    folder: Path, workers: int, settings: Mapping[str, str], database: str = ""
+) -> AsyncIterator[Installation]:
+    """As `serving`, in a directory of the caller's; `database` is where we reach a PostgreSQL that is not its own."""
     key = f"sk_{secrets.token_urlsafe(24)}"
     # Nothing of our own surroundings may point the faults at somebody's database.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(_PREFIX)}
@@ -124,7 +135,7 @@ async def running(folder: Path, workers: int, settings: Mapping[str, str]) -> As
     installation: Installation | None = None
     try:
         ready = await _ready(process, folder)
-        installation = Installation(process, folder, key, ready, workers)
+        installation = Installation(process, folder, key, ready, workers, database)
         yield installation
     finally:
         await _stop(process)

@@ -10,10 +10,12 @@ from bandits.policies.model import NO_MAP, DamagedSnapshotError, Model
 from push.clock import pause
 from service import telemetry
 from service.store import models, snapshot_pins, snapshots
-from service.store.pool import LOST
+from service.store.pool import CONNECT_S, LOST
 
 CHANNEL: Final = "snapshot"
 POLL_S: Final = 1.0
+
+_BEAT: Final = "select 1"
 
 _LOG: Final = telemetry.logger("snapshot")
 
@@ -68,13 +70,14 @@ class SnapshotCache:
             await asyncio.sleep(POLL_S)
 
     async def _watch(self, dsn: str, beside: Callable[[], Awaitable[object]]) -> None:
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_S, command_timeout=CONNECT_S)
         try:
             await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
             while not connection.is_closed():
                 await self.refresh()
                 await beside()
                 await self._wait()
+                await connection.execute(_BEAT)  # a silent one would never tell that it is gone
         finally:
             connection.terminate()
 

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: one pool a process, JSON by msgspec, time in UTC."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import asyncpg
@@ -11,6 +12,18 @@ _JSONB_VERSION = b"\x01"
 
 LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """All that asyncpg raises when the server refuses or goes away; the internal one when its farewell comes between two statements."""
+
+
+CONNECT_S: Final = 5.0
+"""Of a server on this machine or beside it; longer waits only who is swallowed by the network."""
+
+NOTICED: Final = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "11000",
+}
+"""The server notices within eleven seconds that a client has vanished from the network, and lets go of its locks."""
 
 
 async def prepare(connection: Any) -> None:
@@ -28,23 +41,43 @@ async def _leave(connection: Any) -> None:
     """By default asyncpg spends a round trip a release on undoing session state, of which we make none."""
 
 
-async def open_pool(dsn: str, size_max: int, *, waits_for_disk: bool = True, plans_once: bool = False) -> asyncpg.Pool:
+def _nobody_is_told(_connection: Any) -> None:
+    pass
+
+
+async def open_pool(
+    dsn: str,
+    size_max: int,
+    *,
+    waits_for_disk: bool = True,
+    plans_once: bool = False,
+    joined: Callable[[Any], None] = _nobody_is_told,
+) -> asyncpg.Pool:
     """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash.
+
+    `joined` is told of each new connection.
 
     One that plans each statement once is for a virtual world, whose hours bring a handful of rows: to plan for just these takes
     longer than to read them.
     """
+
+    async def init(connection: Any) -> None:
+        joined(connection)
+        await prepare(connection)
+
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
         max_size=size_max,
-        init=prepare,
+        init=init,
         reset=_leave,
+        timeout=CONNECT_S,
         command_timeout=30,
         server_settings={
             "application_name": "welltimed",
             "timezone": "UTC",
             "lock_timeout": "10s",
+            **NOTICED,
             "synchronous_commit": "on" if waits_for_disk else "off",
             "plan_cache_mode": "force_generic_plan" if plans_once else "auto",
         },

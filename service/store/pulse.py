@@ -1,0 +1,92 @@
+"""Whether PostgreSQL can be reached, felt on a connection of its own: what has fallen silent is cut, here and on the server.
+
+A network that swallows what is sent tells nobody, and a statement would be waited for until its own timeout, its locks held on the server
+for as long. Where the pulse is not answered in ANSWER_S, all connections of this process are cut: who waits on one is told at once, and
+asks again. When the server is reached again, the sessions of those that were cut are ended there before anything else.
+"""
+
+import asyncio
+from typing import Any, Final
+from weakref import WeakSet
+
+import asyncpg
+
+from push.clock import pause
+from service import telemetry
+from service.store.pool import LOST
+
+BEAT_S: Final = 1.0
+ANSWER_S: Final = 5.0
+"""What a busy server may take to answer `select 1`."""
+
+CONNECT_S: Final = 2.0
+AGAIN_S: Final = 0.2
+LATE_S: Final = 0.5
+"""A timeout that comes later than this was held up in this process, and so, perhaps, was the answer."""
+
+_LOG: Final = telemetry.logger("pulse")
+
+_BEAT: Final = "select 1"
+_END: Final = """
+    select pg_terminate_backend(pid) from pg_stat_activity
+     where pid = any($1) and usename = current_user and application_name = 'welltimed'
+"""
+
+
+class Pulse:
+    """One a process; `joined` is told of each connection of its pools."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connections: WeakSet[Any] = WeakSet()
+        self._to_end: set[int] = set()
+
+    def joined(self, connection: Any) -> None:
+        """This one is cut with the others."""
+        self._connections.add(connection)
+
+    async def feel(self, stop: asyncio.Event) -> None:
+        """Beats until stopped; whatever happens to its own connection, it begins again."""
+        while not stop.is_set():
+            try:
+                await self._feel(stop)
+            except LOST:  # refused or closed: so are the others, and they know
+                await pause(AGAIN_S, stop)
+
+    async def _feel(self, stop: asyncio.Event) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_S, server_settings={"application_name": "pulse"})
+        try:
+            await self._end_cut(connection)
+            while not stop.is_set():
+                if not await _answers(connection):
+                    self._cut()
+                    return
+                await pause(BEAT_S, stop)
+        finally:
+            connection.terminate()
+
+    def _cut(self) -> None:
+        living = [connection for connection in self._connections if not connection.is_closed()]
+        telemetry.FAILURES.labels("silent_database").inc()
+        _LOG.error("the database has fallen silent; its connections are cut", connections=len(living))
+        for connection in living:
+            self._to_end.add(connection.get_server_pid())
+            connection.terminate()
+
+    async def _end_cut(self, connection: Any) -> None:
+        """Locks of a session whose client is gone are held until the server hears of it, which may be never."""
+        if self._to_end:
+            await connection.execute(_END, list(self._to_end), timeout=ANSWER_S)
+            self._to_end.clear()
+
+
+async def _answers(connection: Any) -> bool:
+    """Whether it answers within ANSWER_S, by a clock that ran meanwhile. Raises LOST when it is closed."""
+    loop = asyncio.get_running_loop()
+    due_at = loop.time() + ANSWER_S
+    try:
+        async with asyncio.timeout_at(due_at):
+            await connection.execute(_BEAT)
+    except TimeoutError:
+        return loop.time() > due_at + LATE_S
+    return True
