@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,24 @@ def migrate() -> None:
 @click.command()
 @_AS_JSON
 def doctor(*, as_json: bool) -> None:
-    """Print all settings, secrets masked."""
-    described = settings_of.describe(load_settings())
+    """Print all settings, secrets masked, and look at everything that should be well. Exit code 1 where something is not."""
+    from service.doctor import examination, finding  # noqa: PLC0415 - a help text needs none of this
+
+    settings = load_settings()
+    described = settings_of.describe(settings)
+    found = examination.examine(settings)
+    is_healthy = finding.is_healthy(found)
     if as_json:
-        click.echo(json.dumps(described, indent=2))
-        return
-    for name, value in described.items():
-        click.echo(f"{name}={value}")
+        click.echo(json.dumps(described | {"healthy": is_healthy, "checks": msgspec.to_builtins(found)}, indent=2))
+    else:
+        lines = [f"{name}={value}" for name, value in described.items()]
+        click.echo("\n".join([*lines, "", *(_line(one) for one in found)]))
+    sys.exit(0 if is_healthy else 1)
+
+
+def _line(found: Any) -> str:
+    advice = f"\n{'':7}→ {found.advice}" if found.level != "ok" else ""
+    return f"{found.level:5}  {found.group}, {found.name}: {found.says}{advice}"
 
 
 @click.command()

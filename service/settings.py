@@ -13,6 +13,10 @@ PREFIX: Final = "WELLTIMED_"
 _PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 _MAILBOX: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+"
 _SENDER: Final = re.compile(rf'{_MAILBOX}|[^\x00-\x1f\x7f<>@",;:]+ <{_MAILBOX}>')
+# A password with a slash or an at sign in it would be taken for a part of the address: what does not look plain is not shown at all.
+_PLAIN_DATABASE: Final = re.compile(
+    r"(?P<scheme>postgres(ql)?)://([^/?#@]*@)?(?P<where>[A-Za-z0-9.,:\[\]_-]*(/[A-Za-z0-9._-]*)?)(\?.*)?"
+)
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 # The least and the most that a setting may be, and what speaks for it.
@@ -194,8 +198,6 @@ def describe(settings: Settings) -> dict[str, str]:
 
 def _masked(value: Any) -> str:
     if isinstance(value, Secret):
-        parts = urlsplit(value.reveal())
-        return (
-            f"{parts.scheme}://***@{parts.hostname or ''}{parts.path}" if parts.scheme.startswith("postgres") else "***"
-        )
+        found = _PLAIN_DATABASE.fullmatch(value.reveal())
+        return f"{found['scheme']}://***@{found['where']}" if found else "***"
     return "" if value is None else str(value)

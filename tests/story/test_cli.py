@@ -30,15 +30,18 @@ def welltimed(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 
 
 def test_doctor_prints_every_setting_and_no_secret() -> None:
-    url = "postgresql://somebody:hidden-password@db.example/shop"
+    url = "postgresql://somebody:hidden-password@127.0.0.1:9/shop"
     done = welltimed("doctor", "--json", DATABASE_URL=url, BOOTSTRAP_KEY=SECRET, PORT="8123")
-    assert done.returncode == 0
+    assert done.returncode == 1  # nobody answers there
     told = json.loads(done.stdout)
     assert told["WELLTIMED_PORT"] == "8123"
     assert told["WELLTIMED_BOOTSTRAP_KEY"] == "***"
-    assert "db.example" in told["WELLTIMED_DATABASE_URL"]
+    assert "127.0.0.1" in told["WELLTIMED_DATABASE_URL"]
+    failed = {(check["group"], check["name"]) for check in told["checks"] if check["level"] == "fail"}
+    assert ("database", "reachable") in failed
+    assert told["healthy"] is False
     plain = welltimed("doctor", DATABASE_URL=url, BOOTSTRAP_KEY=SECRET)
-    assert plain.returncode == 0
+    assert plain.returncode == 1
     assert "WELLTIMED_WORKERS" in plain.stdout
     for secret in (SECRET, "hidden-password"):
         assert secret not in done.stdout + done.stderr + plain.stdout + plain.stderr
