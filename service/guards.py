@@ -28,7 +28,12 @@ NAMED_IN_BODY: Final = "/user_id"
 NAMED_IN_QUERY: Final = "query:user_id"
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
 _HEADERS_OF_HTTPS: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 

@@ -30,6 +30,13 @@ FEED_MAX: Final = 1_000_000  # about 1.5 kB each, if every device has one
 DEVICE_MAX: Final = 100  # as many as FCM keeps for a phone that is off
 
 _BODY_BYTES_MAX = 65536
+_HEADERS: Final = (
+    (b"content-type", b"application/json; charset=UTF-8"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
 FAULT_EXTENSION: Final = "stand_in.fault"
 
 _encode = msgspec.json.Encoder().encode
@@ -173,7 +180,7 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 async def _write(send: Send, answer: Answer) -> None:
-    headers = [(b"content-type", b"application/json; charset=UTF-8")]
+    headers = [*_HEADERS]
     if answer.retry_after_s is not None:
         headers.append((b"retry-after", str(answer.retry_after_s).encode()))
     headers.append((b"content-length", str(len(answer.body)).encode()))

@@ -1,5 +1,7 @@
 """/v1/unsubscribe/{token}: what every e-mail links to. POST ends all e-mail in one click (RFC 8058); GET asks first, since links are fetched by machines."""
 
+import base64
+import hashlib
 from typing import Any, Final
 
 import asyncpg
@@ -14,15 +16,19 @@ from service.errors import ApiError
 from service.store import people
 from service.store.signing_keys import SigningKey
 
+_STYLE: Final = "body{font-family:system-ui,sans-serif;max-width:30em;margin:4em auto;padding:0 1em}"
 _HEAD: Final = (
     '<!doctype html><html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    '<meta name="robots" content="noindex"><title>E-mail</title></head>'
-    '<body style="font-family:system-ui,sans-serif;max-width:30em;margin:4em auto;padding:0 1em">'
+    f'<meta name="robots" content="noindex"><title>E-mail</title><style>{_STYLE}</style></head><body>'
 )
 _ASK: Final = (
     _HEAD + '<p>End all e-mail to you?</p><form method="post"><button>Unsubscribe</button></form></body></html>'
 )
 _DONE: Final = _HEAD + "<p>Done: you will get no more e-mail.</p></body></html>"
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS: Final = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; frame-ancestors 'none'"
+}
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
@@ -42,7 +48,7 @@ class UnsubscribeController(Controller):
     ) -> Response[str]:
         """A page with one button. Nothing is changed by looking."""
         await _person(token, pool, unsubscribe_key)
-        return Response(_ASK, media_type=MediaType.HTML)
+        return Response(_ASK, media_type=MediaType.HTML, headers=_HEADERS)
 
     @post(status_code=200, media_type=MediaType.HTML)
     async def unsubscribe(
@@ -56,7 +62,7 @@ class UnsubscribeController(Controller):
         async with pool.acquire() as connection, connection.transaction():
             person = await people.hold_by_id(connection, user_id)
             await addresses.withdraw(connection, person.user_id)
-        return Response(_DONE, media_type=MediaType.HTML)
+        return Response(_DONE, media_type=MediaType.HTML, headers=_HEADERS)
 
 
 async def _person(token: str, pool: Any, key: SigningKey) -> int:
