@@ -72,6 +72,10 @@ _LATE = """
     with late as (update outbox set send_until = '2026-03-02 09:00+00' where user_id = $1)
     update deliveries set expires_at = '2026-03-02 09:00+00' where user_id = $1
 """
+_ADULTS = """
+    with aged as (update users set birth_date = $3 where user_id = $1)
+    update offer_versions set body = body || '{"min_age": 18}' where offer_id = $2
+"""
 CASES: Final = [
     Case.everywhere("expired", _LATE),
     Case.everywhere("person_gone", "delete from users where user_id = $1"),
@@ -93,6 +97,9 @@ CASES: Final = [
     Case.offer("wrong_store", '{"store_ids": ["s2"]}'),
     Case.offer("wrong_store", '{"exclude_store_ids": ["s1"]}'),
     Case(_BODY.replace("{}", '{"store_ids": ["s2", "s1"]}'), None, None, None, is_of_offer=True),
+    Case.both("too_young", _ADULTS.replace("$3", "null")),  # who tells no age is too young
+    Case.both("too_young", _ADULTS.replace("$3", "'2008-03-02'")),  # eighteen today, but not yet everywhere on Earth
+    Case(_ADULTS.replace("$3", "'2008-03-01'"), None, None, None),
     Case.both("not_reserved", _REDEEMED),
     Case.both("not_reserved", _RUN_OUT),
     Case.both("not_reserved", _TAKEN_BACK),
