@@ -29,13 +29,16 @@ _PROC: Final = Path("/proc")
 class Serve:
     """One supervisor with all it has started. `postgres_root` may be shared with others, and outlives it then."""
 
-    def __init__(self, data_dir: Path, *options: str, key: str = "", pg_bin: Path | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *options: str, key: str = "", pg_bin: Path | None = None, **settings: str
+    ) -> None:
         self.data_dir = data_dir
         self.key = key or f"sk_{secrets.token_hex(20)}"
         self.log = data_dir.parent / f"serve-{secrets.token_hex(4)}.log"
         variables = (
             {"BOOTSTRAP_KEY": self.key, "POSTGRES_BIN_DIR": str(pg_bin)} if pg_bin else {"BOOTSTRAP_KEY": self.key}
         )
+        variables |= settings
         with self.log.open("wb") as words:
             self.process = subprocess.Popen(
                 [*COMMAND, "serve", "--port", "0", "--data-dir", str(data_dir), *options],
@@ -121,9 +124,11 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(data_dir: Path, *options: str, key: str = "", pg_bin: Path | None = None) -> Iterator[Serve]:
-    """A server that is ready, and gone after the block."""
-    serve = Serve(data_dir, *options, key=key, pg_bin=pg_bin)
+def serving(
+    data_dir: Path, *options: str, key: str = "", pg_bin: Path | None = None, **settings: str
+) -> Iterator[Serve]:
+    """A server that is ready, and gone after the block; settings by name, as PORT="8000"."""
+    serve = Serve(data_dir, *options, key=key, pg_bin=pg_bin, **settings)
     try:
         serve.wait_until_ready()
         yield serve
