@@ -1,5 +1,7 @@
 """`welltimed serve`: the whole installation on one machine, or one role of it."""
 
+import asyncio
+import contextlib
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -64,10 +66,21 @@ def _play(role: str, settings: Settings) -> None:
     if settings.database_url is None:
         click.echo("welltimed: WELLTIMED_DATABASE_URL must be set when a role runs alone", err=True)
         sys.exit(3)
+    dsn = settings.database_url.reveal()
+    if role != "stand-in":
+        _refuse_newer(dsn)
     # Each process loads only what its role needs.
     module = import_module(_ROLES[role])
     try:
-        module.run(settings, settings.database_url.reveal())
+        module.run(settings, dsn)
     except SettingsError as error:
         click.echo(f"welltimed: {error}", err=True)
         sys.exit(3)
+
+
+def _refuse_newer(dsn: str) -> None:
+    """What the next release has made of the tables, this one would write to wrongly. Whether PostgreSQL answers is the role's own affair."""
+    from service.store import migrate, pool  # noqa: PLC0415 - a help text needs none of this
+
+    with in_words(), contextlib.suppress(*pool.LOST, TimeoutError):
+        asyncio.run(migrate.refuse_newer(dsn))

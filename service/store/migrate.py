@@ -19,6 +19,7 @@ from service.store import session_lock
 LOCK: Final = 0x77656C6C74  # any bigint, the same in every process
 LOCK_WAIT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
+CONNECT_TIMEOUT_S: Final = 5.0
 
 NAME: Final = re.compile(r"\d{4}_[a-z0-9_]+")
 HEADER: Final = re.compile(r"^-- migrate:up(?P<options>[^\n]*)$", re.MULTILINE)
@@ -113,6 +114,15 @@ async def pending(conn: asyncpg.Connection, folder: Path | None = None) -> list[
     """Names of the migrations the database lacks, without changing it. Raises MigrationError where `migrate` would refuse."""
     migrations = read_folder(folder or default_folder())
     return [migration.name for migration in await _missing(conn, migrations)]
+
+
+async def refuse_newer(dsn: str) -> None:
+    """Raises MigrationError where a later program has migrated the database, or this one's files were edited; what is pending is no reason."""
+    conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+    try:
+        await pending(conn)
+    finally:
+        await conn.close()
 
 
 async def _migrate(conn: asyncpg.Connection, migrations: Sequence[Migration], lock_wait_s: float) -> list[str]:
