@@ -74,6 +74,37 @@ PUSH_RATE: Final = Gauge(
     registry=REGISTRY,
 )
 
+LEARNER_LAG: Final = Gauge(
+    "welltimed_learner_lag_seconds",
+    "Since the oldest event was logged that the learner has not counted.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+PUSHES_LATE: Final = Gauge(
+    "welltimed_pushes_late_seconds",
+    "Since the oldest push was due that is drawn and may be sent.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+SNAPSHOT_AGE: Final = Gauge(
+    "welltimed_snapshot_age_seconds",
+    "Since the newest snapshot was published.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+STRAYED: Final = Gauge(
+    "welltimed_default_partitions_used",
+    "Default partitions that hold rows: days were not made in time.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+DATABASE_BYTES: Final = Gauge(
+    "welltimed_database_bytes",
+    "Size of the database on its disk.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+
 
 def configure(level: str) -> None:
     """One JSON line an event on standard error; bodies, tokens and headers never are fields of it."""

@@ -34,6 +34,7 @@ from service.planning.plan_obstacles import CatalogueObstacles
 from service.planning.push_decider import PipelineDecider
 from service.planning.push_meter import PushMeter
 from service.planning.ticks import Learners, ticks
+from service.planning.vitals import MEASURE_EVERY_S, VitalsMeter
 from service.rounds import RETRY_S, Rounds, failed
 from service.settings import Settings
 from service.store import partitions_by_day, reservations, virtual_clock
@@ -189,6 +190,7 @@ class Worker:
             group.create_task(every(PUSH_EVERY_S, self.draw, self._planned))
             group.create_task(every(PUSH_EVERY_S, self.send, self._drawn))
             group.create_task(every(RETRY_S, self._hear))
+            group.create_task(every(MEASURE_EVERY_S, VitalsMeter(self.pool).measure))
             for deliverer in self.deliverers:
                 group.create_task(every(PUSH_EVERY_S, deliverer.work(clock.now, self._stop)))
             group.create_task(self._lead(clock))

@@ -5,20 +5,12 @@ from typing import Any, Final
 
 from push import stop
 from service.doctor.finding import Finding, Group
+from service.planning import vitals
 from service.store import migrate
 
 LATE_WARN_S: Final = 300.0
 
 _GROUP: Final = Group("sending")
-
-# One step in the index for each campaign that has ready rows.
-_LATE: Final = """
-    select extract(epoch from $1::timestamptz - min(due.send_at))::float8
-      from campaigns_with_ready join campaigns c using (campaign_id) cross join lateral (
-        select o.send_at from outbox o where o.campaign_id = c.campaign_id and o.state = 1 and o.send_at <= $1
-         order by o.send_at limit 1) due
-     where c.status <> 'paused'
-"""
 
 
 async def look(connection: Any, now: datetime) -> list[Finding]:
@@ -29,7 +21,7 @@ async def look(connection: Any, now: datetime) -> list[Finding]:
     if switch.is_stopped:
         says = f"stopped since {switch.set_at:%Y-%m-%d %H:%M} UTC by {switch.set_by}: {switch.reason}"
         return [_GROUP.warn("switch", says, "`welltimed sending resume --reason …` lets it go on")]
-    late_s = await connection.fetchval(_LATE, now) or 0.0
+    late_s = await vitals.late_s(connection, now)
     says, advice = (
         f"the oldest that is due waits since {late_s:.0f} s",
         "see welltimed_pushes_total and welltimed_push_alarms_total",

@@ -145,7 +145,7 @@ async def test_what_an_earlier_release_has_written_is_used_by_today_s(
         outcomes = await api.get("/v1/campaigns/lunch/outcomes")
         assert outcomes.json()["states"]["planned"] == 1
         preferences = (await api.get("/v1/users/ada/preferences")).json()
-        assert preferences["vetoed_offer_ids"] == ["bread"]
+        assert preferences["vetoes"] == ["bread"]
         sent = {"event_id": "e-1", "type": "purchase", "user_id": "ada", "occurred_at": datetime.now(UTC).isoformat()}
         answer = await api.post("/v1/events", json={"sent_at": datetime.now(UTC).isoformat(), "batch": [sent]})
         assert answer.json()["accepted"] == 1
