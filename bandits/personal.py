@@ -56,8 +56,7 @@ _HEAD: Final = struct.Struct("<BBH")  # version, dimensions, `Personal.period`, 
 BYTES: Final = _HEAD.size + 4 * kernels.SIZE
 _TINY: Final = 1e-6
 _NOTHING: Final = np.zeros(kernels.SIZE, np.float32)
-_RECORD: Final = np.dtype([("version", "u1"), ("dims", "u1"), ("period", "<u2"), ("sums", "<f4", (kernels.SIZE,))])
-_NEWCOMER: Final = _HEAD.pack(VERSION, DIMS, 0) + _NOTHING.tobytes()
+_NOTHING_PACKED: Final = _NOTHING.tobytes()
 
 
 class UnknownSumsError(ValueError):
@@ -146,29 +145,29 @@ def unpack(data: bytes) -> Personal:
 
 def _read(data: bytes) -> tuple[int, F32]:
     """Half-lives from 1970 to the unit of weight, and the sums."""
+    return _period(data), np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
+
+
+def _period(data: bytes) -> int:
+    """Half-lives from 1970 to the unit of weight of sums that can be read."""
     if len(data) != BYTES:
         raise UnknownSumsError(f"{len(data)} bytes instead of {BYTES}")
     version, dims, period = _HEAD.unpack_from(data)
     if (version, dims) != (VERSION, DIMS):
         raise UnknownSumsError(f"version {version} of {dims} dimensions")
-    return period, np.frombuffer(data, "<f4", kernels.SIZE, _HEAD.size)
+    return int(period)
 
 
-def end_to_end(sums: Sequence[bytes], now_s: float) -> tuple[F32, F64]:
-    """Sums (n, kernels.SIZE) of n people, and what they are worth now (n,); no bytes are somebody new.
+def end_to_end(sums: Sequence[bytes], now_s: float) -> tuple[F32, list[float]]:
+    """Sums (n, kernels.SIZE) of n people, and what those of each are worth now; no bytes are somebody new.
 
     Raises:
         UnknownSumsError: one of them cannot be read.
     """
-    lengths = np.fromiter(map(len, sums), np.int64, len(sums))
-    if not ((lengths == BYTES) | (lengths == 0)).all():
-        raise UnknownSumsError("one of many sums is of another length")
-    records = np.frombuffer(b"".join([one or _NEWCOMER for one in sums]), _RECORD)
-    if not ((records["version"] == VERSION) & (records["dims"] == DIMS)).all():
-        raise UnknownSumsError("one of many sums is of another version")
-    periods, of_person = np.unique(records["period"], return_inverse=True)
-    faded = np.array([_faded(period, now_s) for period in periods.tolist()])
-    return np.ascontiguousarray(records["sums"], np.float32), faded[of_person]
+    periods = [_period(data) if data else 0 for data in sums]
+    faded = {period: _faded(period, now_s) for period in {*periods}}
+    numbers = b"".join([data[_HEAD.size :] or _NOTHING_PACKED for data in sums])
+    return np.frombuffer(numbers, "<f4").reshape(len(sums), kernels.SIZE), [faded[period] for period in periods]
 
 
 def _faded(period: int, now_s: float) -> float:

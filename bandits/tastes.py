@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -107,11 +108,11 @@ def _check(data: bytes) -> int:
 
 
 class EndToEnd(NamedTuple):
-    """The states of n people: headers (n,), and the entries of person i from starts[i] to starts[i + 1]; starts (n + 1,)."""
+    """The states of n people: headers (n,), and the entries of person i from starts[i] to starts[i + 1]."""
 
     headers: npt.NDArray[np.void]
     entries: npt.NDArray[np.void]
-    starts: npt.NDArray[np.int64]
+    starts: list[int]
 
 
 def end_to_end(states: Sequence[bytes]) -> EndToEnd:
@@ -121,7 +122,7 @@ def end_to_end(states: Sequence[bytes]) -> EndToEnd:
         UnknownStateError: one of them is not what `pack` wrote.
     """
     size = kernels.HEADER.itemsize
-    starts = np.cumsum([0, *map(_check, states)])
+    starts = [0, *accumulate([_check(state) for state in states])]
     headers = np.frombuffer(b"".join([state[:size] or _BLANK for state in states]), kernels.HEADER)
     entries = np.frombuffer(b"".join([state[size:] for state in states]), kernels.ENTRY)
     return EndToEnd(headers, entries, starts)

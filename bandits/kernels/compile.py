@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import numba
+import numpy as np
 from numba import types
 
 from bandits.kernels.cache import compiled_once, drop_stale
@@ -37,9 +38,17 @@ u64_in: Final = types.Array(types.uint64, 1, "C", readonly=True)
 f32_out: Final = types.Array(types.float32, 1, "C")
 f32_out_3d: Final = types.Array(types.float32, 3, "C")
 f32_out_2d: Final = types.Array(types.float32, 2, "C")
+f32_out_4d: Final = types.Array(types.float32, 4, "C")
 f64_out: Final = types.Array(types.float64, 1, "C")
 f64_out_2d: Final = types.Array(types.float64, 2, "C")
 i64_out: Final = types.Array(types.int64, 1, "C")
+i64_out_2d: Final = types.Array(types.int64, 2, "C")
+
+
+def records_in(dtype: np.dtype[np.void]) -> types.Array:
+    """The type of a read-only array of records."""
+    return types.Array(numba.from_dtype(dtype), 1, "C", readonly=True)
+
 
 # Sums may be taken in vector lanes and products fused. The flags that let LLVM assume "no NaN, no infinity" or replace
 # a division by a reciprocal stay out: an overflow must remain an infinity which a comparison can see.

@@ -1,16 +1,17 @@
-"""A slot and the gate for many people at once: what `draw.draw` gives each of them, bit for bit, by one call of the kernel."""
+"""A slate and the gate for many people at once: what `draw.draw` gives each of them, bit for bit, by one call of the kernel."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bandits import features, personal, taste_map, tastes
+from bandits import features, personal, tastes
 from bandits.delay import WINDOW_S
 from bandits.kernels import draw_many, many
 from bandits.kernels.draw_many import BY_VALUE, EVENLY
-from bandits.kernels.many import Belief, Draws, People, Shelf
+from bandits.kernels.many import PERSON, PERSON_STRUCT, Belief, Draws, People, Shelf
 from bandits.policies.draw import Terms
 from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM
@@ -19,6 +20,7 @@ from schema.policy import PolicyKind
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
 
 _COLUMN: Final[dict[PolicyKind, int]] = {
     "uniform": EVENLY,
@@ -28,19 +30,23 @@ _COLUMN: Final[dict[PolicyKind, int]] = {
 
 
 class Goods(NamedTuple):
-    """The offers: tags (offers, n) padded with -1, may_be_personal (offers,), discounts (offers,), of_people (offers, POPULARITY); tag_count of what an offer may carry."""
+    """The offers: tags (offers, n) padded with -1, may_be_personal (offers,), discounts (offers,), of_people (offers, POPULARITY), axes
+    (offers, AXES) of the map of tastes; tag_count of what an offer may carry.
+    """
 
     tags: npt.NDArray[np.int16]
     may_be_personal: Mask
     discounts: F32
     of_people: F64
+    axes: F32
     tag_count: int
 
 
 class Drawer(NamedTuple):
     """One for whom is drawn: as `tastes.for_decision` gave them, their sums, and whether either may be used.
 
-    `hour` of the week on their clock, -1 when unknown; `is_control` is drawn evenly; `mask` (offers,) has an eligible offer at least.
+    `hour` of the week on their clock, -1 when unknown; `is_control` is drawn evenly; `eligible` are the places of the offers that are, one at least.
+    nearness, is_wet and the tags of the basket as `featurize` takes them.
     """
 
     tastes: bytes
@@ -48,14 +54,17 @@ class Drawer(NamedTuple):
     may_personalise: bool
     hour: int
     is_control: bool
-    mask: Mask
+    eligible: Places
     key: int
+    nearness: float = 0.0
+    is_wet: bool = False
+    basket_tag_ids: Sequence[int] = ()
 
 
 def draw(model: Model, goods: Goods, terms: Terms, given: Sequence[Drawer], now_s: float) -> Draws:
-    """Draws one slot and the gate for each, without prices; attention in `terms` is that of somebody who left nothing unanswered.
+    """Draws a slate and the gate for each, without prices; attention in `terms` is that of somebody who left nothing unanswered.
 
-    A person whose numbers are not finite is left NOT_DRAWN.
+    A person whose numbers are not finite gets no slot.
 
     Raises:
         UnknownStateError: somebody's tastes cannot be read.
@@ -73,21 +82,26 @@ def laid_out(
 def _people(given: Sequence[Drawer], kind: PolicyKind, now_s: float) -> People:
     headers, entries, starts = tastes.end_to_end([one.tastes for one in given])
     sums, faded = personal.end_to_end([one.sums for one in given], now_s)
-    distinct = {id(one.mask): one.mask for one in given}
-    place = {name: number for number, name in enumerate(distinct)}
+    baskets = [0, *accumulate([len(one.basket_tag_ids) for one in given])]
+    choices = {id(one.eligible): one.eligible for one in given}
+    places = [0, *accumulate([len(choice) for choice in choices.values()])]
+    number = {name: n for n, name in enumerate(choices)}
     ranked_by = _COLUMN.get(kind, BY_VALUE)
+    records = [
+        PERSON_STRUCT.pack(
+            one.key, float(one.hour % 24) if one.hour >= 0 else -1.0, one.nearness, faded[n], starts[n], starts[n + 1],
+            baskets[n], baskets[n + 1], EVENLY if one.is_control else ranked_by, number[id(one.eligible)], one.may_personalise, one.is_wet,
+        )
+        for n, one in enumerate(given)
+    ]  # fmt: skip  # in the order of PERSON
     return People(
+        np.frombuffer(b"".join(records), PERSON),
         headers,
         entries,
-        starts,
-        np.array([one.may_personalise for one in given], np.bool_),
-        np.array([float(one.hour % 24) if one.hour >= 0 else -1.0 for one in given]),
-        np.array([EVENLY if one.is_control else ranked_by for one in given], np.int64),
-        np.array([one.key for one in given], np.uint64),
-        np.array([place[id(one.mask)] for one in given], np.int64),
-        np.stack(list(distinct.values())),
+        np.array([tag for one in given for tag in one.basket_tag_ids], np.int64),
         sums,
-        faded,
+        np.concatenate(list(choices.values())) if len(choices) > 1 else given[0].eligible,
+        np.array(places),
     )
 
 
@@ -98,11 +112,11 @@ def _shelf(model: Model, goods: Goods) -> Shelf:
         goods.may_be_personal,
         goods.discounts,
         goods.of_people,
-        taste_map.axes_of(known, goods.tags),
+        goods.axes,
         known.companions,
         known.lifts,
         known.cycles_s,
-        np.zeros(goods.tag_count, np.bool_),
+        goods.tag_count,
     )
 
 
@@ -125,4 +139,6 @@ def _terms(terms: Terms, now_s: float) -> many.Terms:
         terms.attention_price,
         terms.gate_floor,
         not terms.can_be_negative,
+        terms.slots,
+        terms.per_tag_max,
     )

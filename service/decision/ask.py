@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from bandits.policies.draw import Draw
+import numpy as np
+import numpy.typing as npt
+
 from schema.decision import Channel, Context, Rules
 from service.decision.gains import GainAsk
 from service.store.catalogue import Catalogue
@@ -42,6 +44,18 @@ class Reserved(NamedTuple):
     expires_at: datetime
 
 
+class Outcome(NamedTuple):
+    """What was drawn: offers by index and their conditional propensities, by slot; pmf (eligible,) of the first slot, of the eligible offers
+    alone in their order; the probability of sending, which is 1 without a gate, and the outcome of the gate.
+    """
+
+    chosen: list[int]
+    propensities: list[float]
+    pmf: npt.NDArray[np.float64]
+    send_probability: float
+    is_sent: bool
+
+
 class Decided(NamedTuple):
     """One decision as it was logged; `offer_indices` point into `catalogue` and are empty when nothing is to be shown.
 
@@ -52,7 +66,7 @@ class Decided(NamedTuple):
     person: DecisionPerson
     catalogue: Catalogue
     offer_indices: tuple[int, ...]
-    draw: Draw | None
+    draw: Outcome | None
     in_holdout: bool
     in_control: bool
     policy: str

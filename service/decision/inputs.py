@@ -14,6 +14,7 @@ from bandits.kernels.featurize import featurize_known
 from bandits.kernels.popularity import POPULARITY, popularity
 from bandits.policies.model import Model
 from schema.decision import Context, DecisionInputs
+from service.decision.remembered import Remembered
 from service.store import zones
 from service.store.catalogue import Catalogue
 
@@ -74,29 +75,25 @@ def phi_of(
         now.timestamp(),
         WINDOW_S,
         float(hour % 24) if hour >= 0 else -1.0,
-        0.0 if context.distance_m is None else float(2.0 ** (-context.distance_m / NEAR_M)),
+        nearness(context),
         bool(context.is_raining),
         phi,
     )
     return phi
 
 
-class _Popularity:
-    """What the population makes of the offers of the catalogue and snapshot used last: as a rule those of the next decision."""
-
-    def __init__(self) -> None:
-        self._found: tuple[Catalogue, Model, npt.NDArray[np.float64]] | None = None
-
-    def of(self, catalogue: Catalogue, model: Model) -> npt.NDArray[np.float64]:
-        found = self._found
-        if found is None or found[0] is not catalogue or found[1] is not model:
-            shares = np.empty((len(catalogue.ids), POPULARITY))
-            popularity(catalogue.tag_ids, model.tag_shares, model.recent_shares, shares)
-            found = self._found = (catalogue, model, shares)
-        return found[2]
+def nearness(context: Context) -> float:
+    """1 in the store, half of that at NEAR_M, 0 where the distance is not known."""
+    return 0.0 if context.distance_m is None else float(2.0 ** (-context.distance_m / NEAR_M))
 
 
-_popularity: Final = _Popularity()
+def _popularity_of(catalogue: Catalogue, model: Model) -> npt.NDArray[np.float64]:
+    shares = np.empty((len(catalogue.ids), POPULARITY))
+    popularity(catalogue.tag_ids, model.tag_shares, model.recent_shares, shares)
+    return shares
+
+
+_popularity: Final = Remembered(_popularity_of)
 
 
 def popularity_of(catalogue: Catalogue, model: Model) -> npt.NDArray[np.float64]:

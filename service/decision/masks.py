@@ -1,5 +1,6 @@
 """Which offers are eligible for a person at an instant: everything that removes an offer does it here, before the pmf."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -29,7 +30,9 @@ def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: dateti
         return np.zeros(len(catalogue.ids), np.bool_), reasons
     years = age(person.birth_date, now) if catalogue.has_age_limits else 0
     store_id = ask.context.store_id if catalogue.store_bound else None
-    mask, is_any = _open_to(catalogue, (ask.channel, *ask.also), ask.candidates, now, years, store_id)
+    mask, is_any = _open_to(
+        catalogue, (ask.channel, *ask.also), ask.candidates, era_of(catalogue, now), years, store_id
+    )
     if removed := removed_by_person(catalogue, person, ask, now):
         mask = mask.copy()
         mask[removed] = False
@@ -42,14 +45,14 @@ def _open_to(
     catalogue: Catalogue,
     channels: tuple[Channel, ...],
     candidates: tuple[int, ...] | None,
-    now: datetime,
+    era: int,
     years: int,
     store_id: str | None,
 ) -> tuple[Mask, bool]:
-    """What is open to everybody of that age in that store, and whether that is any: the same for many of a batch, not to be written to."""
+    """What is open to everybody of that age in that store, and whether that is any: the same for many, and not to be written to."""
     mask = catalogue.min_age <= years
     for channel in channels:
-        mask &= on_offer(catalogue, channel, now)
+        mask &= _on_offer(catalogue, channel, era)
     if candidates is not None:
         mask &= _among(catalogue, candidates)
     if catalogue.store_bound:
@@ -71,10 +74,21 @@ def silences(person: DecisionPerson, channel: Channel, now: datetime, *, is_alon
 
 
 @lru_cache(maxsize=4)
-def on_offer(catalogue: Catalogue, channel: Channel, now: datetime) -> Mask:
-    """Offers that run now, on this channel, for anybody: the same for a whole batch, and not to be written to."""
-    instant = now.timestamp()
-    running: Mask = (catalogue.starts_at <= instant) & (instant < catalogue.ends_at) & ~catalogue.is_paused
+def _turns(catalogue: Catalogue) -> list[float]:
+    """The instants, in seconds since 1970, at which an offer begins or ends."""
+    return sorted({*catalogue.starts_at.tolist(), *catalogue.ends_at.tolist()})
+
+
+def era_of(catalogue: Catalogue, now: datetime) -> int:
+    """Which of the times between two such instants it is: while one lasts no offer begins or ends."""
+    return bisect_right(_turns(catalogue), now.timestamp())
+
+
+@lru_cache(maxsize=16)
+def _on_offer(catalogue: Catalogue, channel: Channel, era: int) -> Mask:
+    """Offers that run in an era, on this channel, for anybody, and not to be written to."""
+    began = _turns(catalogue)[era - 1] if era else -np.inf
+    running: Mask = (catalogue.starts_at <= began) & (began < catalogue.ends_at) & ~catalogue.is_paused
     running &= (catalogue.channels >> channel & 1) == 1
     running.flags.writeable = False
     return running

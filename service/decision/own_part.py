@@ -8,9 +8,9 @@ import numpy.typing as npt
 from bandits import features, personal, taste_map
 from bandits.personal import PersonalScores
 from bandits.policies.model import Model
-from bandits.taste_map import TasteMap
 from schema.decision import DecisionInputs
 from service.decision import inputs
+from service.decision.remembered import Remembered
 from service.store.catalogue import Catalogue
 
 F32 = npt.NDArray[np.float32]
@@ -34,21 +34,13 @@ def scores(catalogue: Catalogue, model: Model, packed: bytes, given: DecisionInp
     if not given.may_personalise or not len(model.personal_variances):
         return None
     may_be_personal = inputs.of_catalogue(catalogue).may_be_personal
-    z = personal.z_of(phi, _SLOPES, _axes.of(catalogue, model.taste_map), may_be_personal)
+    z = personal.z_of(phi, _SLOPES, axes.of(catalogue, model), may_be_personal)
     return personal.scores(z, packed, model.personal_variances.tolist(), given.decided_at.timestamp())
 
 
-class _Axes:
-    """The axes of the offers of the catalogue and map that were used last: as a rule those of the next decision."""
-
-    def __init__(self) -> None:
-        self._found: tuple[Catalogue, TasteMap, F32] | None = None
-
-    def of(self, catalogue: Catalogue, known: TasteMap) -> F32:
-        found = self._found
-        if found is None or found[0] is not catalogue or found[1] is not known:
-            found = self._found = (catalogue, known, taste_map.axes_of(known, catalogue.tag_ids))
-        return found[2]
+def _axes_of(catalogue: Catalogue, model: Model) -> F32:
+    return taste_map.axes_of(model.taste_map, catalogue.tag_ids)
 
 
-_axes: Final = _Axes()
+axes: Final = Remembered(_axes_of)
+"""The axes of the offers, (offers, AXES), of a catalogue and a model."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +9,6 @@ from datetime import datetime
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
-
-import numpy as np
 
 from bandits import tastes
 from bandits.incremental import Known
@@ -34,7 +31,7 @@ from service.errors import ApiError
 from service.store import decisions
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
-from service.store.logged_decision import LoggedDecision
+from service.store.decision_rows import Row
 
 CONTROL: Final[PolicyKind] = "uniform"
 
@@ -51,7 +48,7 @@ class _Batch(NamedTuple):
     """Answers and what is logged of them, in order."""
 
     decided: list[Decided]
-    rows: list[LoggedDecision]
+    rows: list[Row]
 
 
 async def decide(
@@ -102,7 +99,7 @@ async def _decide_all(
             await asyncio.sleep(0)
             breath = perf_counter() + BREATH_S
         steps = [Step(ask, person, catalogue, now, left, alike) for ask, person in asked[begin : begin + size]]
-        _draw_all([step for step in steps if not step.reasons], catalogue, model, now)
+        _draw_all([step for step in steps if not step.reasons], catalogue, model, now, alike)
         for step in steps:
             answer = _answer(step, catalogue, model, now, left)
             batch.decided.append(answer)
@@ -110,8 +107,8 @@ async def _decide_all(
     return batch
 
 
-def _draw_all(steps: Sequence[Step], catalogue: Catalogue, model: Model, now: datetime) -> None:
-    for step in together.draw(steps, catalogue, model, now, _terms_of_all):
+def _draw_all(steps: Sequence[Step], catalogue: Catalogue, model: Model, now: datetime, alike: Alike) -> None:
+    for step in together.draw(steps, catalogue, model, alike, _terms_of_all):
         _draw_for(step, catalogue, model, now)
 
 
@@ -141,7 +138,7 @@ def _draw_by(step: Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, m
     own = own_part.scores(catalogue, model, own_sums, step.inputs, phi)
     known = None if step.ask.gain is None else step.ask.gain.known
     drawn = draw_for_goal(model, known, catalogue, step.inputs, offers, terms, step.decision_id, own)
-    step.holds(packed, own_sums, phi, own, drawn)
+    step.holds(packed, own_sums, phi, own, drawn, catalogue.ids)
 
 
 def draw_for_goal(
@@ -173,7 +170,7 @@ def terms_of(given: DecisionInputs, packed: bytes, *, in_control: bool) -> Terms
         UnknownStateError: `packed` cannot be read.
     """
     rules = given.rules
-    unanswered = tastes.unanswered(tastes.view(packed), given.decided_at.timestamp())
+    unanswered = tastes.unanswered(tastes.view(packed), given.decided_at.timestamp()) if packed else 0.0
     kind = CONTROL if in_control else rules.kind
     return Terms(
         kind=kind,
@@ -187,11 +184,6 @@ def terms_of(given: DecisionInputs, packed: bytes, *, in_control: bool) -> Terms
         attention_price=rules.attention_price * (1.0 + unanswered),
         can_be_negative=rules.can_be_negative,
     )
-
-
-def pmf_hash(drawn: Draw | None) -> bytes:
-    """Fingerprint of the pmf of slot 0, by which a replay is judged; of nothing when the mask was empty."""
-    return hashlib.sha256(b"" if drawn is None else np.asarray(drawn.pmf, "<f8").tobytes()).digest()
 
 
 def _answer(step: Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
@@ -221,38 +213,32 @@ def _shown(step: Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
         return (), ("holdout",)
     if not step.drawn.is_sent:
         return (), ("gate",)
-    return tuple(step.drawn.chosen.tolist()), ("control",) if step.in_control else ()
+    return tuple(step.drawn.chosen), ("control",) if step.in_control else ()
 
 
-def _row(step: Step, answer: Decided, eligible: bytes) -> LoggedDecision:
-    drawn, ask, ids = step.drawn, step.ask, answer.catalogue.ids
-    return LoggedDecision(
+def _row(step: Step, answer: Decided, eligible: bytes) -> Row:
+    ask = step.ask
+    return Row(
         user_id=step.person.user_id,
         decision_id=step.decision_id,
-        placement=ask.placement,
-        channel=ask.channel,
+        user_version=step.person.version,
         action=Action.OFFER if answer.offer_indices else Action.NO_SEND,
         in_holdout=answer.in_holdout,
         in_control=answer.in_control,
         is_degraded=False,
-        policy=answer.policy,
+        send_probability=_logged_send_probability(answer),
+        channel=ask.channel,
         snapshot_version=answer.snapshot_version,
         catalogue_version=answer.catalogue.version,
-        user_version=step.person.version,
         campaign_id=ask.campaign_id,
+        placement=ask.placement,
+        policy=answer.policy,
+        reason_codes=answer.reason_codes,
         request=step.inputs,
         tastes=step.tastes,
         eligible=eligible,
-        offer_ids=[] if drawn is None else ids[drawn.chosen].tolist(),
-        propensities=[] if drawn is None else drawn.propensities.tolist(),
-        send_probability=_logged_send_probability(answer),
-        phi=b"" if drawn is None else np.asarray(step.phi, "<f4").tobytes(),
-        predictions=b"" if drawn is None else np.asarray(drawn.predictions, "<f4").tobytes(),
-        pmf_sha256=pmf_hash(drawn),
-        reason_codes=list(answer.reason_codes),
         personal=step.own_sums,
-        z=b"" if drawn is None or step.z is None else np.asarray(step.z, "<f4").tobytes(),
-        personal_offsets=[] if drawn is None or step.z is None else drawn.personal_offsets.tolist(),
+        drawn=step.logged,
     )
 
 

@@ -14,7 +14,7 @@ from schema.decision import ReplayAnswer
 from service.decision import inputs, own_part, pipeline
 from service.decision.prices import prices_of
 from service.errors import ApiError
-from service.store import effects, models, snapshots
+from service.store import drawn_columns, effects, models, snapshots
 from service.store.catalogue import Catalogue, CatalogueCache, VersionMissing
 from service.store.logged_decision import LoggedDecision
 
@@ -82,10 +82,14 @@ def compare(logged: LoggedDecision, again: Replayed) -> ReplayAnswer:
     propensities = [] if drawn is None else drawn.propensities.tolist()
     send_probability = 0.0 if drawn is None or logged.in_holdout else drawn.send_probability
     pairs = {
-        "pmf": (logged.pmf_sha256, pipeline.pmf_hash(drawn)),
+        "pmf": (logged.pmf_sha256, _fingerprint(again)),
         "offers": (logged.offer_ids, offer_ids),
         "propensities": (logged.propensities, propensities),
         "send_probability": (logged.send_probability, send_probability),
     }
     differences = [name for name, (before, now) in pairs.items() if before != now]
     return ReplayAnswer(identical=not differences, differences=differences, propensities=propensities)
+
+
+def _fingerprint(again: Replayed) -> bytes:
+    return drawn_columns.pmf_sha256(b"" if again.draw is None else again.draw.pmf[again.mask].astype("<f8").tobytes())

@@ -13,14 +13,18 @@ from bandits.policies.scores import REDEEM
 from schema.decision import DecisionInputs
 from schema.ids import uuid7
 from service.decision import gains, inputs, masks
-from service.decision.ask import Ask
+from service.decision.ask import Ask, Outcome
 from service.decision.groups import group_of
 from service.decision.stock import Stock
+from service.store import drawn_columns
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
+from service.store.drawn_columns import Drawn
 
 F32 = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
 
 
 class Alike:
@@ -35,7 +39,7 @@ class Alike:
         self._now = now
         self._hours: dict[str | None, int] = {}
         self._known: dict[tuple[int, int, int, bool], DecisionInputs] = {}
-        self._packed: dict[int, tuple[Mask, bytes]] = {}
+        self._masks: dict[int, tuple[Mask, Places, bytes]] = {}
 
     def of(self, ask: Ask, person: DecisionPerson) -> DecisionInputs:
         """What enters the decision besides the person and the snapshot."""
@@ -53,10 +57,18 @@ class Alike:
 
     def packed(self, mask: Mask) -> bytes:
         """The mask as it is logged."""
-        found = self._packed.get(id(mask))
+        return self._known_mask(mask)[2]
+
+    def places(self, mask: Mask) -> Places:
+        """Where the eligible offers are."""
+        return self._known_mask(mask)[1]
+
+    def _known_mask(self, mask: Mask) -> tuple[Mask, Places, bytes]:
+        found = self._masks.get(id(mask))
         if found is None:
-            found = self._packed[id(mask)] = (mask, np.packbits(mask, bitorder="little").tobytes())
-        return found[1]
+            packed = np.packbits(mask, bitorder="little").tobytes()
+            found = self._masks[id(mask)] = (mask, np.flatnonzero(mask), packed)
+        return found
 
     def _made(self, ask: Ask, hour: int, *, is_known: bool) -> DecisionInputs:
         return DecisionInputs(
@@ -72,7 +84,7 @@ class Alike:
 
 
 class Step:
-    """One decision; `phi` and `z` are those of the slots that were drawn, z None where there is no own part."""
+    """One decision; `logged` is what the log keeps of its draw (service.store.drawn_columns)."""
 
     __slots__ = (
         "ask",
@@ -81,13 +93,12 @@ class Step:
         "in_control",
         "in_holdout",
         "inputs",
+        "logged",
         "mask",
         "own_sums",
         "person",
-        "phi",
         "reasons",
         "tastes",
-        "z",
     )
 
     def __init__(
@@ -107,12 +118,25 @@ class Step:
             self.inputs = left.priced(self.inputs, ask, self.mask)
         self.tastes = b""
         self.own_sums = b""
-        self.phi: F32
-        self.z: F32 | None = None
-        self.drawn: Draw | None = None
+        self.drawn: Outcome | None = None
+        self.logged = drawn_columns.NOTHING
 
-    def holds(self, tastes: bytes, own_sums: bytes, phi: F32, own: PersonalScores | None, drawn: Draw) -> None:
-        """Keeps a draw, and of what it was made what is logged; phi (offers, d) and the own part are of all offers."""
+    def holds(
+        self, tastes: bytes, own_sums: bytes, phi: F32, own: PersonalScores | None, drawn: Draw, ids: Ids
+    ) -> None:
+        """Keeps a draw, and of what it was made what is logged; phi (offers, d) and the own part are of all offers, as are their ids."""
         self.tastes, self.own_sums = tastes, own_sums if own is not None else b""
-        self.drawn, self.phi = drawn, phi[drawn.chosen]
-        self.z = None if own is None else own.z[drawn.chosen]
+        chosen, pmf = drawn.chosen, drawn.pmf[self.mask]
+        self.drawn = Outcome(chosen.tolist(), drawn.propensities.tolist(), pmf, drawn.send_probability, drawn.is_sent)
+        z, offsets = (None, None) if own is None else (own.z[chosen][None], drawn.personal_offsets[None])
+        numbers = Drawn(
+            ids[chosen][None],
+            drawn.propensities[None],
+            pmf[None],
+            [len(pmf)],
+            phi[chosen][None],
+            drawn.predictions[None],
+            z,
+            offsets,
+        )
+        (self.logged,) = drawn_columns.encoded(numbers)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import uvloop
 
-from bandits.kernels.draw_many import NOT_DRAWN, draw_many
+from bandits.kernels.draw_many import draw_many
 from bandits.policies import draw_together
 from bandits.policies.draw_together import Drawer
 from bandits.policies.model import Model
@@ -24,7 +24,7 @@ from push.drawing.due import BACKLOG_ROWS
 from schema.decision import Context, DecisionInputs
 from service.decision import policy
 from service.decision.pipeline import terms_of
-from service.decision.together import TOGETHER_MAX, goods_of
+from service.decision.together import TOGETHER_MAX, goods
 from service.learning.composer import Composer
 from service.planning import draw_bench_drawers, draw_bench_world
 from service.planning.bench_postgres import Tell, chunks, own_postgres, seconds_of
@@ -159,9 +159,9 @@ def _kernel(shop: Catalogue, model: Model | None, rows: int) -> float:
         raise RuntimeError("no snapshot has been loaded")
     user_ids = np.arange(1, min(rows, KERNEL_PEOPLE_MAX) + 1)
     tastes, sums = draw_bench_world.tastes(user_ids), draw_bench_world.sums(user_ids)
-    mask = np.ones(len(shop.ids), np.bool_)
+    everything = np.arange(len(shop.ids))
     given = [
-        Drawer(taste.tobytes(), own.tobytes(), True, 12, False, mask, int(user_id))
+        Drawer(taste.tobytes(), own.tobytes(), True, 12, False, everything, int(user_id))
         for user_id, taste, own in zip(user_ids, tastes, sums, strict=True)
     ]
     asked = DecisionInputs(
@@ -174,13 +174,13 @@ def _kernel(shop: Catalogue, model: Model | None, rows: int) -> float:
         decided_at=NOW,
     )
     terms = terms_of(asked, b"", in_control=False)
-    goods, seconds = goods_of(shop, model), 0.0
+    shelf, seconds = goods.of(shop, model), 0.0
     for begin in range(0, len(given), TOGETHER_MAX):
-        laid_out = draw_together.laid_out(model, goods, terms, given[begin : begin + TOGETHER_MAX], NOW.timestamp())
+        laid_out = draw_together.laid_out(model, shelf, terms, given[begin : begin + TOGETHER_MAX], NOW.timestamp())
         began = time.perf_counter()
         draws = draw_many(*laid_out)
         seconds += time.perf_counter() - began
-        if (draws.chosen == NOT_DRAWN).any():
+        if not draws.filled.all():
             raise RuntimeError("somebody could not be drawn for")
     return seconds * rows / len(given)
 

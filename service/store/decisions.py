@@ -1,7 +1,6 @@
 """The decision log: written before an answer leaves, read to explain and to replay."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -9,6 +8,7 @@ import msgspec
 
 from schema.decision import DecisionInputs
 from service.store import decision_rows
+from service.store.decision_rows import Row
 from service.store.logged_decision import LoggedDecision
 
 _READ: Final = """
@@ -32,10 +32,15 @@ class Outcome(NamedTuple):
     offer_ids: list[int]
 
 
-async def insert(connection: Any, rows: Sequence[LoggedDecision]) -> None:
+async def insert(connection: Any, rows: Sequence[Row]) -> None:
     """Logs decisions in one atomic batch; once this returns they survive a crash."""
-    source = io.BytesIO(decision_rows.encoded(rows))
+    source = _at_once(decision_rows.encoded(rows))
     await connection.copy_to_table("decisions", source=source, columns=decision_rows.COLUMNS, format="binary")
+
+
+async def _at_once(data: bytes) -> AsyncIterator[bytes]:
+    """For COPY: what a file is asked for is read in a thread."""
+    yield data
 
 
 async def read(connection: Any, user_id: int, decision_id: UUID) -> LoggedDecision | None:

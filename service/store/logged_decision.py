@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 
-from bandits.features import FEATURE_SET
 from schema.decision import DecisionInputs
 from schema.ids import instant_of
 
@@ -36,10 +35,10 @@ class LoggedDecision(msgspec.Struct, frozen=True):
     predictions: bytes
     pmf_sha256: bytes
     reason_codes: list[str]
-    personal: bytes = b""
-    z: bytes = b""
-    personal_offsets: list[float] = []
-    feature_set: int = FEATURE_SET  # by which phi was made
+    personal: bytes
+    z: bytes
+    personal_offsets: list[float]
+    feature_set: int  # by which phi was made
 
     @property
     def decided_at(self) -> datetime:

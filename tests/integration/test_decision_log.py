@@ -22,7 +22,7 @@ from service.decision import pipeline, policy, replay
 from service.decision.ask import Ask
 from service.decision.prices import PRICED_MAX
 from service.store import catalogue as catalogues
-from service.store import decision_people, decisions, offers
+from service.store import decision_people, decisions, drawn_columns, offers
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.decision_people import DecisionPerson
 from service.store.logged_decision import LoggedDecision
@@ -30,6 +30,7 @@ from service.store.pool import open_pool
 from tests import deciding
 from tests.deciding import NOW, offer
 from tests.integration import decision_world
+from tests.logged_rows import PMF, row_of
 
 ROUNDS = 1_250
 ROW_BYTES_MAX = 4_096
@@ -227,7 +228,7 @@ async def test_a_row_stays_small_at_the_extremes(pool: asyncpg.Pool) -> None:
         assert logged is not None
         dearest = [(4_900 + n, 0.012345 + n * 0.0123) for n in range(PRICED_MAX)]
         priced = msgspec.structs.replace(logged.request, prices=dearest, cost_price=0.00012345)
-        await decisions.insert(connection, [msgspec.structs.replace(logged, user_id=2, request=priced)])
+        await decisions.insert(connection, [row_of(msgspec.structs.replace(logged, user_id=2, request=priced))])
         priced_bytes = await connection.fetchval("select pg_column_size(d.*) from decisions d where user_id = 2")
     assert row["bytes"] < priced_bytes <= ROW_BYTES_MAX
     assert len(logged.eligible) == OFFERS_MAX // 8
@@ -256,6 +257,8 @@ async def test_a_row_comes_back_as_it_was_logged(world: World) -> None:
     known = (await decision_people.by_id(world.connection, ids)).people
     given = next(one for one in await decide(world, [known[ids[1]]], 1) if one.offer_ids)
     await world.connection.execute("delete from decisions")
+    given = msgspec.structs.replace(given, pmf_sha256=drawn_columns.pmf_sha256(PMF.tobytes()))
+    nothing = dict.fromkeys(("phi", "predictions", "tastes", "z"), b"") | {"offer_ids": [], "propensities": []}
     rows = [
         msgspec.structs.replace(given, user_id=1, campaign_id=None, reason_codes=[], z=b"", personal_offsets=[]),
         msgspec.structs.replace(
@@ -269,15 +272,19 @@ async def test_a_row_comes_back_as_it_was_logged(world: World) -> None:
             in_control=True,
             offer_ids=[3, 1, 2],
             propensities=[0.25, 1e-9, 1.0],
+            phi=3 * given.phi,
+            predictions=3 * given.predictions,
+            z=3 * given.z,
             personal_offsets=[0.5, -0.25, 0.0],
             send_probability=0.125,
-            feature_set=1,
         ),
-        msgspec.structs.replace(given, user_id=4, offer_ids=[], propensities=[], phi=b"", predictions=b"", tastes=b""),
+        msgspec.structs.replace(
+            given, user_id=4, pmf_sha256=drawn_columns.pmf_sha256(b""), personal_offsets=[], **nothing
+        ),
     ]
-    await decisions.insert(world.connection, rows)
+    await decisions.insert(world.connection, [row_of(row) for row in rows])
     assert [await decisions.read(world.connection, row.user_id, row.decision_id) for row in rows] == rows
     await decisions.insert(world.connection, [])
     with pytest.raises(asyncpg.UniqueViolationError):
-        await decisions.insert(world.connection, [msgspec.structs.replace(given, user_id=5), rows[0]])
+        await decisions.insert(world.connection, [row_of(msgspec.structs.replace(given, user_id=5)), row_of(rows[0])])
     assert await decisions.read(world.connection, 5, given.decision_id) is None

@@ -1,8 +1,8 @@
 """Many decisions drawn by one call of the kernel are logged bit for bit as if each had been drawn alone."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
-from typing import IO, Any, get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ from bandits.personal import UnknownSumsError
 from bandits.policies.model import Model
 from bandits.taste_map import AXES, COMPANIONS, TasteMap
 from bandits.tastes import LOGGED_BYTES_MAX, UnknownStateError
-from schema.decision import Channel, Context
+from schema.decision import Channel, Context, Rules
 from schema.ids import stable_entropy
 from schema.policy import PolicyKind
 from service.decision import pipeline, policy, together
@@ -33,14 +33,18 @@ SHOP = catalogue(
 )  # fmt: skip  # a line for each kind of offer
 
 
+SLOTS = (2, 3, 12)
+RULES: dict[tuple[int, int], Rules] = {}  # one object for all who are asked the same, as the product has it
+
+
 class Kept:
     """A connection that keeps what is logged."""
 
     def __init__(self) -> None:
         self.data = b""
 
-    async def copy_to_table(self, _table: str, *, source: IO[bytes], **_: Any) -> None:
-        self.data = source.read()
+    async def copy_to_table(self, _table: str, *, source: AsyncIterator[bytes], **_: Any) -> None:
+        self.data = b"".join([part async for part in source])
 
 
 def mapped(model: Model) -> Model:
@@ -124,16 +128,39 @@ async def test_in_company_a_decision_is_what_it_is_alone(kind: PolicyKind, monke
             assert left[-1] > 30
 
 
-async def test_who_is_not_like_the_others_is_drawn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = crowd("thompson")[:20]
-    slates = msgspec.structs.replace(policy.in_app_rules(3), per_tag_max=1)
-    asked[3] = (asked[3][0]._replace(rules=slates), asked[3][1])
-    asked[5] = (asked[5][0]._replace(context=Context(is_raining=True)), asked[5][1])
-    asked[8] = (asked[8][0]._replace(context=Context(distance_m=100.0)), asked[8][1])
-    asked[10] = (asked[10][0]._replace(context=Context(basket_tags=["tag1"])), asked[10][1])
-    many = await logged(asked, deciding.model())
+def slates() -> list[tuple[Ask, DecisionPerson]]:
+    """In the app: with few and many slots, more than there are offers, at many distances, in the rain, with things in the basket."""
+    tags = [f"tag{n}" for n in range(9)]
+    asked = []
+    for n, (push, who) in enumerate(crowd("thompson")):
+        rules = msgspec.structs.replace(policy.in_app_rules(SLOTS[n % 3]), per_tag_max=n % 2)
+        context = Context(
+            store_id="s1" if n % 4 == 1 else None,
+            distance_m=None if n % 5 == 0 else 50.0 * n,
+            is_raining=[None, False, True][n % 3],
+            basket_tags=[*tags[: n % 4], "of no offer"],
+        )
+        asked.append(
+            (push._replace(channel=Channel.IN_APP, rules=RULES.setdefault((n % 3, n % 2), rules), context=context), who)
+        )
+    return asked
+
+
+async def test_slates_and_baskets_too_are_what_they_are_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, model = slates(), mapped(deciding.model(tags=9))
+    left = []
+    drawn = together.draw
+
+    def counting(*given: Any) -> Any:
+        left.append(drawn(*given))
+        return left[-1]
+
+    monkeypatch.setattr(together, "draw", counting)
+    many = await logged(asked, model)
+    assert left == [[]]
     monkeypatch.setattr(together, "TOGETHER_MIN", 1_000)
-    assert await logged(asked, deciding.model()) == many
+    assert await logged(asked, model) == many
+    assert len(left[-1]) > 30
 
 
 def poisoned() -> bytes:
@@ -159,7 +186,7 @@ async def test_a_damaged_state_harms_nobody_else(harm: dict[str, Any]) -> None:
 def test_what_cannot_be_read_is_told() -> None:
     good, sums = shopper(1, 1), answered(1.0)
     headers, entries, starts = tastes.end_to_end([b"", good, shopper(1, 2, 3)])
-    assert (headers["entries"].tolist(), starts.tolist(), entries["tag_id"].tolist()) == (
+    assert (headers["entries"].tolist(), starts, entries["tag_id"].tolist()) == (
         [0, 1, 2],
         [0, 0, 1, 3],
         [1, 2, 3],

@@ -14,9 +14,11 @@ from schema.ids import stable_entropy
 from service.decision import explanation, pipeline, policy, replay
 from service.decision.explanation import explain
 from service.store import decisions
+from service.store.decision_rows import Row
 from service.store.logged_decision import LoggedDecision
 from tests import deciding
 from tests.deciding import NOW, ask, catalogue, offer, person, shopper
+from tests.logged_rows import logged_of
 
 SHOP = catalogue(
     offer("milk", ["milk"], price_minor=200, discount_type="percent", discount_percent=25),
@@ -30,15 +32,15 @@ MILK, BREAD, BAKERY, REMEDY, BEER = range(1, 6)
 
 async def log(**given: Any) -> LoggedDecision:
     who = {name: given.pop(name) for name in list(given) if name in person()._fields}
-    rows: list[LoggedDecision] = []
+    rows: list[Row] = []
 
-    async def keep(_: Any, logged: Sequence[LoggedDecision]) -> None:
+    async def keep(_: Any, logged: Sequence[Row]) -> None:
         rows.extend(logged)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(decisions, "insert", keep)  # instead of PostgreSQL
         await pipeline.decide(None, [(ask(**given), person(**who))], SHOP, MODEL, NOW)
-    return rows[0]
+    return logged_of(rows[0])
 
 
 def told(logged: LoggedDecision) -> Any:

@@ -31,7 +31,7 @@ TASKS_IN: Final = {
     "service/worker.py",  # the background worker's loops, in one TaskGroup
 }
 NUMBA_IN: Final = {
-    "bandits/kernels/compile.py": {"numba", "types", "njit"},
+    "bandits/kernels/compile.py": {"numba", "types", "njit", "from_dtype"},
     "bandits/kernels/featurize.py": {"types"},
     "bandits/kernels/lanes.py": {"types"},
     "bandits/kernels/quads.py": {"types"},
