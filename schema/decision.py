@@ -77,7 +77,7 @@ class DecidedOffer(Kept, frozen=True, omit_defaults=True):
 
 
 class DecisionAnswer(Kept, frozen=True, omit_defaults=True):
-    """The answer to POST /v1/decisions."""
+    """The answer to POST /v1/decisions. A `degraded` one was made while the database was away, from what was known of the person before."""
 
     decision_id: UUID
     action: Literal["offer", "no_send"]
@@ -88,6 +88,7 @@ class DecisionAnswer(Kept, frozen=True, omit_defaults=True):
     holdout: bool
     expires_at: datetime
     feedback_applied_through: datetime | None = None
+    degraded: bool = False
 
 
 class ShownDecision(Kept, frozen=True):

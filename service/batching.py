@@ -14,7 +14,7 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 RETRY_AFTER_S: Final = 1
-_UNREACHABLE: Final = (
+UNREACHABLE: Final = (
     OSError,  # TimeoutError is one of them
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -116,7 +116,7 @@ class Batcher(Generic[Question, Answer]):
     async def _flush(self, requests: list[_Request[Question, Answer]]) -> None:
         try:
             await self._answer(requests)
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             self._refuse(requests, error)
         except Exception as error:  # noqa: BLE001 - whatever one question does must not stop the others
             # The message may quote what a client sent: only the type is logged.
@@ -136,7 +136,7 @@ class Batcher(Generic[Question, Answer]):
     async def _answer_alone(self, request: _Request[Question, Answer]) -> None:
         try:
             await self._answer([request])
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             self._refuse([request], error)
         except Exception as error:  # noqa: BLE001 - who asked what cannot be served is told so, and nobody else
             if not request.done.done():

@@ -12,6 +12,7 @@ from bandits.kernels import warm
 from push.channels.mail.unsubscribe import UNSUBSCRIBE
 from service.clock import Clock, SystemClock
 from service.decision.batcher import DecisionBatcher
+from service.decision.degraded import Degraded
 from service.decision.policy import BUILT_IN
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
@@ -27,7 +28,7 @@ from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
 from service.store.offer_ids import OfferIds
-from service.store.pool import open_pool
+from service.store.pool import open_pool, until_reached
 from service.store.pulse import Pulse
 from service.store.signing_keys import SigningKey
 from service.store.virtual_clock import ClockHand, VirtualClock
@@ -69,6 +70,7 @@ class Resources:
         warm.warm()
         async with AsyncExitStack() as stack:
             is_virtual = self.settings.is_virtual_clock
+            await until_reached(self._dsn)
             pulse = Pulse(self._dsn)
             self.pool = await open_pool(
                 self._dsn,
@@ -78,6 +80,7 @@ class Resources:
                 joined=pulse.joined,
             )
             stack.push_async_callback(self.pool.close)
+            degraded = None if is_virtual else self._degraded(pulse, stack)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
             stack.push_async_callback(_cancel, feeling)
             self.clock = VirtualClock(self.pool) if self.settings.is_virtual_clock else SystemClock()
@@ -106,10 +109,18 @@ class Resources:
             self.forecaster = Forecaster(self.pool, self.catalogue, self.snapshot, self.policy, seed)
             watching = asyncio.create_task(self.snapshot.watch(self._dsn, self._refresh), name="snapshot-watch")
             stack.push_async_callback(_cancel, watching)
-            self.decisions = DecisionBatcher(self.pool, self.clock, self.catalogue, self.snapshot, self.policy)
+            self.decisions = DecisionBatcher(
+                self.pool, self.clock, self.catalogue, self.snapshot, self.policy, degraded
+            )
             self.decisions.open()
             stack.push_async_callback(self.decisions.close)
             self._opened = stack.pop_all()
+
+    def _degraded(self, pulse: Pulse, stack: AsyncExitStack) -> Degraded:
+        degraded = Degraded(self.pool, pulse, self.settings.data_dir)
+        importing = asyncio.create_task(degraded.bring_in(), name="journal-import")
+        stack.push_async_callback(_cancel, importing)
+        return degraded
 
     async def close(self) -> None:
         """Closes everything that is open."""

@@ -61,6 +61,16 @@ PUSH_ALARMS: Final = Counter(
     ["what"],
     registry=REGISTRY,
 )
+DEGRADED_DECISIONS: Final = Counter(
+    "welltimed_degraded_decisions_total",
+    "In-app decisions made from memory while PostgreSQL did not answer.",
+    registry=REGISTRY,
+)
+JOURNAL_IMPORTED: Final = Counter(
+    "welltimed_journal_imported_total",
+    "Decisions brought into PostgreSQL from the journal of degraded ones.",
+    registry=REGISTRY,
+)
 SENDING_STOPPED: Final = Gauge(
     "welltimed_sending_stopped",
     "1 while all sending is stopped (PUT /v1/sending).",

@@ -41,7 +41,7 @@ from service.store import partitions_by_day, reservations, virtual_clock
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
-from service.store.pool import open_pool
+from service.store.pool import open_pool, until_reached
 from service.store.pulse import Pulse
 
 PUSH_EVERY_S: Final = 0.5
@@ -81,6 +81,7 @@ class Worker:
         """Works until stopped."""
         async with AsyncExitStack() as stack:
             is_virtual, size_max = self._settings.is_virtual_clock, self._settings.pool_max
+            await until_reached(self._dsn)
             joined = self._pulse.joined
             self.pool = await open_pool(
                 self._dsn, size_max, waits_for_disk=not is_virtual, plans_once=is_virtual, joined=joined

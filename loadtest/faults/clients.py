@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from loadtest import wire
 from loadtest.faults.caller import Caller
 from loadtest.faults.ledger import Ledger, Sale, Told
 from loadtest.faults.town import PEOPLE, TAGS, Town, person
@@ -15,6 +16,10 @@ REPLAY_SHARE: Final = 0.05
 KEYED_SHARE: Final = 0.5
 PAUSE_S: Final = 0.02
 REPORT_EVERY_S: Final = 0.1
+VIEW_EVERY_S: Final = 0.1
+VIEWED: Final = 10
+"""People who come so often that every API worker remembers them."""
+REFUSED: Final = (wire.GONE, 429, 503, 507)
 EVENTS_MAX: Final = 20
 TRIGGERING_SHARE: Final = 0.1
 
@@ -93,11 +98,15 @@ class App(_Client):
             user_id = self._user()
             vetoed = set(self._ledger.vetoes[user_id])
             answer = await self._decide(user_id)
-            offers = tuple(offer["offer_id"] for offer in answer["offers"])
-            if vetoed & set(offers):
-                self._ledger.strange.append(f"{user_id} was offered {offers} after {vetoed} were vetoed")
-            await self._react(user_id, answer["decision_id"], offers)
+            await self._react(user_id, answer["decision_id"], self._shown(user_id, answer, vetoed))
             await asyncio.sleep(PAUSE_S)
+
+    def _shown(self, user_id: str, answer: Any, vetoed: set[str]) -> tuple[str, ...]:
+        """The offers of an answer, none of which may be among those that were vetoed before it was asked for."""
+        offers = tuple(offer["offer_id"] for offer in answer["offers"])
+        if vetoed & set(offers):
+            self._ledger.strange.append(f"{user_id} was offered {offers} after {vetoed} were vetoed")
+        return offers
 
     async def _decide(self, user_id: str) -> Any:
         key = self._new_id() if self._random.random() < KEYED_SHARE else ""
@@ -129,6 +138,30 @@ class App(_Client):
                 self._ledger.feedback[decision_id, slot, kind] = user_id
                 if kind == "thumbs_down":
                     self._ledger.vetoes[user_id].add(offer_id)
+
+
+class Viewer(App):
+    """Asks once and takes a refusal for an answer; says what became of decisions made without the database when there are others again."""
+
+    async def work(self, is_over: IsOver) -> None:
+        """Until the load is over and all is said."""
+        unsaid: list[tuple[str, str, tuple[str, ...]]] = []
+        while not is_over():
+            user_id = person(self._random.randrange(VIEWED))
+            vetoed = set(self._ledger.vetoes[user_id])
+            answer = await self._caller.ask("POST", "/v1/decisions", {"user_id": user_id})
+            if answer.is_success:
+                self._note(user_id, answer.body)
+                told = (user_id, answer.body["decision_id"], self._shown(user_id, answer.body, vetoed))
+                if answer.body.get("degraded"):
+                    unsaid.append(told)
+                elif unsaid:
+                    await self._react(*unsaid.pop(0))
+            elif answer.status not in REFUSED:
+                self._ledger.strange.append(f"a decision was answered {answer.status} {str(answer.body)[:200]}")
+            await asyncio.sleep(VIEW_EVERY_S)
+        for one in unsaid:
+            await self._react(*one)
 
 
 class Till(_Client):

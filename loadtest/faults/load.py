@@ -50,6 +50,7 @@ async def under_load(
 
     works = [clients.Reporter(caller(f"reporter-{n}")).work for n in range(REPORTERS)]
     works += [clients.App(caller(f"app-{n}")).work for n in range(APPS)]
+    works += [clients.Viewer(caller("viewer")).work]
     works += [clients.Till(caller(f"till-{n}"), built, sales).work for n in range(TILLS)]
     async with asyncio.TaskGroup() as load:
         for work in works:

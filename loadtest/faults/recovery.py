@@ -11,7 +11,7 @@ import asyncpg
 from loadtest.faults.caller import Caller
 from loadtest.faults.installation import Installation, NotServedError
 
-GIVEN_UP_S: Final = 60.0
+GIVEN_UP_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 _HEADS: Final = "select partition, seq from event_log_heads"
 _BEHIND: Final = """

@@ -19,6 +19,7 @@ class Acknowledged(msgspec.Struct):
 
     events: int
     decisions: int
+    decisions_degraded: int
     feedback: int
     redemptions: int
     pushes_received: int
@@ -46,7 +47,8 @@ class Report(msgspec.Struct):
 
 def acknowledged(ledger: Ledger, pushes: int) -> Acknowledged:
     """The sizes of the ledger."""
-    sizes = (len(ledger.events), len(ledger.decisions), len(ledger.feedback), len(ledger.sales))
+    degraded = sum(one.is_degraded for one in ledger.decisions.values())
+    sizes = (len(ledger.events), len(ledger.decisions), degraded, len(ledger.feedback), len(ledger.sales))
     return Acknowledged(*sizes, pushes, ledger.replayed, ledger.retries)
 
 
@@ -73,6 +75,7 @@ def as_text(report: Report) -> str:
     lines = [
         f"{report.kills} kills in {report.seconds:.0f} s, seed {report.seed}",
         f"acknowledged: {told.events} events, {told.decisions} decisions, {told.feedback} answers, {told.redemptions} redemptions",
+        f"decided without the database {told.decisions_degraded}",
         f"pushes received {told.pushes_received}; told again {told.told_again}, asked again {told.asked_again}",
         "",
         f"{'seconds until':<28}{'kills':>6}" + "".join(f"{name:>8}" for name, _ in _QUANTILES),

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from loadtest.faults.caller import Caller
 
-PEOPLE: Final = 80
+PEOPLE: Final = 40
 PLENTIFUL: Final = 8
 CAMPAIGNS: Final = 3
 TAGS: Final = tuple(f"tag-{n}" for n in range(20))

@@ -74,3 +74,5 @@ class Decided(NamedTuple):
     reason_codes: tuple[str, ...]
     decided_at: datetime
     reserved: tuple[Reserved | None, ...]
+    is_degraded: bool = False
+    """Made while PostgreSQL did not answer, from a remembered row."""

@@ -7,12 +7,14 @@ from itertools import compress
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from bandits.policies.model import Model
 from schema.decision import Channel, DecisionRequest
 from service import telemetry
-from service.batching import RETRY_AFTER_S, Batcher, Limits
+from service.batching import RETRY_AFTER_S, UNREACHABLE, Batcher, Limits
 from service.clock import Clock
 from service.decision import pipeline, policy
 from service.decision.ask import Ask, Decided
+from service.decision.degraded import Degraded
 from service.errors import ApiError
 from service.store import decision_people, idempotency, people
 from service.store.catalogue import Catalogue, CatalogueCache
@@ -22,6 +24,8 @@ from service.store.decision_people import DecisionPerson
 from service.store.idempotency import Answer, Attempt
 from service.store.people import PersonKey, Speaker
 from service.store.policies import InForce
+
+_LOG: Final = telemetry.logger("decisions")
 
 LIMITS: Final = Limits(waiting_max=2_048, batch_max=256)
 
@@ -42,14 +46,21 @@ class DecisionBatcher:
     """Takes requests for decisions and answers each when its batch has been logged."""
 
     def __init__(
-        self, pool: Any, clock: Clock, catalogue: CatalogueCache, snapshot: SnapshotCache, policy: PolicyCache
+        self,
+        pool: Any,
+        clock: Clock,
+        catalogue: CatalogueCache,
+        snapshot: SnapshotCache,
+        policy: PolicyCache,
+        degraded: Degraded | None = None,
     ) -> None:
         self._pool = pool
         self._clock = clock
         self._catalogue = catalogue
         self._snapshot = snapshot
         self._policy = policy
-        self._batcher: Batcher[_Question, Decided | None] = Batcher("decisions", self._decide, LIMITS)
+        self._degraded = degraded
+        self._batcher: Batcher[_Question, Decided | ApiError | None] = Batcher("decisions", self._decide, LIMITS)
 
     def open(self) -> None:
         """Starts the task that decides, on the running loop."""
@@ -60,7 +71,7 @@ class DecisionBatcher:
         await self._batcher.close()
 
     async def submit(self, speaker: Speaker, request: DecisionRequest) -> Decided:
-        """Decides for one person; returns when the decision is in PostgreSQL.
+        """Decides for one person; returns when the decision is in PostgreSQL, or, while that does not answer, in the journal.
 
         Raises:
             ApiError: 403 when the caller may not speak for this person; 503 when too many wait, this worker stops, PostgreSQL does
@@ -73,6 +84,8 @@ class DecisionBatcher:
             decided = await self._batcher.submit(_Question(speaker, request))
         finally:
             telemetry.DECISION_SECONDS.observe(perf_counter() - started)
+        if isinstance(decided, ApiError):
+            raise decided
         if decided is None:
             raise people.refused()
         return decided
@@ -98,11 +111,28 @@ class DecisionBatcher:
             kept = await idempotency.keep_first(connection, attempt, ours, now)
         return Kept(kept or ours, is_replay=kept is not None)
 
-    async def _decide(self, batch: Sequence[_Question]) -> list[Decided | None]:
+    async def _decide(self, batch: Sequence[_Question]) -> Sequence[Decided | ApiError | None]:
         model = self._snapshot.current
         if model is None:
             raise _no_snapshot()
         now = await self._clock.now()
+        degraded = self._degraded
+        if degraded is None:
+            return await self._decide_durably(batch, model, now)
+        if not degraded.is_out:
+            try:
+                return await self._decide_durably(batch, model, now)
+            except UNREACHABLE as error:
+                degraded.failed()
+                _LOG.warning("deciding from memory", error=type(error).__qualname__)
+        in_force = self._policy.current
+
+        def ask_of(request: DecisionRequest, catalogue: Catalogue) -> Ask:
+            return _ask(request, catalogue, in_force)
+
+        return await degraded.decide(batch, ask_of, self._catalogue.current, model, now)
+
+    async def _decide_durably(self, batch: Sequence[_Question], model: Model, now: datetime) -> list[Decided | None]:
         async with self._pool.acquire() as connection:
             found = await self._identify(connection, {question.speaker.key for question in batch}, now)
             catalogue, in_force = self._catalogue.current, self._policy.current
@@ -115,11 +145,14 @@ class DecisionBatcher:
             return [next(decided) if is_spoken_for else None for is_spoken_for in spoken_for]
 
     async def _identify(self, connection: Any, keys: set[PersonKey], now: datetime) -> dict[PersonKey, DecisionPerson]:
+        mark = self._degraded.known.mark() if self._degraded else 0
         found = await decision_people.by_key(connection, keys)
         if len(found.people) < len(keys):
             async with connection.transaction():
                 await people.ensure(connection, keys, now)
             found = await decision_people.by_key(connection, keys)
+        if self._degraded:
+            self._degraded.known.remember(found.people, mark)
         if found.catalogue_version != self._catalogue.current.version:
             await self._catalogue.refresh(connection)
         return found.people

@@ -188,4 +188,5 @@ def answer_of(decided: Decided, *, with_propensities: bool) -> DecisionAnswer:
         holdout=decided.in_holdout,
         expires_at=decided.decided_at + _LIFE,
         feedback_applied_through=decided.person.feedback_applied_through,
+        degraded=decided.is_degraded,
     )

@@ -4,6 +4,7 @@ What it forbids is in the person's row when the answer leaves. What is learned f
 but never for long.
 """
 
+import asyncio
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from service.learning.visible import until_counted
 from service.routes.acting import act_once
 from service.routes.caller import principal_of, speaker_of
 from service.settings import Settings
-from service.store import feedback
+from service.store import feedback, journal
 from service.store.feedback import Answered, NoSuchDecision, NoSuchSlot
 from service.store.people import Speaker
 from service.store.signing_keys import SigningKey
@@ -68,7 +69,7 @@ class FeedbackController(Controller):
             try:
                 applied = await feedback.apply(connection, who, answered, triggers.react)
             except NoSuchDecision:
-                raise ApiError(404, "not_found", "This person has no such decision.") from None
+                raise await _missing(settings) from None
             except NoSuchSlot:
                 raise invalid_field("/slot", "The decision offered nothing in this slot.") from None
             if applied.log_place is not None:
@@ -80,6 +81,13 @@ class FeedbackController(Controller):
             for partition, seq in told:
                 await until_counted(pool, partition, seq)
         return answer
+
+
+async def _missing(settings: Settings) -> ApiError:
+    """What is said of a decision that is not in the database: it may be in a journal that is about to be imported."""
+    if await asyncio.to_thread(journal.files, settings.data_dir):
+        return ApiError(503, "unavailable", "Decisions are being imported at the moment; try again.", retry_after_s=1)
+    return ApiError(404, "not_found", "This person has no such decision.")
 
 
 def _of_token(key: bytes, decision_id: UUID, data: Feedback, now: datetime) -> int:

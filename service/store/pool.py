@@ -1,5 +1,7 @@
 """Connections to PostgreSQL: one pool a process, JSON by msgspec, time in UTC."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +18,11 @@ LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalCl
 
 CONNECT_S: Final = 5.0
 """Of a server on this machine or beside it; longer waits only who is swallowed by the network."""
+
+PATIENCE_S: Final = 15.0
+"""A process that starts meanwhile need not be started again; longer it must not be deaf to being told to stop."""
+
+AGAIN_S: Final = 0.2
 
 NOTICED: Final = {
     "tcp_keepalives_idle": "5",
@@ -39,6 +46,21 @@ async def prepare(connection: Any) -> None:
 
 async def _leave(connection: Any) -> None:
     """By default asyncpg spends a round trip a release on undoing session state, of which we make none."""
+
+
+async def until_reached(dsn: str) -> None:
+    """Returns when the server takes connections. Raises LOST after PATIENCE_S: a process that starts waits rather than ends."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=CONNECT_S)
+        except LOST:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(AGAIN_S)
+        else:
+            await connection.close()
+            return
 
 
 def _nobody_is_told(_connection: Any) -> None:

@@ -6,7 +6,8 @@ asks again. When the server is reached again, the sessions of those that were cu
 """
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
 import asyncpg
@@ -33,6 +34,12 @@ _END: Final = """
 """
 
 
+class _Listener(NamedTuple):
+    channel: str
+    told: Callable[[str], None]
+    may_have_missed: Callable[[], None]
+
+
 class Pulse:
     """One a process; `joined` is told of each connection of its pools."""
 
@@ -40,10 +47,17 @@ class Pulse:
         self._dsn = dsn
         self._connections: WeakSet[Any] = WeakSet()
         self._to_end: set[int] = set()
+        self._listeners: list[_Listener] = []
+        self.is_felt = True
+        """Whether PostgreSQL answered when it was asked last."""
 
     def joined(self, connection: Any) -> None:
         """This one is cut with the others."""
         self._connections.add(connection)
+
+    def hear(self, channel: str, told: Callable[[str], None], may_have_missed: Callable[[], None]) -> None:
+        """Calls `told` with what is told on a channel; `may_have_missed` whenever it begins to hear."""
+        self._listeners.append(_Listener(channel, told, may_have_missed))
 
     async def feel(self, stop: asyncio.Event) -> None:
         """Beats until stopped; whatever happens to its own connection, it begins again."""
@@ -51,12 +65,16 @@ class Pulse:
             try:
                 await self._feel(stop)
             except LOST:  # refused or closed: so are the others, and they know
+                self.is_felt = False
                 await pause(AGAIN_S, stop)
 
     async def _feel(self, stop: asyncio.Event) -> None:
         connection = await asyncpg.connect(self._dsn, timeout=CONNECT_S, server_settings={"application_name": "pulse"})
         try:
             await self._end_cut(connection)
+            for listener in self._listeners:
+                await _listen(connection, listener)
+            self.is_felt = True
             while not stop.is_set():
                 if not await _answers(connection):
                     self._cut()
@@ -66,6 +84,7 @@ class Pulse:
             connection.terminate()
 
     def _cut(self) -> None:
+        self.is_felt = False
         living = [connection for connection in self._connections if not connection.is_closed()]
         telemetry.FAILURES.labels("silent_database").inc()
         _LOG.error("the database has fallen silent; its connections are cut", connections=len(living))
@@ -78,6 +97,11 @@ class Pulse:
         if self._to_end:
             await connection.execute(_END, list(self._to_end), timeout=ANSWER_S)
             self._to_end.clear()
+
+
+async def _listen(connection: Any, listener: _Listener) -> None:
+    await connection.add_listener(listener.channel, lambda _connection, _pid, _channel, text: listener.told(text))
+    listener.may_have_missed()
 
 
 async def _answers(connection: Any) -> bool:

@@ -45,7 +45,7 @@ class Api(httpx.AsyncClient):
 @asynccontextmanager
 async def serving(dsn: str, *routes: ControllerRouterHandler, **settings: Any) -> AsyncIterator[Api]:
     """Serves the application, with further routes if a test brings some."""
-    resources = Resources(Settings(data_dir=Path("/nonexistent"), pool_max=4, **settings), dsn)
+    resources = Resources(Settings(**{"data_dir": Path("/nonexistent"), "pool_max": 4, **settings}), dsn)
     app = create_app(resources)
     for route in routes:
         app.register(route)

@@ -1,0 +1,129 @@
+"""Decisions that were answered while PostgreSQL was away, in files of this machine: on disk before the answer leaves, read once it is back.
+
+A file holds records: length and CRC-32 of the body, big-endian, then the body: the names of columns, and rows as COPY takes them. Who writes
+a file holds a lock on it, which ends with the process: what nobody holds may be read and removed by anybody. A record that is not whole is
+the last one of a process that died while it wrote, before any answer left; it and what follows is cut off.
+"""
+
+import asyncio
+import fcntl
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from uuid import uuid4
+from zlib import crc32
+
+import msgspec
+
+BYTES_MAX: Final = 64 * 2**20
+"""Of one file; a decision takes up to 4 KiB."""
+
+_FOLDER: Final = "journal"
+_SUFFIX: Final = ".decisions"
+_HEAD: Final = struct.Struct(">II")
+
+
+class JournalFull(OSError):
+    """It holds BYTES_MAX already."""
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of one table, as COPY takes them in binary format."""
+
+    columns: tuple[str, ...]
+    rows: bytes
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Batch)
+
+
+class Journal:
+    """The journal of one process. To the decision log it is a connection: what is copied to it is on disk when that returns."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / _FOLDER
+        self._file: BinaryIO | None = None
+        self._size = 0
+
+    async def copy_to_table(self, _table: str, *, source: Any, columns: Sequence[str], **_format: str) -> None:
+        """Appends a batch; one at a time. Raises OSError when it is full or the disk refuses; then nothing was kept."""
+        body = _ENCODER.encode(Batch(tuple(columns), source.read()))
+        await asyncio.to_thread(self._append, _HEAD.pack(len(body), crc32(body)) + body)
+
+    def seal(self) -> None:
+        """Writes no more to the present file: it may be read now."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _append(self, record: bytes) -> None:
+        if self._file is None:
+            self._file, self._size = _new_file(self._folder), 0
+        if self._size + len(record) > BYTES_MAX:
+            raise JournalFull(f"the journal of decisions holds {self._size} bytes, and takes no more")
+        try:
+            self._file.write(record)
+            os.fdatasync(self._file.fileno())
+        except OSError:
+            self.seal()  # what is in it now nobody knows: its end is cut when it is read, and the next record begins another
+            raise
+        self._size += len(record)
+
+
+def _new_file(folder: Path) -> BinaryIO:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = (folder / f"{uuid4().hex}{_SUFFIX}").open("xb", buffering=0)
+    fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return made
+
+
+def files(data_dir: Path) -> list[Path]:
+    """All files of this machine, also those that are being written; a file is removed when its decisions are in PostgreSQL."""
+    return sorted((data_dir / _FOLDER).glob(f"*{_SUFFIX}"))
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bytes | None]:
+    """The bytes of a file that nobody else reads or writes meanwhile; None when somebody does, or it is gone."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        # Its last reader may have removed it between our opening and our lock.
+        yield file.read() if os.fstat(file.fileno()).st_nlink else None
+
+
+def remove(path: Path) -> None:
+    """Called by who holds it, when all of it is in PostgreSQL."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def batches(data: bytes) -> tuple[list[Batch], int]:
+    """The whole records of a file, and how many bytes at its end belong to none."""
+    found: list[Batch] = []
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, checksum = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if len(body) < length or crc32(body) != checksum:
+            break
+        found.append(_DECODER.decode(body))
+        at += _HEAD.size + length
+    return found, len(data) - at

@@ -1,0 +1,181 @@
+"""PostgreSQL does not answer: in-app decisions go on for people who are remembered, and are in the log, once, when it is back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest_asyncio
+
+from loadtest.faults.proxy import FaultProxy, to_socket
+from service.store import journal, journal_import
+from service.store.decision_people import DecisionPerson
+from service.store.people import USER, PersonKey
+from tests.deciding import offer
+from tests.integration import decision_world
+from tests.integration.serving import Api, serving
+
+SOON_S = 60.0
+SHELF = [offer("milk", ["milk"]), offer("bread", ["bread"]), offer("rare", ["rare"], redemptions_max=1000)]
+LOGGED = "select count(*) filter (where is_degraded), count(*) from decisions where decision_id = any($1::uuid[])"
+
+
+class Town(NamedTuple):
+    """The API, the road to its database, and the database by another road."""
+
+    api: Api
+    proxy: FaultProxy
+    direct: Any
+    data_dir: Path
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        self.proxy.is_refusing = True
+        self.proxy.cut()
+        yield
+        self.proxy.is_refusing = False
+
+    def remembered(self, name: str) -> DecisionPerson | None:
+        degraded = self.api.resources.decisions._degraded
+        assert degraded is not None
+        return degraded.known.get(PersonKey(USER, name))
+
+    async def decide(self, name: str, **more: Any) -> Any:
+        answer = await self.api.post("/v1/decisions", json={"user_id": name, "slots": 2} | more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def imported(self) -> None:
+        await until(lambda: journal.files(self.data_dir) == [])
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON_S
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+@pytest_asyncio.fixture
+async def town(database: str, tmp_path: Path) -> AsyncIterator[Town]:
+    parts = urlsplit(database)
+    where = parse_qs(parts.query)
+    async with FaultProxy(to_socket(f"{where['host'][0]}/.s.PGSQL.{where['port'][0]}")).open() as proxy:
+        dsn = f"postgresql://welltimed@127.0.0.1:{proxy.port}{parts.path}"
+        direct = await asyncpg.connect(database)
+        async with serving(dsn, data_dir=tmp_path) as api:
+            api.headers.update(await api.key("sk", "users", "ingest", "offers", "reports"))
+            async with api.resources.pool.acquire() as connection:
+                await decision_world.stock(connection, SHELF, datetime.now(UTC))
+            await decision_world.publish(api.resources.pool, datetime.now(UTC))
+            await api.resources.snapshot.refresh()
+            yield Town(api, proxy, direct, tmp_path)
+        await direct.close()
+
+
+async def shown_to(town: Town) -> str:
+    """Somebody who is shown something, and of whom this worker has read before."""
+    for n in range(200):
+        if (await town.decide(f"person-{n}"))["offers"] and town.remembered(f"person-{n}"):
+            return f"person-{n}"
+    raise AssertionError
+
+
+async def test_who_is_remembered_is_decided_for_and_all_else_is_refused(town: Town) -> None:
+    name = await shown_to(town)
+    async with town.outage():
+        told = [await town.decide(name) for _ in range(5)]
+        assert all(one["degraded"] for one in told)
+        # Of what has an end nothing can be promised, so it is not shown.
+        assert {offer["offer_id"] for one in told for offer in one["offers"]} == {"milk", "bread"}
+        assert not any("reservation" in offer for one in told for offer in one["offers"])
+        for path, body in (
+            ("/v1/decisions", {"user_id": "stranger"}),
+            (f"/v1/decisions/{told[0]['decision_id']}/feedback", {"type": "thumbs_down", "user_id": name}),
+            ("/v1/events", {"sent_at": "2026-03-01T00:00:00Z", "batch": [event(name)]}),
+        ):
+            refused = await town.api.post(path, json=body)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), refused.text
+    await town.imported()
+    ids = [one["decision_id"] for one in told]
+    assert tuple(await town.direct.fetchrow(LOGGED, ids)) == (5, 5)
+    assert "degraded" not in await town.decide(name)
+
+
+def event(name: str) -> dict[str, Any]:
+    return {
+        "event_id": "e",
+        "user_id": name,
+        "type": "app_open",
+        "occurred_at": "2026-03-01T00:00:00Z",
+        "properties": {},
+    }
+
+
+async def test_a_degraded_decision_is_answered_explained_and_drawn_again_like_any_other(town: Town) -> None:
+    name = await shown_to(town)
+    async with town.outage():
+        told = await town.decide(name)
+    await town.imported()
+    at = f"/v1/decisions/{told['decision_id']}"
+    for kind in ("shown", "opened"):
+        answered = await town.api.post(f"{at}/feedback", json={"type": kind, "user_id": name})
+        assert answered.status_code == 200, answered.text
+    replayed = await town.api.post(f"{at}/replay", params={"user_id": name})
+    assert replayed.json()["identical"] is True
+    explained = await town.api.get(f"{at}/explanation", params={"user_id": name})
+    assert explained.status_code == 200
+
+
+async def test_a_decision_is_imported_once_however_often_its_journal_is_found(town: Town) -> None:
+    name = await shown_to(town)
+    async with town.outage():
+        told = await town.decide(name)
+        (path,) = journal.files(town.data_dir)
+        copy = path.read_bytes()
+    await town.imported()
+    # As one finds it that died between the commit and the removal, and before that in the middle of its next record.
+    path.write_bytes(copy + copy[: len(copy) // 2])
+    await town.imported()
+    assert tuple(await town.direct.fetchrow(LOGGED, [told["decision_id"]])) == (1, 1)
+    path.write_bytes(copy)
+    assert await journal_import.import_all(town.direct, town.data_dir) == 0
+    assert journal.files(town.data_dir) == []
+
+
+async def test_while_decisions_wait_for_their_import_an_answer_to_one_is_asked_again(town: Town) -> None:
+    name = await shown_to(town)
+    (town.data_dir / "journal").mkdir(exist_ok=True)
+    waiting = journal.Journal(town.data_dir)  # another worker's, which has not imported yet
+    await asyncio.to_thread(waiting._append, b"")
+    path = "/v1/decisions/01890000-0000-7000-8000-000000000000/feedback"
+    refused = await town.api.post(path, json={"type": "shown", "user_id": name})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    waiting.seal()
+    await town.imported()
+    assert (await town.api.post(path, json={"type": "shown", "user_id": name})).status_code == 404
+
+
+async def test_who_has_said_no_by_whatever_door_is_not_decided_for_from_memory(town: Town) -> None:
+    name = await shown_to(town)
+    assert town.remembered(name) is not None
+    # Another worker takes the veto: this one only hears of it.
+    await town.direct.execute(
+        """update users set vetoed_offer_ids = array(select offer_id from offers where external_id = 'milk')
+            where user_id = (select user_id from identities where external_id = $1)""",
+        name,
+    )
+    await until(lambda: town.remembered(name) is None)
+    async with town.outage():
+        assert (await town.api.post("/v1/decisions", json={"user_id": name})).status_code == 503
+    await until(lambda: not town.api.resources.decisions._degraded.is_out)  # type: ignore[union-attr] # it is there
+    assert "milk" not in {one["offer_id"] for one in (await town.decide(name))["offers"]}
+    async with town.outage():
+        again = await town.decide(name)
+        assert "milk" not in {one["offer_id"] for one in again["offers"]}
+    await town.imported()
