@@ -10,6 +10,7 @@ from litestar.di import Provide
 from service import errors, guards
 from service.resources import Resources
 from service.routes.access import IdentityController, KeyController
+from service.routes.audit import AuditController
 from service.routes.campaigns import CampaignController
 from service.routes.clock import ClockController
 from service.routes.contact_rules import ContactRulesController
@@ -68,6 +69,7 @@ def create_app(resources: Resources) -> Litestar:
 
 def _controllers(resources: Resources) -> list[type[Controller]]:
     controllers: list[type[Controller]] = [
+        AuditController,
         CampaignController,
         ContactRulesController,
         DecisionController,

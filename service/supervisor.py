@@ -21,7 +21,7 @@ from push.stand_in.account import make_service_account
 from service import exposition, telemetry
 from service.settings import PREFIX, Settings
 from service.sockets import reserve, reserve_alone
-from service.store import migrate, partitions_by_day, pool
+from service.store import audit, migrate, partitions_by_day, pool
 from service.store.access import ensure_bootstrap_key
 from service.store.embedded import EmbeddedPostgres
 from service.store.unavailable import PostgresUnavailable
@@ -113,6 +113,7 @@ class Supervisor:
             if not self._settings.is_virtual_clock:
                 await partitions_by_day.ensure(connection, now)
             if self._settings.bootstrap_key is not None:
+                await audit.speak(connection, "WELLTIMED_BOOTSTRAP_KEY", for_good=True)
                 await ensure_bootstrap_key(connection, self._settings.bootstrap_key, now)
         finally:
             await connection.close()

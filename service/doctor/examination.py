@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from service.doctor import credentials, learning, machine, migrations, sending, server, upkeep
+from service.doctor import audit, credentials, learning, machine, migrations, sending, server, upkeep
 from service.doctor.finding import Finding, Group
 from service.settings import Settings
 from service.store import migrate, pool, virtual_clock
@@ -27,6 +27,7 @@ OF_DATABASE: Final[Sequence[Callable[[Any, datetime], Awaitable[list[Finding]]]]
     upkeep.look,
     learning.look,
     sending.look,
+    audit.look,
 )
 """Each gets a connection and the installation's present. A new group is a file of its own and a line here."""
 

@@ -16,8 +16,11 @@ from schema.problem import FieldError
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
+from service.routes.audit import acting
+from service.routes.caller import recorded_as
 from service.settings import Secret
 from service.store import access as stored
+from service.store import audit
 from service.store.access_cache import AccessCache
 from service.store.user_tokens import UnusableKey, usable_key
 
@@ -46,6 +49,7 @@ class KeyController(Controller):
         now = await clock.now()
 
         async def effect(connection: Any) -> CreatedKey:
+            await audit.speak(connection, recorded_as(request))
             secret = stored.new_secret(data.kind)
             scopes = sorted(set(data.scopes))
             key = await stored.create_key(
@@ -67,6 +71,7 @@ class KeyController(Controller):
     @delete("/{key_id:uuid}", status_code=204)
     async def revoke(
         self,
+        request: Request[Any, Any, Any],
         key_id: FromPath[UUID],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
@@ -75,7 +80,7 @@ class KeyController(Controller):
         """Revokes a key for ever: at once in this worker, in every other within two seconds. 409 for the last admin key."""
         now = await clock.now()
         try:
-            async with pool.acquire() as connection:
+            async with acting(request, pool) as connection:
                 is_known = await stored.revoke_unless_last(connection, key_id, now)
         except stored.LastAdminKey:
             raise ApiError(409, "conflict", "This is the last admin key: make another one first.") from None
@@ -104,12 +109,13 @@ class IdentityController(Controller):
     @put(status_code=200)
     async def replace(
         self,
+        request: Request[Any, Any, Any],
         data: JSONBody[IdentitySettings],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         access: NamedDependency[SkipValidation[AccessCache]],
     ) -> ShownIdentity:
         """Replaces the settings."""
-        async with pool.acquire() as connection, connection.transaction():
+        async with acting(request, pool) as connection:
             before = await stored.read_identity(connection, for_update=True)
             settings = _checked(data, before)
             await stored.write_identity(connection, settings)

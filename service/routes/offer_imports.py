@@ -14,6 +14,8 @@ from service.ingest.import_report import ImportProblem, ImportReport, pointers, 
 from service.ingest.offers_csv import FILE_BYTES_MAX
 from service.ingest.offers_import import import_offers
 from service.routes.acting import act_once
+from service.routes.caller import recorded_as
+from service.store import audit
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -46,6 +48,7 @@ class OfferImportController(Controller):
         now = await clock.now()
 
         async def effect(connection: Any) -> ImportReport:
+            await audit.speak(connection, recorded_as(request))
             report = await import_offers(connection, data, dry_run=dry_run, now=now)
             if report.errors_found:
                 raise _Refused(report)

@@ -20,7 +20,9 @@ from service.decision import prices
 from service.errors import ApiError, invalid_field
 from service.ingest.offer_rules import normalised, problems
 from service.routes.acting import act_once
-from service.store import allowances, offers
+from service.routes.audit import acting
+from service.routes.caller import recorded_as
+from service.store import allowances, audit, offers
 from service.store.tags import TAGS_MAX
 
 BODY_BYTES_MAX: Final = 2 * 2**20  # twice 10,000 stores of 64 characters, and room
@@ -100,6 +102,7 @@ class OfferController(Controller):
         now = await clock.now()
 
         async def effect(connection: Any) -> Offer:
+            await audit.speak(connection, recorded_as(request))
             async with _told():
                 await offers.create(connection, offer, now)
             return offer
@@ -109,6 +112,7 @@ class OfferController(Controller):
     @put("/{offer_id:str}", status_code=200)
     async def replace(
         self,
+        request: Request[Any, Any, Any],
         offer_id: FromPath[str],
         data: JSONBody[Offer],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
@@ -118,7 +122,7 @@ class OfferController(Controller):
         if data.offer_id != offer_id:
             raise invalid_field("/offer_id", "The offer_id of the body must be that of the path.")
         offer = _checked(data)
-        async with _told(), pool.acquire() as connection:
+        async with _told(), acting(request, pool) as connection:
             done = await offers.put_all(connection, [offer], await clock.now())
         return Response(offer, status_code=201 if done.new else 200)
 
@@ -127,19 +131,25 @@ class OfferController(Controller):
     )
     async def change(
         self,
+        request: Request[Any, Any, Any],
         offer_id: FromPath[str],
         data: JSONBody[dict[str, Any]],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
     ) -> Offer:
         """Changes the fields that the body names (JSON merge patch, RFC 7396: null gives a field its default)."""
-        async with _told(), pool.acquire() as connection:
+        async with _told(), acting(request, pool) as connection:
             return await offers.patch(connection, _key(offer_id), lambda offer: _merged(offer, data), await clock.now())
 
     @delete("/{offer_id:str}", status_code=204)
-    async def remove(self, offer_id: FromPath[str], pool: NamedDependency[SkipValidation[asyncpg.Pool]]) -> None:
+    async def remove(
+        self,
+        request: Request[Any, Any, Any],
+        offer_id: FromPath[str],
+        pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+    ) -> None:
         """Deletes an offer. Old decisions keep it, and people's thumbs-down on it hold should it be made again."""
-        async with _told(), pool.acquire() as connection:
+        async with _told(), acting(request, pool) as connection:
             await offers.delete(connection, _key(offer_id))
 
 

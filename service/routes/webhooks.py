@@ -19,8 +19,10 @@ from schema.webhook import NewWebhook, Webhook, WebhookPage, WebhookPatch
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
+from service.routes.audit import acting
 from service.routes.caller import recorded_as
 from service.settings import Settings
+from service.store import audit
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -49,6 +51,7 @@ class WebhookController(Controller):
         by = recorded_as(request)
 
         async def effect(connection: Any) -> Webhook:
+            await audit.speak(connection, by)
             if not await endpoints.make(connection, data.webhook_id, data.url, secret, now, by):
                 raise _taken()
             return _shown(await endpoints.read(connection, data.webhook_id), now, secret)
@@ -88,6 +91,7 @@ class WebhookController(Controller):
     @patch("/{webhook_id:str}", status_code=200)
     async def change(
         self,
+        request: Request[Any, Any, Any],
         webhook_id: FromPath[str],
         data: JSONBody[WebhookPatch],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
@@ -98,7 +102,7 @@ class WebhookController(Controller):
         if data.url is not None:
             _check_url(data.url, settings)
         now = await clock.now()
-        async with pool.acquire() as connection:
+        async with acting(request, pool) as connection:
             return _shown(await endpoints.change(connection, _fit(webhook_id), data.url, is_paused=data.is_paused), now)
 
     @post("/{webhook_id:str}/secret", status_code=200)
@@ -113,6 +117,7 @@ class WebhookController(Controller):
         now, secret = await clock.now(), endpoints.new_secret()
 
         async def effect(connection: Any) -> Webhook:
+            await audit.speak(connection, recorded_as(request))
             return _shown(await endpoints.rotate(connection, _fit(webhook_id), secret, now), now, secret)
 
         return await act_once(request, pool, now, effect, status=200, kept_as=_without_secret)
@@ -120,13 +125,14 @@ class WebhookController(Controller):
     @delete("/{webhook_id:str}", status_code=204)
     async def remove(
         self,
+        request: Request[Any, Any, Any],
         webhook_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
     ) -> None:
         """Deletes an endpoint; what waits for it is withdrawn."""
         now = await clock.now()
-        async with pool.acquire() as connection, connection.transaction():
+        async with acting(request, pool) as connection:
             if not await endpoints.delete(connection, _fit(webhook_id), now):
                 raise _missing()
 

@@ -11,7 +11,7 @@ import asyncpg
 from schema.access import Key, Scope
 from schema.ids import uuid7
 from service.settings import Secret
-from service.store import access, migrate, pool, virtual_clock
+from service.store import access, audit, migrate, pool, virtual_clock
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ async def on_connection(dsn: str, work: Callable[[Any], Awaitable[T]]) -> T:
     connection = await asyncpg.connect(dsn)
     try:
         await pool.prepare(connection)
+        await audit.speak(connection, operator(), for_good=True)
         return await work(connection)
     finally:
         await connection.close()

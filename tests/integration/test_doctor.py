@@ -63,7 +63,7 @@ def test_a_good_installation_is_healthy(made_root: Path, reachable_folder: Path,
     told = json.loads(done.stdout)
     assert (done.exit_code, told["healthy"], told["WELLTIMED_PORT"]) == (0, True, "0")
     assert {check["group"] for check in told["checks"]} == {
-        *("machine", "credentials", "database", "server", "schema", "upkeep", "learning", "sending")
+        *("machine", "credentials", "database", "server", "schema", "upkeep", "learning", "sending", "audit")
     }
     advised = {check["name"] for check in told["checks"] if check["level"] != "ok"}
     assert advised <= {"Firebase", "worker", "partitions", "snapshot", "disk", "kernels"}

@@ -72,6 +72,7 @@ ROUTES: Final[dict[tuple[str, str], str]] = {
     ("POST", "/v1/policies/{name:str}/promote"): "admin",
     ("POST", "/v1/snapshots/unpin"): "admin",
     ("POST", "/v1/snapshots/{version:int}/pin"): "admin",
+    ("GET", "/v1/audit"): "admin",
     ("GET", "/v1/identity"): "admin",
     ("PUT", "/v1/identity"): "admin",
     ("GET", "/v1/keys"): "admin",
