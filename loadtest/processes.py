@@ -1,24 +1,84 @@
-"""What Linux tells of processes: who is whose child, and how much processor time one has used."""
+"""What Linux tells of processes: who is whose child, how much processor time and memory each has used, how busy the machine is."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _PROC: Final = Path("/proc")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _AFTER_NAME = 2  # fields of /proc/PID/stat are counted from 1 and the name in parentheses is the second
-_STATE, _PPID, _UTIME, _STIME = 3, 4, 14, 15
+_STATE, _PPID, _CUTIME, _CSTIME = 3, 4, 16, 17
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # of the first line of /proc/stat, the word before them left out
+
+
+class Machine(NamedTuple):
+    """Seconds that all cores together were idle, and that a hypervisor gave to others, since the machine started."""
+
+    idle_s: float
+    stolen_s: float
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of processor time a process has used in all its threads, user and kernel; exact to 1/100 s.
+    """Seconds of processor time a process has used in the threads that it still has, user and kernel, by the scheduler's own count.
 
     Raises:
         OSError: there is no such process.
     """
-    fields = _stat(pid)
-    return (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S
+    return 1e-9 * sum(_ran_ns(task) for task in (_PROC / str(pid) / "task").iterdir())
+
+
+def _ran_ns(task: Path) -> int:
+    try:
+        return int((task / "schedstat").read_text().split()[0])
+    except OSError:  # it ended meanwhile
+        return 0
+
+
+def tree_cpu_s(root: int) -> float:
+    """The same of a process, its children and theirs; of those that have ended and were waited for to 1/100 s.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    seen = dict(_all_stats())
+    if root not in seen:
+        raise ProcessLookupError(root)
+    children = defaultdict[int, list[int]](list)
+    for pid, fields in seen.items():
+        children[int(fields[_PPID])].append(pid)
+    seconds, tree = 0.0, [root]
+    while tree:
+        pid = tree.pop()
+        seconds += _living_cpu_s(pid) + (int(seen[pid][_CUTIME]) + int(seen[pid][_CSTIME])) / _TICKS_PER_S
+        tree += children[pid]
+    return seconds
+
+
+def _living_cpu_s(pid: int) -> float:
+    try:
+        return cpu_s(pid)
+    except OSError:  # it ended meanwhile
+        return 0.0
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of its own a process holds: anonymous pages, neither files nor what it shares.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(pid)
+
+
+def machine() -> Machine:
+    """How busy the machine has been."""
+    fields = [int(field) / _TICKS_PER_S for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
+    return Machine(fields[_IDLE] + fields[_IOWAIT], fields[_STEAL])
 
 
 def child_with(parent: int, words: tuple[str, ...]) -> int:
@@ -54,15 +114,18 @@ def _is_dead(pid: int) -> bool:
 
 
 def _children(parent: int) -> Iterator[int]:
+    return (pid for pid, fields in _all_stats() if int(fields[_PPID]) == parent)
+
+
+def _all_stats() -> Iterator[tuple[int, list[str]]]:
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            is_child = int(_stat(int(entry.name))[_PPID]) == parent
+            fields = _stat(int(entry.name))
         except OSError:  # it ended meanwhile
             continue
-        if is_child:
-            yield int(entry.name)
+        yield int(entry.name), fields
 
 
 def _stat(pid: int) -> list[str]:

@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from loadtest import workload
-from loadtest.drive import Target
+from loadtest import requests, world
+from loadtest.closed_loop import Target
+from loadtest.world import World
 from schema.ids import uuid7
 
 ROWS_PER_BATCH: Final = 1_000
@@ -23,8 +24,8 @@ ROWS_PER_BATCH: Final = 1_000
 START_TIMEOUT_S: Final = 20.0
 
 _TABLES: Final = """
-    create table load_inserts (id uuid primary key, body bytea not null);
-    create table load_events (like events including all);
+    create table if not exists load_inserts (id uuid primary key, body bytea not null);
+    create table if not exists load_events (like events including all);
 """
 _INSERT_EVENTS: Final = """
     insert into load_events (user_id, event_id, type, occurred_at, received_at, offer_id, decision_id, slot, properties)
@@ -58,37 +59,51 @@ async def running(name: str, answer_bytes: int, dsn: str) -> AsyncIterator[Targe
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             ready = msgspec.json.decode(await process.stdout.readline(), type=_Ready)
-        yield Target(name, ready.port, process.pid)
+        yield Target(name, ready.port, (process.pid,))
     finally:
         process.stdin.close()
         await process.wait()
 
 
-async def batch_insert(connection: Any, seconds: float) -> float:
-    """Rows a second of one connection that inserts batches of events one after the other, each a COMMIT.
+class Inserted(NamedTuple):
+    """What came of inserting batches: rows, the seconds their statements took, and our own processor time meanwhile."""
+
+    rows: int
+    seconds: float
+    client_cpu_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
+
+
+async def batch_insert(connection: Any, shop: World, seconds: float) -> Inserted:
+    """One connection inserts batches of events like those of the workload, one after the other, each a COMMIT.
 
     Only the statements are timed, not the making of the rows.
     """
-    spent_s, rows = 0.0, 0
-    for columns in _batches(datetime.now(UTC)):
-        started = time.monotonic()
+    spent_s, cpu_s, rows = 0.0, 0.0, 0
+    for columns in _batches(shop, datetime.now(UTC)):
+        started, cpu_started = time.monotonic(), time.process_time()
         await connection.execute(_INSERT_EVENTS, *columns)
         spent_s += time.monotonic() - started
+        cpu_s += time.process_time() - cpu_started
         rows += ROWS_PER_BATCH
         if spent_s >= seconds:
-            return rows / spent_s
-    raise AssertionError
+            break
+    return Inserted(rows, spent_s, cpu_s)
 
 
-def _batches(now: datetime) -> Iterator[tuple[list[Any], ...]]:
-    """Columns of events like those of the workload, by the thousand, without end."""
-    rng = np.random.default_rng(workload.SEED + 4)
-    properties = [msgspec.json.encode(each).decode() for each in workload.properties(rng, ROWS_PER_BATCH)]
+def _batches(shop: World, now: datetime) -> Iterator[tuple[list[Any], ...]]:
+    """Columns of events by the thousand, without end."""
+    rng = np.random.default_rng(world.SEED + 4)
+    properties = [msgspec.json.encode(each).decode() for each in requests.properties(shop, rng, ROWS_PER_BATCH)]
     occurred = [now - timedelta(seconds=each) for each in rng.uniform(1, 3_600, ROWS_PER_BATCH).tolist()]
-    offers = [None if each % 2 else each + 1 for each in rng.integers(0, workload.OFFERS, ROWS_PER_BATCH).tolist()]
+    offers = [None if each % 2 else each + 1 for each in rng.integers(0, shop.offers, ROWS_PER_BATCH).tolist()]
     for _ in itertools.count():
         yield (
-            rng.integers(1, workload.PEOPLE, ROWS_PER_BATCH).tolist(),
+            rng.integers(1, shop.people, ROWS_PER_BATCH).tolist(),
             _event_ids(ROWS_PER_BATCH),
             [2] * ROWS_PER_BATCH,
             occurred,

@@ -1,196 +1,249 @@
-"""From rounds to figures: medians, ratios within each round, the budgets, and how it is told."""
+"""From what was seen to figures: medians, ratios within each round, what holds and what does not."""
 
-import math
 import os
-import tomllib
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from statistics import median
 from typing import Final
 
 import msgspec
 
-from loadtest.drive import Latency, Throughput
-from loadtest.measure import Measured
-from loadtest.workload import EVENTS_PER_REQUEST
+from loadtest import budgets, claims, plan
+from loadtest.beside import Beside, Scale
+from loadtest.budgets import Budget, Guard
+from loadtest.claims import Claim
+from loadtest.closed_loop import Throughput
+from loadtest.half import Half
+from loadtest.overload import Overload
+from loadtest.punctual import Punctual
+from loadtest.requests import EVENTS_PER_REQUEST
+from loadtest.rounds import Rounds
+from loadtest.run import Measured
+from loadtest.saturation import Saturation
+from loadtest.stretch import Driver, Stretch
+from loadtest.workloads import Cold, Import, Viral
 
-BUDGETS: Final = Path(__file__).with_name("budgets.toml")
 FAILED_SHARE_MAX: Final = 0.001
+QUICK: Final = plan.QUICK.name
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it was measured; `load_before` is the load average before the run."""
+
+    cores: int
+    load_before: float
+    python: str
+    kernel: str
 
 
 class Decisions(msgspec.Struct, frozen=True, kw_only=True):
-    """POST /v1/decisions. per_s and cpu_us in the closed loop, p50_ms and p99_ms at rate_per_s in the open one."""
+    """POST /v1/decisions in the closed loop; processor time for one, in µs; `capacity_per_s` is what the open loop carried."""
 
     per_s: float
+    capacity_per_s: float
     cpu_us: float
+    postgres_cpu_us: float
     ratio_to_echo: float
-    p50_ms: float
-    p99_ms: float
-    p99_ratio_to_insert: float
-    rate_per_s: float
+    postgres_ratio_to_insert: float
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
-    """POST /v1/events, in events."""
+    """POST /v1/events in the closed loop, in events; processor time for one, in µs; PostgreSQL's with what learning it takes there."""
 
     per_s: float
     cpu_us: float
+    postgres_cpu_us: float
     ratio_to_insert: float
+    cpu_ratio_to_insert: float
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
-    """What the same machine did in the same minutes."""
+    """What the same machine did in the same minutes: bare echo, one durable INSERT a request, `unnest` of 1,000 rows."""
 
     echo_per_s: float
     echo_cpu_us: float
     insert_per_s: float
     insert_cpu_us: float
-    insert_p50_ms: float
-    insert_p99_ms: float
-    batch_insert_rows_per_s: float
-
-
-class Noise(msgspec.Struct, frozen=True, kw_only=True):
-    """How far to trust it: best ÷ worst round of each figure, our generator's own cost, and what others did before the run."""
-
-    spread: dict[str, float]
-    generator_cpu_us: float
-    late_p99_ms: float
-    load_before: float
-    cores: int
-
-
-class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One bound of a ratio."""
-
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def holds(self, value: float) -> bool:
-        """Whether the value lies within; no value does not."""
-        return (
-            math.isfinite(value)
-            and (self.at_least is None or value >= self.at_least)
-            and (self.at_most is None or value <= self.at_most)
-        )
+    insert_postgres_cpu_us: float
+    batch_rows_per_s: float
+    batch_client_cpu_us: float
+    batch_postgres_cpu_us: float
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All figures; `missed` names what lies outside its budget."""
+    """All figures; null is a part that this form leaves out. `spread` is best ÷ worst round of each figure. `missed` fails the run."""
 
+    form: str
+    measured_at: datetime
+    seconds: float
+    machine: Machine
+    claims: list[Claim] = []
+    guards: list[Guard] = []
+    missed: list[str] = []
+    late: list[str] = []
+    failed_share: float
     decisions: Decisions
     events: Events
     references: References
-    noise: Noise
-    failed_share: float
-    missed: list[str]
+    spread: dict[str, float]
+    saturation: Saturation | None
+    half: Half
+    punctual: Punctual
+    overload: Overload
+    flood: Stretch | None
+    viral: Viral | None
+    cold: Cold | None
+    importing: Import | None
+    two_workers: Beside | None
+    scale: Scale | None
 
 
-def read_budgets(path: Path = BUDGETS) -> dict[str, dict[str, Budget]]:
-    """The bounds by section and figure.
-
-    Raises:
-        ValidationError: the file says something else.
-    """
-    return msgspec.convert(tomllib.loads(path.read_text()), dict[str, dict[str, Budget]])
-
-
-def report_of(measured: Measured, budgets: dict[str, dict[str, Budget]]) -> Report:
+def report_of(measured: Measured, now: datetime, bounds: Mapping[str, Budget]) -> Report:
     """Figures are medians over the rounds; a ratio is the median of the ratios within each round."""
-    decisions, events = _decisions(measured), _events(measured)
-    failed_share = _failed_share(measured)
-    missed = _missed({"decisions": decisions, "events": events}, budgets)
-    if failed_share > FAILED_SHARE_MAX:
-        missed.append("failed_share")
-    return Report(
-        decisions=decisions,
-        events=events,
-        references=_references(measured),
-        noise=_noise(measured),
-        failed_share=failed_share,
-        missed=missed,
+    rounds = measured.rounds
+    found = Report(
+        form=measured.plan.name,
+        measured_at=now,
+        seconds=measured.seconds,
+        machine=Machine(
+            cores=os.cpu_count() or 1,
+            load_before=measured.load_before,
+            python=platform.python_version(),
+            kernel=platform.release(),
+        ),
+        failed_share=_failed_share(measured),
+        decisions=_decisions(measured),
+        events=_events(rounds),
+        references=_references(rounds),
+        spread=_spreads(rounds),
+        **{name: getattr(measured, name) for name in _AS_MEASURED},
     )
+    found = msgspec.structs.replace(
+        found,
+        claims=claims.judge(found),
+        guards=budgets.judge(bounds, found, is_full=found.form != QUICK),
+        late=_late(measured),
+    )
+    return msgspec.structs.replace(found, missed=_missed(found, measured))
+
+
+_AS_MEASURED: Final = (
+    *("saturation", "half", "punctual", "overload", "flood"),
+    *("viral", "cold", "importing", "two_workers", "scale"),
+)
 
 
 def _decisions(measured: Measured) -> Decisions:
+    ours, rounds = measured.rounds.decisions, measured.rounds
     return Decisions(
-        per_s=_median(measured.decisions, lambda each: each.per_s),
-        cpu_us=_median(measured.decisions, lambda each: each.cpu_us),
-        ratio_to_echo=_ratio([each.cpu_us for each in measured.echo], [each.cpu_us for each in measured.decisions]),
-        p50_ms=median(each.quantile_ms(0.5) for each in measured.decision_latencies),
-        p99_ms=median(_p99(measured.decision_latencies)),
-        p99_ratio_to_insert=_ratio(_p99(measured.decision_latencies), _p99(measured.insert_latencies)),
-        rate_per_s=measured.rate_per_s,
+        per_s=_median(ours, lambda each: each.per_s),
+        capacity_per_s=measured.capacity_per_s,
+        cpu_us=_median(ours, lambda each: each.cpu_us),
+        postgres_cpu_us=_median(ours, lambda each: each.postgres_cpu_us),
+        ratio_to_echo=median(_echo_ratios(rounds)),
+        postgres_ratio_to_insert=median(_postgres_ratios(rounds)),
     )
 
 
-def _events(measured: Measured) -> Events:
-    per_s = [each.per_s * EVENTS_PER_REQUEST for each in measured.events]
+def _events(rounds: Rounds) -> Events:
     return Events(
-        per_s=median(per_s),
-        cpu_us=_median(measured.events, lambda each: each.cpu_us / EVENTS_PER_REQUEST),
-        ratio_to_insert=_ratio(per_s, measured.batch_rows_per_s),
+        per_s=_median(rounds.events, lambda each: each.per_s * EVENTS_PER_REQUEST),
+        cpu_us=_median(rounds.events, lambda each: each.cpu_us / EVENTS_PER_REQUEST),
+        postgres_cpu_us=median(rounds.event_postgres_us),
+        ratio_to_insert=median(_event_ratios(rounds)),
+        cpu_ratio_to_insert=median(_event_cpu_ratios(rounds)),
     )
 
 
-def _references(measured: Measured) -> References:
+def _references(rounds: Rounds) -> References:
     return References(
-        echo_per_s=_median(measured.echo, lambda each: each.per_s),
-        echo_cpu_us=_median(measured.echo, lambda each: each.cpu_us),
-        insert_per_s=_median(measured.inserts, lambda each: each.per_s),
-        insert_cpu_us=_median(measured.inserts, lambda each: each.cpu_us),
-        insert_p50_ms=median(each.quantile_ms(0.5) for each in measured.insert_latencies),
-        insert_p99_ms=median(_p99(measured.insert_latencies)),
-        batch_insert_rows_per_s=median(measured.batch_rows_per_s),
+        echo_per_s=_median(rounds.echo, lambda each: each.per_s),
+        echo_cpu_us=_median(rounds.echo, lambda each: each.cpu_us),
+        insert_per_s=_median(rounds.inserts, lambda each: each.per_s),
+        insert_cpu_us=_median(rounds.inserts, lambda each: each.cpu_us),
+        insert_postgres_cpu_us=_median(rounds.inserts, lambda each: each.postgres_cpu_us),
+        batch_rows_per_s=median(each.per_s for each in rounds.batches),
+        batch_client_cpu_us=median(_client_us(rounds)),
+        batch_postgres_cpu_us=median(rounds.batch_postgres_us),
     )
 
 
-def _noise(measured: Measured) -> Noise:
-    return Noise(
-        spread={
-            "decisions_per_s": _spread(each.per_s for each in measured.decisions),
-            "decisions_cpu_us": _spread(each.cpu_us for each in measured.decisions),
-            "decisions_p99_ms": _spread(_p99(measured.decision_latencies)),
-            "events_per_s": _spread(each.per_s for each in measured.events),
-            "echo_cpu_us": _spread(each.cpu_us for each in measured.echo),
-            "insert_p99_ms": _spread(_p99(measured.insert_latencies)),
-            "batch_insert_rows_per_s": _spread(measured.batch_rows_per_s),
-        },
-        generator_cpu_us=_median(measured.echo, lambda each: each.generator_cpu_us),
-        late_p99_ms=median(each.late_ms(0.99) for each in measured.decision_latencies),
-        load_before=measured.load_before,
-        cores=os.cpu_count() or 1,
+def _spreads(rounds: Rounds) -> dict[str, float]:
+    series: dict[str, Sequence[float]] = {
+        "decisions.per_s": [each.per_s for each in rounds.decisions],
+        "decisions.cpu_us": [each.cpu_us for each in rounds.decisions],
+        "decisions.ratio_to_echo": _echo_ratios(rounds),
+        "decisions.postgres_ratio_to_insert": _postgres_ratios(rounds),
+        "events.per_s": [each.per_s for each in rounds.events],
+        "events.ratio_to_insert": _event_ratios(rounds),
+        "events.cpu_ratio_to_insert": _event_cpu_ratios(rounds),
+        "references.echo_cpu_us": [each.cpu_us for each in rounds.echo],
+    }
+    return {name: max(values) / min(values) if min(values) > 0 else float("inf") for name, values in series.items()}
+
+
+def _echo_ratios(rounds: Rounds) -> list[float]:
+    return _ratios((each.cpu_us for each in rounds.echo), (each.cpu_us for each in rounds.decisions))
+
+
+def _postgres_ratios(rounds: Rounds) -> list[float]:
+    return _ratios(
+        (each.postgres_cpu_us for each in rounds.inserts), (each.postgres_cpu_us for each in rounds.decisions)
     )
 
 
-def _failed_share(measured: Measured) -> float:
-    closed = (*measured.decisions, *measured.echo, *measured.inserts, *measured.events)
-    opened = (*measured.decision_latencies, *measured.insert_latencies)
-    failed = sum(each.failed for each in closed) + sum(each.failed for each in opened)
-    return failed / (sum(each.answered for each in closed) + sum(len(each.latencies_s) for each in opened))
+def _event_ratios(rounds: Rounds) -> list[float]:
+    return _ratios((each.per_s * EVENTS_PER_REQUEST for each in rounds.events), (each.per_s for each in rounds.batches))
 
 
-def _missed(figures: dict[str, Decisions | Events], budgets: dict[str, dict[str, Budget]]) -> list[str]:
-    return [
-        f"{section}.{name}"
-        for section, bounds in budgets.items()
-        for name, budget in bounds.items()
-        if not budget.holds(getattr(figures[section], name))
-    ]
+def _event_cpu_ratios(rounds: Rounds) -> list[float]:
+    """All processor time the reference spends on a row, client and PostgreSQL ÷ all that we spend, API worker and PostgreSQL."""
+    theirs = [client + postgres for client, postgres in zip(_client_us(rounds), rounds.batch_postgres_us, strict=True)]
+    ours = zip(rounds.events, rounds.event_postgres_us, strict=True)
+    return _ratios(theirs, (each.cpu_us / EVENTS_PER_REQUEST + postgres for each, postgres in ours))
+
+
+def _client_us(rounds: Rounds) -> list[float]:
+    return [1e6 * each.client_cpu_s / each.rows for each in rounds.batches]
+
+
+def _ratios(over: Iterable[float], under: Iterable[float]) -> list[float]:
+    return [a / b if b > 0 else 0.0 for a, b in zip(over, under, strict=True)]
 
 
 def _median(rounds: Iterable[Throughput], figure: Callable[[Throughput], float]) -> float:
     return median(figure(each) for each in rounds)
 
 
-def _ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    return median(a / b for a, b in zip(over, under, strict=True))
+def _drivers(measured: Measured) -> Iterable[tuple[str, Driver]]:
+    yield "punctual", measured.punctual.driver
+    yield from (("half", driver) for driver in measured.half.drivers)
+    yield from (("overload", each.driver) for each in (*measured.overload.at_capacity, *measured.overload.beyond))
+    yield from ((each.name, each.driver) for each in _stretches(measured))
 
 
-def _spread(values: Iterable[float]) -> float:
-    seen = list(values)
-    return max(seen) / min(seen)
+def _stretches(measured: Measured) -> list[Stretch]:
+    told = (measured.viral, measured.cold, measured.importing)
+    return [*([measured.flood] if measured.flood else []), *(each.stretch for each in told if each is not None)]
 
 
-def _p99(rounds: Iterable[Latency]) -> list[float]:
-    return [each.quantile_ms(0.99) for each in rounds]
+def _late(measured: Measured) -> list[str]:
+    """Where the generator itself was too late for the waits to be believed."""
+    return sorted({name for name, driver in _drivers(measured) if driver.is_late})
+
+
+def _failed_share(measured: Measured) -> float:
+    rounds = measured.rounds
+    seen = (*rounds.decisions, *rounds.events, *rounds.echo, *rounds.inserts)
+    return sum(each.failed for each in seen) / max(sum(each.answered + each.failed for each in seen), 1)
+
+
+def _missed(found: Report, measured: Measured) -> list[str]:
+    missed = [guard.name for guard in found.guards if not guard.holds]
+    if found.failed_share > FAILED_SHARE_MAX:
+        missed.append("failed_share")
+    viral = measured.viral
+    if viral is not None and not (viral.acknowledged <= viral.written <= viral.redemptions_max):
+        missed.append("viral.written")
+    return missed

@@ -17,7 +17,8 @@ import msgspec
 
 from loadtest import processes
 
-READY_TIMEOUT_S: Final = 60.0
+READY_TIMEOUT_S: Final = 240.0
+"""The first start after kernels have changed compiles them: half a minute, more on a busy machine."""
 STOP_TIMEOUT_S: Final = 12.0
 REMOVE_TRIES_MAX: Final = 10
 LOG_TAIL_CHARACTERS: Final = 2_000
@@ -30,12 +31,21 @@ class NotServedError(Exception):
 
 
 class Served(NamedTuple):
-    """A running installation; `key` may do everything, `api_pid` is its only API worker, `dsn` its PostgreSQL."""
+    """A running installation: `key` may do everything, `dsn` is its PostgreSQL, whose first process is `postgres_pid`."""
 
     port: int
     key: str
-    api_pid: int
+    supervisor_pid: int
+    postgres_pid: int
     dsn: str
+
+    def api_pids(self) -> tuple[int, ...]:
+        """The API workers that live now."""
+        return tuple(processes.children_with(self.supervisor_pid, ("serve", "--role", "api")))
+
+    def background_pid(self) -> int:
+        """The background worker."""
+        return processes.child_with(self.supervisor_pid, ("serve", "--role", "worker"))
 
 
 class _Ready(msgspec.Struct):
@@ -43,15 +53,15 @@ class _Ready(msgspec.Struct):
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Served]:
-    """Runs `welltimed serve` with one API worker and its own PostgreSQL for as long as the context is.
+async def serving(workers: int = 1) -> AsyncIterator[Served]:
+    """Runs `welltimed serve` with so many API workers and its own PostgreSQL for as long as the context is.
 
     Raises:
         NotServedError: it was not ready within READY_TIMEOUT_S; with the end of its log.
     """
     data_dir = _new_dir()
     try:
-        async with _process(data_dir) as (process, key):
+        async with _process(data_dir, workers) as (process, key):
             yield await _ready(process, key, data_dir)
     finally:
         await _remove(data_dir)
@@ -73,14 +83,14 @@ def _new_dir() -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _process(data_dir: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _process(data_dir: Path, workers: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     key = f"sk_{secrets.token_urlsafe(24)}"
     # Nothing of our own surroundings may point the test at somebody's database.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(_PREFIX)}
     with (data_dir / "serve.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir / "data")),
-            *("--workers", "1", "--until-stdin-closes"),
+            *("--workers", str(workers), "--until-stdin-closes"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
@@ -103,8 +113,7 @@ async def _ready(process: asyncio.subprocess.Process, key: str, data_dir: Path) 
         raise NotServedError(f"`welltimed serve` was not ready within {READY_TIMEOUT_S:.0f} s:\n{tail}") from error
     port = urlsplit(ready.url).port
     assert port is not None
-    api_pid = processes.child_with(process.pid, ("serve", "--role", "api"))
-    return Served(port, key, api_pid, _dsn(data_dir))
+    return Served(port, key, process.pid, int(_postmaster(data_dir)[0]), _dsn(data_dir))
 
 
 async def _stop(process: asyncio.subprocess.Process, data_dir: Path) -> None:

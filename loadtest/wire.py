@@ -2,17 +2,33 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _HEAD_ENDS: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
+_CLOSE: Final = b"\r\nconnection: close"
 _STATUS: Final = slice(9, 12)  # of "HTTP/1.1 200 OK"
+OK: Final = 200
 GONE: Final = 0
 """Told in place of a status when the connection closed before the answer had come."""
 
 
 class WireError(Exception):
     """The server answered with something this client does not read."""
+
+
+class Caller(NamedTuple):
+    """Where requests go and the key they carry."""
+
+    port: int
+    key: str
+
+    def post(self, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> bytes:
+        """The bytes of a POST."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        return request(
+            "POST", path, {"authorization": f"Bearer {self.key}", "content-type": content_type, **named}, body
+        )
 
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -24,16 +40,23 @@ def request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> 
 class Connection(asyncio.Protocol):
     """Sends one request at a time and tells `answered(connection, status)` of each answer; `body` is the last one's.
 
-    `tag` belongs to the caller: which request is under way.
+    `tag` belongs to the caller: which request is under way; `asked` is that request. `head` is the last answer's, in lower case.
     """
 
     def __init__(self, answered: Callable[["Connection", int], None]) -> None:
         self.tag = -1
+        self.asked = b""
         self.body = b""
+        self.head = b""
         self._answered = answered
         self._transport: Any = None  # uvloop's is no subclass of asyncio's
         self._received = b""
         self._is_waiting = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent."""
+        return self._transport is not None
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
@@ -52,6 +75,7 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._answered, self, GONE)
             return
         self._is_waiting = True
+        self.asked = request_bytes
         self._transport.write(request_bytes)
 
     def close(self) -> None:
@@ -59,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._is_waiting = False
         if self._transport is not None:
             self._transport.abort()
+            self._transport = None
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop; answers mostly come in one piece."""
@@ -68,22 +93,25 @@ class Connection(asyncio.Protocol):
             self._received = received
             return
         body_at = head_ends + len(_HEAD_ENDS)
-        length = _content_length(received[:head_ends])
+        head = received[:head_ends].lower()
+        length = _content_length(head)
         if len(received) < body_at + length:
             self._received = received
             return
         self._received = b""
+        self.head = head
         self.body = received[body_at : body_at + length]
         self._is_waiting = False
+        if _CLOSE in head:
+            self.close()
         self._answered(self, int(received[_STATUS]))
 
 
 def _content_length(head: bytes) -> int:
-    lower = head.lower()
-    at = lower.find(_LENGTH)
+    at = head.find(_LENGTH)
     if at < 0:
         raise WireError(f"an answer without content-length: {head[:80]!r}")
-    return int(lower[at + len(_LENGTH) :].partition(b"\r\n")[0])
+    return int(head[at + len(_LENGTH) :].partition(b"\r\n")[0])
 
 
 async def connect(port: int, answered: Callable[[Connection, int], None]) -> Connection:

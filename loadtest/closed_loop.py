@@ -1,0 +1,143 @@
+"""A closed loop finds what a server can do: every connection sends its next request when the last is answered."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple, Self
+
+from loadtest import processes, wire
+from loadtest.foremost import foremost
+from loadtest.wire import Connection
+
+DRAIN_S: Final = 3.0
+LONGER_MAX: Final = 6
+
+
+class Target(NamedTuple):
+    """A server on this machine: its port, and the processes whose processor time counts, with all they have started."""
+
+    name: str
+    port: int
+    pids: tuple[int, ...]
+
+
+class Throughput(NamedTuple):
+    """A round: answers, seconds, and seconds of processor time of the server's processes, of PostgreSQL and of ours.
+
+    `idle_s` is what all cores together had to spare. `answered_in_all` are the answers before and after the counting too.
+    """
+
+    answered: int
+    failed: int
+    answered_in_all: int
+    seconds: float
+    server_cpu_s: float
+    postgres_cpu_s: float
+    driver_cpu_s: float
+    idle_s: float
+
+    @property
+    def per_s(self) -> float:
+        """Answers a second."""
+        return self.answered / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Processor time of the server's processes for one answer, in microseconds."""
+        return 1e6 * self.server_cpu_s / max(self.answered, 1)
+
+    @property
+    def postgres_cpu_us(self) -> float:
+        """The same of PostgreSQL, all of its processes."""
+        return 1e6 * self.postgres_cpu_s / max(self.answered, 1)
+
+    @property
+    def driver_cpu_us(self) -> float:
+        """The same of our own process."""
+        return 1e6 * self.driver_cpu_s / max(self.answered, 1)
+
+
+class _ClosedLoop:
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self.answered = 0
+        self.failed = 0
+        self._requests = requests
+        self._connections: list[Connection] = []
+        self._is_open = True
+        self._busy = 0
+        self._done = asyncio.Event()
+
+    async def start(self, port: int, connections: int) -> Self:
+        self._connections = [await wire.connect(port, self._on_answer) for _ in range(connections)]
+        self._busy = connections
+        for connection in self._connections:
+            connection.send(next(self._requests))
+        return self
+
+    async def stop(self) -> None:
+        """Asks for nothing more, and waits for what is under way."""
+        self._is_open = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._done.wait()
+        for connection in self._connections:
+            connection.close()
+
+    def _on_answer(self, connection: Connection, status: int) -> None:
+        if status == wire.OK:
+            self.answered += 1
+        else:
+            self.failed += 1
+        if self._is_open and status != wire.GONE:
+            connection.send(next(self._requests))
+            return
+        self._busy -= 1
+        if self._busy == 0:
+            self._done.set()
+
+
+async def closed_loop(
+    target: Target,
+    requests: Iterator[bytes],
+    *,
+    postgres_pid: int,
+    connections: int,
+    warm_s: float,
+    seconds: float,
+    answers_min: int = 0,
+) -> Throughput:
+    """Keeps `connections` busy, `warm_s` seconds before counting and `seconds` while it counts.
+
+    On a machine that is too busy for `answers_min` in that time it counts longer, up to LONGER_MAX times: what is under way at both
+    ends would weigh too much.
+    """
+    loop = await _ClosedLoop(requests).start(target.port, connections)
+    look = _looker(target, postgres_pid, loop)
+    try:
+        with foremost():
+            await asyncio.sleep(warm_s)
+            before = look()
+            for _ in range(LONGER_MAX):
+                await asyncio.sleep(seconds)
+                if loop.answered - before[0] >= answers_min:
+                    break
+            after = look()
+    finally:
+        await loop.stop()
+    answered, *rest = (late - early for late, early in zip(after, before, strict=True))
+    return Throughput(int(answered), loop.failed, loop.answered, *rest)
+
+
+def _looker(target: Target, postgres_pid: int, loop: _ClosedLoop) -> Callable[[], tuple[float, ...]]:
+    def look() -> tuple[float, ...]:
+        return (
+            float(loop.answered),
+            time.monotonic(),
+            sum(processes.cpu_s(pid) for pid in target.pids),
+            processes.tree_cpu_s(postgres_pid),
+            time.process_time(),
+            processes.machine().idle_s,
+        )
+
+    return look

@@ -1,0 +1,73 @@
+"""How long a decision takes at half of saturation, beside an application that does one durable INSERT at the same arrivals."""
+
+from functools import partial
+from statistics import median
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from loadtest import arrivals, stretch, world
+from loadtest.arrivals import F64
+from loadtest.open_loop import Kind, Seen, open_loop
+from loadtest.rounds import References, Said, in_turn
+from loadtest.stretch import Bench, Driver
+from loadtest.waits import Waits, quantile, waits_of
+
+CONNECTIONS: Final = 256
+
+
+class Half(msgspec.Struct, frozen=True, kw_only=True):
+    """All rounds together, but for the ratio: the median of the rounds' own. `insert_failed` are the reference's."""
+
+    per_s: float
+    decision: Waits
+    insert: Waits
+    failed: int
+    insert_failed: int
+    p99_ratio_to_insert: float
+    p99_ratios: list[float]
+    drivers: list[Driver]
+
+
+async def measure(bench: Bench, beside: References, per_s: float, count: int, turn_s: float, said: Said) -> Half:
+    """`count` rounds of two turns, `turn_s` seconds each."""
+    ours: list[Seen] = []
+    inserts: list[Seen] = []
+    for number in range(count):
+        said(f"round {number + 1} of {count}: how long one waits at {per_s:.0f}/s, ours and the INSERT's")
+        schedule = arrivals.poisson(per_s, turn_s, world.SEED + number)
+        turns = [
+            partial(_turn, bench, bench.served.port, schedule, ours),
+            partial(_turn, bench, beside.insert.port, schedule, inserts),
+        ]
+        await in_turn(turns, number)
+    ratios = [_p99(mine) / _p99(theirs) for mine, theirs in zip(ours, inserts, strict=True)]
+    return Half(
+        per_s=per_s,
+        decision=waits_of(_all(ours)),
+        insert=waits_of(_all(inserts)),
+        failed=sum(int((~seen.is_good).sum()) for seen in ours),
+        insert_failed=sum(int((~seen.is_good).sum()) for seen in inserts),
+        p99_ratio_to_insert=median(ratios),
+        p99_ratios=ratios,
+        drivers=[stretch.driver_of(seen) for seen in (*ours, *inserts)],
+    )
+
+
+async def _turn(bench: Bench, port: int, schedule: F64, into: list[Seen]) -> None:
+    kinds = (Kind("decision", 1.0, bench.requests.decisions()),)
+    into.append(await open_loop(port, kinds, schedule, connections=CONNECTIONS, seed=1))
+
+
+def _waits(seen: Seen) -> F64:
+    """A refusal below saturation is a failure: a wait without end."""
+    return np.where(seen.is_good, seen.latency_s, np.inf)
+
+
+def _all(rounds: list[Seen]) -> F64:
+    return np.concatenate([_waits(seen) for seen in rounds])
+
+
+def _p99(seen: Seen) -> float:
+    return quantile(_waits(seen), 0.99)

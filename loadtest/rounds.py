@@ -1,0 +1,133 @@
+"""Ours and the references take turns in short rounds on the same machine, so that its noise meets them all alike."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from loadtest import processes, references
+from loadtest.closed_loop import Target, Throughput, closed_loop
+from loadtest.references import Inserted
+from loadtest.requests import EVENTS_PER_REQUEST
+from loadtest.stretch import Bench
+
+CONNECTIONS: Final = 32
+"""Enough to keep one worker busy, few enough that its queue is not what is measured."""
+WARM_S: Final = 0.4
+ANSWERS_MIN: Final = 10 * CONNECTIONS
+CAUGHT_UP_LOOKS: Final = 200
+LOOK_EVERY_S: Final = 0.1
+
+_BEHIND: Final = """
+    select exists(select from event_log_heads h join learner_partitions l using (partition) where h.seq > l.last_seq)
+"""
+
+Turn = Callable[[], Awaitable[None]]
+Said = Callable[[str], None]
+
+
+class References(NamedTuple):
+    """The reference applications that run beside the server."""
+
+    echo: Target
+    insert: Target
+
+
+class Rounds(NamedTuple):
+    """What was seen, a value for each round; PostgreSQL's processor time by event (its learning included) and by row of the batches."""
+
+    decisions: list[Throughput]
+    events: list[Throughput]
+    event_postgres_us: list[float]
+    echo: list[Throughput]
+    inserts: list[Throughput]
+    batches: list[Inserted]
+    batch_postgres_us: list[float]
+
+
+async def take(bench: Bench, beside: References, count: int, turn_s: float, said: Said) -> Rounds:
+    """`count` rounds of five turns, `turn_s` seconds each, the warming included."""
+    rounds = Rounds([], [], [], [], [], [], [])
+    asked = bench.requests.decisions()
+    turns = [
+        _closed(bench, bench.target(), asked, turn_s, rounds.decisions),
+        _closed(bench, beside.echo, asked, turn_s, rounds.echo),
+        _events(bench, turn_s, rounds),
+        _closed(bench, beside.insert, asked, turn_s, rounds.inserts),
+        _batches(bench, turn_s, rounds),
+    ]
+    for number in range(count):
+        said(f"round {number + 1} of {count}: decisions, events, echo, INSERT, batches in turn")
+        await in_turn(turns, number)
+    return rounds
+
+
+async def against(ours: Bench, other: Bench, count: int, turn_s: float) -> tuple[list[Throughput], list[Throughput]]:
+    """Decisions of two servers in turn: ours and the other's."""
+    ours_seen: list[Throughput] = []
+    other_seen: list[Throughput] = []
+    turns = [
+        _closed(ours, ours.target(), ours.requests.decisions(), turn_s, ours_seen),
+        _closed(other, other.target(), other.requests.decisions(), turn_s, other_seen),
+    ]
+    for number in range(count):
+        await in_turn(turns, number)
+    return ours_seen, other_seen
+
+
+def _events(bench: Bench, turn_s: float, rounds: Rounds) -> Turn:
+    closed = _closed(bench, bench.target(), bench.requests.event_batches(), turn_s, rounds.events)
+
+    async def turn() -> None:
+        before = processes.tree_cpu_s(bench.served.postgres_pid)
+        await closed()
+        # Whoever is next must not pay for what the learner has yet to count.
+        await caught_up(bench.connection)
+        spent_s = processes.tree_cpu_s(bench.served.postgres_pid) - before
+        rounds.event_postgres_us.append(1e6 * spent_s / (rounds.events[-1].answered_in_all * EVENTS_PER_REQUEST))
+
+    return turn
+
+
+def _batches(bench: Bench, turn_s: float, rounds: Rounds) -> Turn:
+    async def turn() -> None:
+        backend = bench.connection.get_server_pid()
+        before = processes.cpu_s(backend)
+        rounds.batches.append(await references.batch_insert(bench.connection, bench.world, turn_s))
+        spent_s = processes.cpu_s(backend) - before
+        rounds.batch_postgres_us.append(1e6 * spent_s / rounds.batches[-1].rows)
+
+    return turn
+
+
+async def caught_up(connection: Any) -> None:
+    """Returns when the learner has counted all that was told, at the latest after CAUGHT_UP_LOOKS looks."""
+    for _ in range(CAUGHT_UP_LOOKS):
+        if not await connection.fetchval(_BEHIND):
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _closed(bench: Bench, target: Target, requests: Iterator[bytes], turn_s: float, into: list[Throughput]) -> Turn:
+    warm_s = min(WARM_S, turn_s / 4)
+
+    async def turn() -> None:
+        into.append(
+            await closed_loop(
+                target,
+                requests,
+                postgres_pid=bench.served.postgres_pid,
+                connections=CONNECTIONS,
+                warm_s=warm_s,
+                seconds=turn_s - warm_s,
+                answers_min=ANSWERS_MIN,
+            )
+        )
+
+    return turn
+
+
+async def in_turn(turns: Sequence[Turn], number: int) -> None:
+    """Each takes its turn; who is first changes from round to round."""
+    first = number % len(turns)
+    for turn in (*turns[first:], *turns[:first]):
+        await turn()

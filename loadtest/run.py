@@ -1,0 +1,147 @@
+"""One run from start to end: a server with a shop, the references beside it, every part in its turn, everything removed."""
+
+import os
+import time
+from contextlib import AsyncExitStack
+from statistics import median
+from typing import Final, NamedTuple
+
+from loadtest import beside, half, overload, punctual, references, requests, rounds, saturation, wire, workloads, world
+from loadtest.beside import Beside, Scale
+from loadtest.half import Half
+from loadtest.overload import Overload
+from loadtest.plan import EXPECTED_START_S, Plan
+from loadtest.punctual import Punctual
+from loadtest.rounds import References, Rounds, Said
+from loadtest.saturation import Saturation
+from loadtest.stretch import Bench, Stretch
+from loadtest.workloads import Cold, Import, Viral
+
+LOOKED_AT: Final = 50
+HALF: Final = 0.5
+BESIDE: Final = 1.5
+"""Turns of two servers beside each other are longer: a large world is read from more places."""
+
+
+class LostError(Exception):
+    """The server answered for more than it wrote."""
+
+
+class Measured(NamedTuple):
+    """What was seen; None is a part that the plan leaves out. `load_before` is the load average before anything of ours was started."""
+
+    plan: Plan
+    rounds: Rounds
+    capacity_per_s: float
+    saturation: Saturation | None
+    half: Half
+    punctual: Punctual
+    overload: Overload
+    flood: Stretch | None
+    viral: Viral | None
+    cold: Cold | None
+    importing: Import | None
+    two_workers: Beside | None
+    scale: Scale | None
+    load_before: float
+    seconds: float
+
+
+async def run(plan: Plan, said: Said) -> Measured:
+    """Measures along the plan; `said` is told how far it is.
+
+    Raises:
+        NotServedError: the server did not start.
+        NotSetUpError: it refused the offers or the past of the people.
+        LostError: it answered for more than it wrote.
+    """
+    started, load_before = time.monotonic(), os.getloadavg()[0]
+    async with AsyncExitStack() as stack:
+        bench = await stack.enter_async_context(beside.bench_of(plan.town, 1, said))
+        await references.make_tables(bench.connection)
+        answer_bytes = await _look_at_answers(bench)
+        others = References(
+            *[
+                await stack.enter_async_context(references.running(name, answer_bytes, bench.served.dsn))
+                for name in References._fields
+            ]
+        )
+        measured = await _measure(bench, others, plan.shortened(time.monotonic() - started, EXPECTED_START_S), said)
+        said("stopping")
+    return measured._replace(load_before=load_before, seconds=time.monotonic() - started)
+
+
+async def _look_at_answers(bench: Bench) -> int:
+    """The median size of an answer, in bytes."""
+    sizes, caller = [], bench.requests.caller
+    for body in bench.requests.decision_bodies(LOOKED_AT):
+        status, answer = await wire.ask(caller.port, caller.post("/v1/decisions", body))
+        if status != wire.OK:
+            raise world.NotSetUpError(f"decisions: {status} {answer[:500]!r}")
+        sizes.append(len(answer))
+    return int(median(sizes))
+
+
+async def _measure(bench: Bench, others: References, plan: Plan, said: Said) -> Measured:
+    seen = await rounds.take(bench, others, plan.rounds, plan.turn_s, said)
+    closed_per_s = median(each.per_s for each in seen.decisions)
+    found = await saturation.find(bench, closed_per_s, plan.step_s, said) if plan.step_s else None
+    capacity = found.per_s if found else closed_per_s
+    at_half = HALF * min(capacity, median(each.per_s for each in seen.inserts))
+    await rounds.caught_up(bench.connection)
+    waits = await half.measure(bench, others, at_half, plan.half_rounds, plan.half_s, said)
+    said("the generator against the bare echo")
+    proof = await punctual.measure(bench, others.echo, overload.TIMES * capacity, plan.punctual_s)
+    over = await overload.measure(bench, capacity, plan.overload_rounds, plan.overload_s, said)
+    await _must_be_written(bench, seen)
+    measured = Measured(
+        plan,
+        seen,
+        capacity,
+        found,
+        waits,
+        proof,
+        over,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        load_before=0.0,
+        seconds=0.0,
+    )
+    if plan.workload_s:
+        measured = await _workloads(bench, plan, measured, said)
+    if plan.two_workers_rounds:
+        pair = await beside.two_workers(bench, plan.two_workers_rounds, BESIDE * plan.turn_s, said)
+        measured = measured._replace(two_workers=pair)
+    if plan.city_rounds:
+        grown = await beside.scale(bench, plan.city, plan.city_rounds, BESIDE * plan.turn_s, said)
+        measured = measured._replace(scale=grown)
+    if plan.import_rows:  # last: the catalogue is larger afterwards
+        said(f"workload: {plan.import_rows} offers imported under traffic")
+        imported = await workloads.importing(bench, capacity, plan.import_rows, plan.workload_s)
+        measured = measured._replace(importing=imported)
+    return measured
+
+
+async def _workloads(bench: Bench, plan: Plan, measured: Measured, said: Said) -> Measured:
+    capacity = measured.capacity_per_s
+    said("workload: the flood after a push")
+    flood = await workloads.flood(bench, capacity, plan.workload_s)
+    said("workload: an offer everybody wants")
+    viral = await workloads.viral(bench, capacity, plan.workload_s)
+    said("workload: a worker that starts anew")
+    cold = await workloads.cold(bench, capacity, plan.workload_s / 2)
+    return measured._replace(flood=flood, viral=viral, cold=cold)
+
+
+async def _must_be_written(bench: Bench, seen: Rounds) -> None:
+    """An answer that was not durable would be the fastest of all."""
+    answered = sum(each.answered for each in seen.decisions)
+    reported = sum(each.answered for each in seen.events) * requests.EVENTS_PER_REQUEST
+    decided = await bench.connection.fetchval("select count(*) from decisions")
+    written = await bench.connection.fetchval("select count(*) from events")
+    if decided < answered or written < reported:
+        raise LostError(f"{answered} decisions answered, {decided} logged; {reported} events taken, {written} written")
