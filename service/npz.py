@@ -23,12 +23,20 @@ class UnreadableError(ValueError):
 
 def arrays(file: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     """Those of the named arrays that the file has; never unpickles, never allocates more than the file holds."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            return {name: _array(archive, members[name], name) for name in names if name in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UnreadableError(f"{file.name}: no npz file ({error})") from error
+    with file.open("rb") as stream:
+        try:
+            return _arrays(stream, names)
+        except UnreadableError:
+            raise
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, OSError, RuntimeError) as error:
+            # A damaged directory leads anywhere, before the beginning of the file too (OSError).
+            raise UnreadableError(f"{file.name}: no npz file ({error})") from error
+
+
+def _arrays(stream: IO[bytes], names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    with zipfile.ZipFile(stream) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        return {name: _array(archive, members[name], name) for name in names if name in members}
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> npt.NDArray[Any]:

@@ -57,5 +57,5 @@ def read_answer(body: bytes) -> Answer:
     """Read a body; an empty answer for what is not FCM's JSON, such as the HTML page of a gateway."""
     try:
         return _decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return Answer()

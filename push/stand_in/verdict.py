@@ -121,7 +121,7 @@ def read_request(body: bytes) -> tuple[SendRequest, SentMessage] | Refusal:
     try:
         request = _decode_request(body)
         return request, _decode_message(request.message)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return _invalid("message", f"Invalid JSON payload received. {error}")
 
 

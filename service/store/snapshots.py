@@ -4,8 +4,6 @@ import zlib
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
-
 from schema.snapshot import DECODER, ENCODER, Snapshot
 
 CHANNEL: Final = "snapshot"
@@ -92,5 +90,5 @@ def _read(row: Any) -> Snapshot:
         raise SnapshotDamagedError(f"snapshot {row['version']} fails its checksum")
     try:
         return DECODER.decode(row["body"])
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         raise SnapshotDamagedError(f"snapshot {row['version']}: {error}") from error
