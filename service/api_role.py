@@ -4,10 +4,14 @@ import uvloop
 
 from service import garbage
 from service.app import create_app
+from service.client_address import ClientAddresses, networks
+from service.connections import Connections
 from service.fast_lane import FastLane
+from service.front import Front
+from service.http_server import ApiServer
 from service.resources import Resources
 from service.settings import Settings
-from service.sockets import reserve, server
+from service.sockets import reserve
 
 
 def run(settings: Settings, dsn: str) -> None:
@@ -15,11 +19,24 @@ def run(settings: Settings, dsn: str) -> None:
 
     It listens when all is open: until then the kernel gives connections to its port mates.
     """
-    resources = Resources(settings, dsn)
-    app = create_app(resources)
+    server = api_server(Resources(settings, dsn))
     garbage.begin()
-    uvloop.run(
-        server(FastLane(app, resources) if settings.fast_lane else app).serve(
-            sockets=[reserve(settings.host, settings.port)]
-        )
+    uvloop.run(server.serve(sockets=[reserve(settings.host, settings.port)]))
+
+
+def api_server(resources: Resources) -> ApiServer:
+    """The whole of an API worker but its socket."""
+    settings = resources.settings
+    app = create_app(resources)
+    addresses = ClientAddresses(networks(settings.trusted_proxies))
+    front = Front(
+        FastLane(app, resources) if settings.fast_lane else app,
+        resources.rate_limits,
+        addresses,
+        resources.knows,
+        settings.decision_wait_ms / 1e3,
     )
+    connections = Connections(
+        settings.connections_max, settings.connections_per_address_max, is_exempt=addresses.is_trusted
+    )
+    return ApiServer(front, connections, front.enter, resources.begin_stop, settings.drain_s)

@@ -91,7 +91,7 @@ def speaker_of(
 async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str, sk_scope: str | None) -> Principal:
     """The principal of a request to a route of `scope` (for an `sdk` route, `sk_scope` is what a secret key needs).
 
-    Raises ApiError 401 without a good key or token, 403 when the key may not.
+    Raises ApiError 401 without a good key or token, 403 when the key may not, 429 when the person or the key asks too often.
     """
     secret = _secret_of(headers)
     key = await access.key_of(secret)
@@ -100,7 +100,9 @@ async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str,
     if key.kind == "pk":
         if scope != SDK:
             raise ApiError(403, "forbidden", "A publishable key may not do this; use a secret key on your server.")
-        return Principal(key.key_id, key.kind, key.scopes, _user_of(access, headers), access.identity_mode)
+        user_id = _user_of(access, headers)
+        access.limits.check_key(key.key_id, user_id, is_secret=False)
+        return Principal(key.key_id, key.kind, key.scopes, user_id, access.identity_mode)
     if b"origin" in headers:
         raise ApiError(
             403, "forbidden", "A secret key must not be used in a browser; revoke it if it was shipped in one."
@@ -109,6 +111,7 @@ async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str,
     needed = (sk_scope or "admin") if scope == SDK else scope
     if not principal.may(needed):
         raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
+    access.limits.check_key(key.key_id, None, is_secret=True)
     return principal
 
 

@@ -20,6 +20,7 @@ from service.ingest.intake import Intake
 from service.ingest.triggers import Triggers
 from service.planning.forecast import Forecaster
 from service.policies.evaluator import Evaluator
+from service.rate_limits import UNLIMITED, RateLimits, Rates
 from service.routes.health import Check
 from service.settings import Settings
 from service.store import migrate, signing_keys
@@ -63,7 +64,10 @@ class Resources:
             "migrations": self._check_migrations,
             "snapshot": self._check_snapshot,
             "kernels": self._check_kernels,
+            "running": self._check_running,
         }
+        self.rate_limits = _rate_limits(settings)
+        self._is_stopping = False
 
     async def open(self) -> None:
         """Opens everything; when a part fails, what was opened before it is closed again."""
@@ -89,7 +93,7 @@ class Resources:
                 await self.hand.open()
                 stack.push_async_callback(self.hand.close)
             self.unsubscribe_key = SigningKey(UNSUBSCRIBE)
-            self.access = AccessCache(self.pool)
+            self.access = AccessCache(self.pool, self.rate_limits)
             await self.access.load()
             self.offer_ids = OfferIds(self.pool)
             self.feedback_key = signing_keys.feedback_key()
@@ -121,6 +125,14 @@ class Resources:
         importing = asyncio.create_task(degraded.bring_in(), name="journal-import")
         stack.push_async_callback(_cancel, importing)
         return degraded
+
+    def knows(self, secret: str) -> bool:
+        """Whether a secret is one of a key, without asking anybody."""
+        return self.access.knows(secret)
+
+    def begin_stop(self) -> None:
+        """Nothing is closed yet, but who asks whether we are ready is told that we stop."""
+        self._is_stopping = True
 
     async def close(self) -> None:
         """Closes everything that is open."""
@@ -158,6 +170,21 @@ class Resources:
 
     async def _check_kernels(self) -> str | None:
         return None if warm.is_warm() else "not compiled yet"
+
+    async def _check_running(self) -> str | None:
+        return "it stops" if self._is_stopping else None
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    """In virtual time a day lasts a second, and nobody is asked to wait."""
+    if settings.is_virtual_clock:
+        return UNLIMITED
+    rates = Rates(
+        address=settings.rate_limit_address_per_s,
+        user=settings.rate_limit_user_per_s,
+        secret_key=settings.rate_limit_secret_key_per_s,
+    )
+    return RateLimits(rates, settings.workers)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from service.client_address import networks
+
 PREFIX: Final = "WELLTIMED_"
 _PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 _MAILBOX: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+"
@@ -29,6 +31,13 @@ _RANGES: Final[Mapping[str, tuple[int, int, str]]] = {
     "fcm_messages_per_minute": (60, 100_000_000, ""),
     "smtp_messages_per_minute": (1, 10_000_000, ""),
     "ingest_queue_max": (500, 10_000_000, ": one request may bring 500 events"),
+    "decision_wait_ms": (1, 60_000, ""),
+    "rate_limit_address_per_s": (0, 1_000_000, ""),
+    "rate_limit_user_per_s": (0, 1_000_000, ""),
+    "rate_limit_secret_key_per_s": (0, 1_000_000, ""),
+    "connections_max": (16, 1_000_000, ""),
+    "connections_per_address_max": (1, 1_000_000, ""),
+    "drain_s": (0, 15, ": the supervisor waits 30 s for all of the end"),
 }
 
 
@@ -109,6 +118,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
     fast_lane: bool = True
     """POST /v1/decisions and /v1/events pass Litestar by; 0 serves them as every other route, with the same answers, slower."""
+    decision_wait_ms: int = 100
+    """How long a decision may take by our estimate when too many are asked for; beyond it the answer is 503 at once."""
+    rate_limit_address_per_s: int = 300
+    """Requests a second of one client address without a secret key, bursts ten times as large; 0 for no limit."""
+    rate_limit_user_per_s: int = 20
+    """The same of one person, as the user token names them."""
+    rate_limit_secret_key_per_s: int = 10_000
+    """The same of one secret key."""
+    trusted_proxies: str = ""
+    """Networks of proxies whose X-Forwarded-For is believed, as 10.0.0.0/8, ::1; without them a client is who connects."""
+    connections_max: int = 8_192
+    """HTTP connections of one API worker."""
+    connections_per_address_max: int = 4_096
+    """The same of one address that is no trusted proxy."""
+    drain_s: int = 0
+    """How long an API worker that is told to stop still takes new connections, while /readyz says that it stops."""
     pool_max: int = 8
     """Connections to PostgreSQL of one process."""
     metrics_dir: Path | None = None
@@ -167,6 +192,10 @@ def _checked(settings: Settings) -> Settings:
     key = settings.bootstrap_key
     if key is not None and not (key.reveal().startswith("sk_") and len(key.reveal()) >= 24):
         raise SettingsError("WELLTIMED_BOOTSTRAP_KEY must begin with sk_ and have at least 24 characters")
+    try:
+        networks(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"WELLTIMED_TRUSTED_PROXIES: {error}") from None
     _check_mail(settings)
     return settings
 

@@ -126,6 +126,7 @@ class Supervisor:
             PREFIX + "PORT": str(port),
             PREFIX + "HOST": self._settings.host,
         }
+        environment[PREFIX + "WORKERS"] = str(self._settings.workers)  # each has its share of what the limits allow
         environment[PREFIX + "SEED"] = self._settings.seed
         environment[PREFIX + "DATA_DIR"] = str(self._settings.data_dir)
         environment[PREFIX + "IS_VIRTUAL_CLOCK"] = str(self._settings.is_virtual_clock).lower()

@@ -10,6 +10,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+REFUSED: Final = Counter(
+    "welltimed_refused",
+    "Requests and connections refused before any work was done for them, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
 EVENTS: Final = Counter("welltimed_events", "Events by what became of them.", ["outcome"], registry=REGISTRY)
 DECISIONS: Final = Counter(
     "welltimed_decisions", "Decisions by channel and action.", ["channel", "action"], registry=REGISTRY

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from schema.access import IdentityMode, IdentitySettings
 from service.errors import ApiError
+from service.rate_limits import UNLIMITED, RateLimits
 from service.store import access
 from service.store.access import ActiveKey, digest_of
 from service.store.pool import LOST
@@ -29,8 +30,9 @@ _LOG: Final = logger("access")
 class AccessCache:
     """Keys by the SHA-256 of their secret, and the identity settings. One a worker; `load` once before the first request."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, limits: RateLimits = UNLIMITED) -> None:
         self._pool = pool
+        self.limits = limits
         self._keys: dict[bytes, ActiveKey] = {}
         self._unknown: set[bytes] = set()
         self._settings = IdentitySettings(mode="required")
@@ -44,6 +46,10 @@ class AccessCache:
     def identity_mode(self) -> IdentityMode:
         """What a publishable key needs to speak for a user, as last read."""
         return self._settings.mode
+
+    def knows(self, secret: str) -> bool:
+        """Whether a secret was one of a key when keys were last read."""
+        return digest_of(secret) in self._keys
 
     async def load(self) -> None:
         """Reads everything now, at start."""

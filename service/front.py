@@ -1,0 +1,136 @@
+"""What every request passes before any work is done for it: its client's rate, and whether it would be answered soon."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from service import telemetry
+from service.admission import Lane
+from service.client_address import ClientAddresses
+from service.connections import LANE
+from service.errors import MEDIA_TYPE, ApiError, headers_of, problem_of, request_id_of
+from service.rate_limits import RateLimits
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+EVENTS_WAIT_S: Final = 1.0
+"""Nobody looks at a screen until events are taken."""
+OTHERS_WAIT_S: Final = 2.0
+_ALWAYS: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Who watches over a worker must see it also when it is full."""
+
+_UNKNOWN: Final = object()
+_SECRET: Final = b"Bearer sk_"
+
+
+class Front:
+    """The outermost layer of an API worker. A refusal is written before the body is read, let alone decoded."""
+
+    def __init__(
+        self,
+        app: App,
+        limits: RateLimits,
+        addresses: ClientAddresses,
+        knows: Callable[[str], bool],
+        decisions_wait_s: float,
+    ) -> None:
+        """`knows` tells whether a secret is one of ours: those count by their key, all others by their address."""
+        self._app = app
+        self._limits = limits
+        self._addresses = addresses
+        self._knows = knows
+        self._hot = {
+            "/v1/decisions": Lane("decisions", decisions_wait_s),
+            "/v1/events": Lane("events", EVENTS_WAIT_S),
+        }
+        self._others = Lane("others", OTHERS_WAIT_S)
+        self._warned = False
+
+    def enter(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Lane | None:
+        """Lets a request in, for which the lane is to be left again; None for one that takes no place in any.
+
+        Raises:
+            ApiError: 429 when its client asks too often, 503 when it would not be answered soon.
+        """
+        if path in _ALWAYS:
+            return None
+        self._check_rate(headers, peer)
+        lane = self._hot.get(path, self._others) if method == "POST" else self._others
+        lane.enter()
+        return lane
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Raises nothing of its own: refusals are answers."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        lane = scope["state"].get(LANE, _UNKNOWN)
+        if lane is _UNKNOWN:  # its connection has not asked
+            try:
+                lane = self.enter(scope["method"], scope["path"], scope["headers"], _peer_of(scope))
+            except ApiError as error:
+                await _refuse(error, scope, send)
+                return
+        if lane is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def received() -> Any:
+            lane.step_out()  # else clients that send half a body would fill it
+            try:
+                return await receive()
+            finally:
+                lane.step_in()
+
+        try:
+            await self._app(scope, received, send)
+        finally:
+            lane.leave()
+
+    def _check_rate(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> None:
+        authorization = forwarded = None
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-forwarded-for":
+                forwarded = value if forwarded is None else forwarded + b"," + value
+        if (
+            authorization is not None
+            and authorization.startswith(_SECRET)
+            and self._knows(authorization[7:].decode("latin-1"))
+        ):
+            return  # counted by its key, once it is known what the key may do
+        try:
+            self._limits.check_address(self._addresses.client_of(peer, forwarded))
+        except ApiError:
+            if forwarded is not None:
+                self._warn_of_proxy(peer)
+            raise
+
+    def _warn_of_proxy(self, peer: str) -> None:
+        if not self._warned and not self._addresses.is_trusted(peer):
+            self._warned = True
+            telemetry.logger("http").warning(
+                "one address asks too often and sends X-Forwarded-For: if it is a proxy of yours, name it in WELLTIMED_TRUSTED_PROXIES",
+                peer=peer,
+            )
+
+
+def _peer_of(scope: Any) -> str:
+    return str(scope["client"][0]) if scope["client"] else ""
+
+
+async def _refuse(error: ApiError, scope: Any, send: Send) -> None:
+    request_id = request_id_of(scope)
+    body = problem_of(error, request_id)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        *((name.lower().encode(), value.encode()) for name, value in headers_of(error).items()),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

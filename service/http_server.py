@@ -1,0 +1,82 @@
+"""The HTTP server of an API worker: connections with deadlines, and an end at which nobody is cut off."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any, Final, cast
+
+import uvicorn
+
+from service.connections import Connection, Connections, Enter
+
+GRACE_S: Final = 10
+"""How long requests in flight may still take once the worker stops."""
+LINGER_S: Final = 1.0
+"""How long quiet connections stay open then: a request that is on its way on one of them is answered."""
+KEEP_ALIVE_S: Final = 75
+_LOOK_EVERY_TICKS: Final = 10
+"""uvicorn ticks every 0.1 s."""
+
+
+class ApiServer(uvicorn.Server):
+    """Serves until SIGTERM; then it says that it stops, closes the door, and answers who is inside."""
+
+    def __init__(
+        self, app: Any, connections: Connections, enter: Enter, on_stop: Callable[[], None], drain_s: float
+    ) -> None:
+        """`on_stop` is called when the end begins; for `drain_s` seconds from then on new connections are still taken."""
+        super().__init__(_config(app, partial(Connection, connections, enter)))
+        self._connections = connections
+        self._on_stop = on_stop
+        self._drain_s = drain_s
+        self._drained = asyncio.Event()
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does, with a look at all connections every second."""
+        if counter % _LOOK_EVERY_TICKS == 0:
+            self._connections.sweep()
+        return await super().on_tick(counter)
+
+    def end_drain(self) -> None:
+        """Takes no new connections from now on."""
+        self._drained.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A second signal ends the drain: who tells us twice wants it now."""
+        if self.should_exit:
+            self.end_drain()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Each answer from now on closes its connection; uvicorn would close the quiet ones at once, under what is on its way."""
+        self._on_stop()
+        self._connections.begin_stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await self._drained.wait()
+        for server in self.servers:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                await self._connections.empty.wait()
+        self._connections.close_unfinished()
+        await super().shutdown(sockets)
+
+
+def _config(app: Any, protocol: Callable[..., Connection]) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        # uvicorn only calls it
+        http=cast("type[asyncio.Protocol]", protocol),
+        loop="none",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
