@@ -12,7 +12,7 @@ from schema.decision import DecisionInputs
 from service.store.allowances import NO_LIMIT, Allowance, Pace
 from service.store.catalogue import Catalogue
 
-PRICED_MAX: Final = 16
+PRICED_MAX: Final = 14
 """The highest prices of a decision; a decision is logged within 4 KiB, and the rest are kept by their limits all the same."""
 
 

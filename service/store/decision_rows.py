@@ -25,7 +25,6 @@ _LENGTH: Final = struct.Struct(">i")
 _NULL: Final = _LENGTH.pack(-1)
 _TEXT: Final = 25
 _NO_TEXTS: Final = struct.pack(">iiiI", 12, 0, 0, _TEXT)
-_JSONB_VERSION: Final = b"\x01"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -62,7 +61,7 @@ def encoded(rows: Sequence[Row]) -> bytes:
     for row in rows:
         request = requests.get(id(row.request))  # the same for many of a batch
         if request is None:
-            request = requests[id(row.request)] = _sized(_JSONB_VERSION + _encode(row.request))
+            request = requests[id(row.request)] = _sized(_encode(row.request))
         alike = row[8:15]
         told = shared.get(alike)
         if told is None:

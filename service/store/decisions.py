@@ -22,6 +22,7 @@ _FIND: Final = """
     select user_id, action, offer_ids from decisions
      where user_id = any(array(select $1::bigint union all select user_id from users where merged_into = $1)) and decision_id = $2
 """
+_inputs_of: Final = msgspec.json.Decoder(DecisionInputs).decode
 _MOVE: Final = "update decisions set user_id = $1 where user_id = $2 and decision_id = $3"
 
 
@@ -70,4 +71,4 @@ async def take(connection: Any, user_id: int, decision_id: UUID) -> Outcome | No
 
 def of_row(row: Mapping[str, Any]) -> LoggedDecision:
     """A whole row of the table."""
-    return LoggedDecision(**{**row, "request": msgspec.convert(row["request"], DecisionInputs)})
+    return LoggedDecision(**{**row, "request": _inputs_of(row["request"])})

@@ -9,10 +9,10 @@ import asyncio
 import fcntl
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 from uuid import uuid4
 from zlib import crc32
 
@@ -49,9 +49,12 @@ class Journal:
         self._file: BinaryIO | None = None
         self._size = 0
 
-    async def copy_to_table(self, _table: str, *, source: Any, columns: Sequence[str], **_format: str) -> None:
+    async def copy_to_table(
+        self, _table: str, *, source: AsyncIterator[bytes], columns: Sequence[str], **_format: str
+    ) -> None:
         """Appends a batch; one at a time. Raises OSError when it is full or the disk refuses; then nothing was kept."""
-        body = _ENCODER.encode(Batch(tuple(columns), source.read()))
+        rows = b"".join([part async for part in source])
+        body = _ENCODER.encode(Batch(tuple(columns), rows))
         await asyncio.to_thread(self._append, _HEAD.pack(len(body), crc32(body)) + body)
 
     def seal(self) -> None:

@@ -226,7 +226,7 @@ async def test_a_row_stays_small_at_the_extremes(pool: asyncpg.Pool) -> None:
         row = await connection.fetchrow("select user_id, decision_id, pg_column_size(d.*) as bytes from decisions d")
         logged = await decisions.read(connection, row["user_id"], row["decision_id"])
         assert logged is not None
-        dearest = [(4_900 + n, 0.012345 + n * 0.0123) for n in range(PRICED_MAX)]
+        dearest = [(4_900 + n, float(f"{0.012345 + n * 0.0123:.4g}")) for n in range(PRICED_MAX)]
         priced = msgspec.structs.replace(logged.request, prices=dearest, cost_price=0.00012345)
         await decisions.insert(connection, [row_of(msgspec.structs.replace(logged, user_id=2, request=priced))])
         priced_bytes = await connection.fetchval("select pg_column_size(d.*) from decisions d where user_id = 2")

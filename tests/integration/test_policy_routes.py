@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from schema.decision import DecisionInputs
 from service.learning.composer import Composer
 from tests.deciding import NOW
 from tests.integration import policy_world
@@ -70,9 +72,10 @@ async def test_a_policy_is_made_promoted_by_force_and_rolled_back(api: Api) -> N
     assert (replayed.headers["idempotent-replayed"], replayed.json()) == ("true", promoted.json())
     told = await until(api, lambda decision: decision["policy"] == "bold@1")
     logged = await api.resources.pool.fetchrow(
-        "select policy, request->'rules' as rules from decisions where decision_id = $1", told["decision_id"]
+        "select policy, request from decisions where decision_id = $1", told["decision_id"]
     )
-    assert (logged["policy"], logged["rules"]["policy"], logged["rules"]["exploration"]) == ("bold@1", "bold@1", 0.4)
+    rules = msgspec.json.decode(logged["request"], type=DecisionInputs).rules
+    assert (logged["policy"], rules.policy, rules.exploration) == ("bold@1", "bold@1", 0.4)
 
     shown = (await api.get("/v1/policies")).json()
     assert (shown["in_force"], [one["settings"]["name"] for one in shown["data"]]) == ("bold@1", ["default", "bold"])

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import numpy as np
 
 from bandits.features import DIMS, FEATURE_SET
@@ -31,7 +32,7 @@ async def decision(
     given = {"holdout": False, "catalogue": 1, "offers": [1], "personal": True, "phi": float(user_id)} | more
     feature_set = more.get("feature_set", FEATURE_SET)
     decision_id = uuid7(at, stable_entropy(bytes([user_id, action, channel]), at.isoformat().encode()))
-    request = {"decided_at": at.isoformat(), "may_personalise": given["personal"]}
+    request = msgspec.json.encode({"decided_at": at, "may_personalise": given["personal"]})
     phi = np.full(DIMS, given["phi"], "<f4").tobytes()
     row = (
         decision_id,
