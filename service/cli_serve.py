@@ -37,10 +37,10 @@ _ROLES: Final = {
 @click.option("--until-stdin-closes", is_flag=True, help="End when standard input closes.")
 def serve(*, role: str, until_stdin_closes: bool, **overrides: Any) -> None:
     """Serve; alone on a machine, or one role of it."""
-    from service import child, telemetry  # noqa: PLC0415 - a help text needs none of this
+    from service import child, logs  # noqa: PLC0415 - a help text needs none of this
 
     settings = load_settings(**overrides)
-    telemetry.configure(settings.log_level)
+    logs.configure(settings.log_level)
     if until_stdin_closes:
         child.end_with_parent()
     if role == "all":

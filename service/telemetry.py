@@ -1,7 +1,5 @@
-"""Structured logs without bodies, and the counters and histograms behind /metrics."""
+"""The logger of an area, and the counters and histograms behind /metrics."""
 
-import logging
-import sys
 from typing import Any, Final
 
 import structlog
@@ -120,26 +118,6 @@ DATABASE_BYTES: Final = Gauge(
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )
-
-
-def configure(level: str) -> None:
-    """One JSON line an event on standard error; bodies, tokens and headers never are fields of it."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("asyncpg").setLevel(
-        logging.ERROR
-    )  # it shows a traceback for every try to reach a server that is down
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def logger(area: str) -> Any:

@@ -39,6 +39,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "jit": "off",
         "autovacuum_naptime": "5s",  # a young database grows from nothing: its plans must not be those of empty tables for long
         "max_connections": "100",
+        "log_error_verbosity": "terse",  # else the row that was refused is written to the log
         "timezone": "UTC",
         "log_timezone": "UTC",
     }
