@@ -99,7 +99,7 @@ class Resources:
             self.feedback_key = signing_keys.feedback_key()
             self.triggers = Triggers(self.settings.seed)
             await self._refresh_triggers()
-            write = partial(writer.write, react=self.triggers.react)
+            write = partial(writer.write, react=self.triggers.react, haste=writer.Haste())
             self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)

@@ -1,6 +1,7 @@
 """POST /v1/events in one call: for the typed controller and for a fast lane alike."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from schema.event import BatchAnswer, EventProblem
 from service import telemetry
@@ -12,6 +13,8 @@ from service.ingest.envelope import Rejected
 from service.ingest.judge import Caller, Judged, judge, moment
 from service.store import people
 from service.store.offer_ids import OfferIds
+
+_COUNTED: Final = [telemetry.EVENTS.labels(outcome) for outcome in ("accepted", "duplicate", "rejected")]
 
 
 class Intake:
@@ -35,16 +38,16 @@ class Intake:
         known = await self._offers.of(names) if names else {}
         judged = judge(decoded, moment(batch.sent_at, now), caller, known)
         outcomes = await self._buffer.submit(list(judged.accepted.values()))
-        problems = judged.problems | _refused(judged, outcomes)
+        problems = judged.problems | _refused(judged, outcomes) if None in outcomes else judged.problems
         answer = BatchAnswer(
             accepted=outcomes.count(True),
             duplicates=outcomes.count(False),
             rejected=len(problems),
             errors=[problems[place] for place in sorted(problems)],
         )
-        telemetry.EVENTS.labels("accepted").inc(answer.accepted)
-        telemetry.EVENTS.labels("duplicate").inc(answer.duplicates)
-        telemetry.EVENTS.labels("rejected").inc(answer.rejected)
+        for counted, count in zip(_COUNTED, (answer.accepted, answer.duplicates, answer.rejected), strict=True):
+            if count:
+                counted.inc(count)
         return answer
 
 

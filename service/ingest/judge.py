@@ -19,8 +19,15 @@ FUTURE_TOLERATED: Final = timedelta(minutes=1)
 AGE_MAX: Final = timedelta(days=7)
 BACKFILL_AGE_MAX: Final = timedelta(days=400)
 
+_NO_TIME: Final = timedelta()
 _Tags = Annotated[list[Tag], msgspec.Meta(max_length=64)]
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+class _Tagged(msgspec.Struct, gc=False):
+    """What is looked at in properties; to convert to a struct costs a fifth of converting to an annotated list."""
+
+    tags: _Tags
 
 
 class Caller(NamedTuple):
@@ -71,18 +78,19 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
     kind = CODES[event.type]
     if kind is EventType.REDEEMED and not caller.is_secret:
         raise Rejected("/type", "forbidden", "a redemption is told by the till, with a secret key")
+    # By place: at some thousands a second the names of eleven fields are a tenth of the judging.
     return CheckedEvent(
-        speaker=_speaker(event, caller),
-        event_key=_key(event, kind),
-        type=kind,
-        occurred_at=_occurred_at(event, received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX),
-        received_at=received.now,
-        offer_id=_offer(event, offer_ids),
-        decision_id=event.decision_id,
-        slot=event.slot,
-        tags=_tags(event.properties),
-        makes_tags=caller.is_secret,
-        properties=_text(event.properties),
+        _speaker(event, caller),
+        _key(event, kind),
+        kind,
+        _occurred_at(event, received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX),
+        received.now,
+        None if event.offer_id is None else _offer(event.offer_id, offer_ids),
+        event.decision_id,
+        event.slot,
+        _tags(event.properties) if "tags" in event.properties else (),
+        caller.is_secret,
+        _text(event.properties) if event.properties else "{}",
     )
 
 
@@ -111,20 +119,22 @@ def _occurred_at(event: Event, received: Moment, age_max: timedelta) -> datetime
         raise Rejected("/occurred_at", "in_future", "the event happens after it was sent")
     if age > age_max:
         raise Rejected("/occurred_at", "too_old", f"events are taken for {age_max.days} days after they happened")
-    return received.now - max(age, timedelta())
+    return received.now - max(age, _NO_TIME)
 
 
-def _offer(event: Event, offer_ids: Mapping[str, int]) -> int | None:
-    if event.offer_id is None:
-        return None
-    if event.offer_id not in offer_ids:
+def _offer(name: str, offer_ids: Mapping[str, int]) -> int:
+    if name not in offer_ids:
         raise Rejected("/offer_id", "unknown_offer", "no offer of this name was ever uploaded")
-    return offer_ids[event.offer_id]
+    return offer_ids[name]
 
 
 def _tags(properties: dict[str, Any]) -> tuple[str, ...]:
     try:
-        return tuple(dict.fromkeys(msgspec.convert(properties.get("tags", []), _Tags)))
+        return tuple(dict.fromkeys(msgspec.convert(properties, _Tagged).tags))
+    except msgspec.ValidationError:
+        pass
+    try:  # again, for words that tell the place among the tags
+        return tuple(dict.fromkeys(msgspec.convert(properties["tags"], _Tags)))
     except msgspec.ValidationError as error:
         raise Rejected("/properties/tags", "invalid_field", str(error)) from None
 

@@ -18,7 +18,8 @@ from service.errors import ApiError, invalid_field
 from service.store import allowances, event_log, events, people, redemptions, reservations
 from service.store.allowances import Allowance, Change, holder_of
 from service.store.catalogue import Catalogue
-from service.store.events import React, StoredEvent
+from service.store.event_rows import StoredEvent
+from service.store.events import React
 from service.store.people import Person, Speaker
 from service.store.redemptions import OPEN, REDEEMED, RELEASED, Reservation, StoredRedemption
 

@@ -12,7 +12,7 @@ from push.triggers import Armed, Happening, Triggered
 from schema.contact_rules import ContactRules
 from schema.event import CODES
 from service import telemetry
-from service.store.events import StoredEvent
+from service.store.event_rows import StoredEvent
 
 
 class Triggers:

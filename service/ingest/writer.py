@@ -1,37 +1,103 @@
 """One micro-batch of events into PostgreSQL: people, keys, events and log entries in a single transaction."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
 
 from schema.log import LogEntry
 from service.ingest.checked import CheckedEvent, Outcome
 from service.store import event_log, events, inbox, people, tags
-from service.store.events import React, StoredEvent
+from service.store.event_rows import StoredEvent
+from service.store.events import React
 from service.store.people import Person, PersonKey
 
+CAREFUL_FOR: Final = 100
+"""Batches after one that held an event told before: where there is one there may be more, and a try for nothing costs a batch."""
 
-async def write(pool: Any, batch: Sequence[CheckedEvent], react: React = events.nothing) -> list[Outcome]:
+_Claim = Callable[[Any, Sequence[tuple[int, UUID]], datetime], Awaitable[set[tuple[int, UUID]]]]
+
+
+class Haste:
+    """Whether events are expected to be told for the first time, as a writer has found them; the answer is right in both cases."""
+
+    def __init__(self) -> None:
+        self._careful_for = 0
+
+    def is_on(self) -> bool:
+        """Asked once a batch."""
+        self._careful_for = max(0, self._careful_for - 1)
+        return self._careful_for == 0
+
+    def stumbled(self) -> None:
+        """A batch held an event told before."""
+        self._careful_for = CAREFUL_FOR
+
+
+async def write(
+    pool: Any, batch: Sequence[CheckedEvent], react: React = events.nothing, haste: Haste | None = None
+) -> list[Outcome]:
     """Commits a batch with what it sets off; says of each event what became of it.
 
     Every writer takes its locks in the same order: identities, users, event keys, items of inboxes, rests of triggered campaigns, heads of the log, each of them sorted.
     """
+    haste = haste or Haste()
+    if haste.is_on():
+        with contextlib.suppress(asyncpg.UniqueViolationError):
+            return await _commit(pool, batch, react, events.claim_all)
+        haste.stumbled()
+    return await _commit(pool, batch, react, events.claim)
+
+
+async def _commit(pool: Any, batch: Sequence[CheckedEvent], react: React, claim: _Claim) -> list[Outcome]:
     now = max(event.received_at for event in batch)
     async with pool.acquire() as connection:
         # Before the transaction: what is remembered of tags must not be rolled back.
-        told = {tag for event in batch for tag in event.tags}
-        trusted = {tag for event in batch if event.makes_tags for tag in event.tags}
+        tagged = [event for event in batch if event.tags]
+        told = {tag for event in tagged for tag in event.tags}
+        trusted = {tag for event in tagged if event.makes_tags for tag in event.tags}
         tag_ids = await tags.of_events(connection, told, trusted)
         async with connection.transaction():
             found = await people.ensure(connection, {event.speaker.key for event in batch}, now)
-            noted = await _insert(connection, batch, found, tag_ids, now)
+            told_by = _Told.of(batch, found)
+            noted = _note(told_by, await claim(connection, told_by.claimed(), now), tag_ids)
+            await events.insert(connection, noted.rows)
             answers = (inbox.Answered(row.user_id, row.decision_id, row.slot, row.type) for row in noted.rows)
             await inbox.note(connection, answers, now)
             await react(connection, noted.rows)
             # Last, since it holds the heads of the log until the commit.
             await event_log.append(connection, noted.entries, now)
             return noted.outcomes
+
+
+class _Told(NamedTuple):
+    """The events of a batch, each with who it is about, its key, and whether its sender may speak for them."""
+
+    events: Sequence[CheckedEvent]
+    people: list[Person]
+    keys: list[tuple[int, UUID]]
+    is_spoken_for: list[bool]
+
+    @classmethod
+    def of(cls, batch: Sequence[CheckedEvent], found: Mapping[PersonKey, Person]) -> "_Told":
+        about = [found[event.speaker.key] for event in batch]
+        return cls(
+            batch,
+            about,
+            [(person.user_id, event.event_key) for event, person in zip(batch, about, strict=True)],
+            [
+                not event.speaker.is_bounded or event.speaker.speaks_for(person.known_as)
+                for event, person in zip(batch, about, strict=True)
+            ],
+        )
+
+    def claimed(self) -> list[tuple[int, UUID]]:
+        """The keys of the events that may be written."""
+        return list(compress(self.keys, self.is_spoken_for))
 
 
 class _Noted(NamedTuple):
@@ -42,40 +108,24 @@ class _Noted(NamedTuple):
     entries: list[LogEntry]
 
 
-async def _insert(
-    connection: Any,
-    batch: Sequence[CheckedEvent],
-    found: Mapping[PersonKey, Person],
-    tag_ids: Mapping[str, int],
-    now: datetime,
-) -> _Noted:
-    people_of = [found[event.speaker.key] for event in batch]
-    is_spoken_for = [event.speaker.speaks_for(person.known_as) for event, person in zip(batch, people_of, strict=True)]
-    keys = [(person.user_id, event.event_key) for event, person in zip(batch, people_of, strict=True)]
-    fresh = await events.claim(connection, list(compress(keys, is_spoken_for)), now)
-    noted = _Noted([], [], [])
-    for place, (event, key) in enumerate(zip(batch, keys, strict=True)):
-        is_new = is_spoken_for[place] and key in fresh
-        noted.outcomes.append(is_new if is_spoken_for[place] else None)
+def _note(told: _Told, fresh: set[tuple[int, UUID]], tag_ids: Mapping[str, int]) -> _Noted:
+    outcomes, rows, entries = noted = _Noted([], [], [])
+    received_at = None
+    for event, person, key, is_spoken_for in zip(*told, strict=True):
+        is_new = is_spoken_for and key in fresh
+        outcomes.append(is_new if is_spoken_for else None)
         if is_new:
             fresh.discard(key)  # the second of two in one batch is a duplicate
-            row = _row(event, key[0])
-            noted.rows.append(row)
-            known_tags = [tag_ids[tag] for tag in event.tags if tag in tag_ids]
-            noted.entries.append(events.log_entry(row, people_of[place].time_zone, known_tags))
-    await events.insert(connection, noted.rows)
+            if event.received_at is not received_at:  # those of a request have one
+                received_at = event.received_at
+                id_of = events.ids_at(received_at)
+            row = _row(event, person.user_id, id_of(*key))
+            rows.append(row)
+            tags_known = [tag_ids[tag] for tag in event.tags if tag in tag_ids] if event.tags else ()
+            entries.append(events.log_entry(row, person.time_zone, tags_known))
     return noted
 
 
-def _row(event: CheckedEvent, user_id: int) -> StoredEvent:
-    return StoredEvent(
-        user_id=user_id,
-        event_id=events.id_of(user_id, event.event_key, event.received_at),
-        type=event.type,
-        occurred_at=event.occurred_at,
-        received_at=event.received_at,
-        offer_id=event.offer_id,
-        decision_id=event.decision_id,
-        slot=event.slot,
-        properties=event.properties,
-    )
+def _row(event: CheckedEvent, user_id: int, event_id: UUID) -> StoredEvent:
+    _, _, kind, occurred_at, received_at, offer_id, decision_id, slot, _, _, properties = event
+    return StoredEvent(user_id, event_id, kind, occurred_at, received_at, offer_id, decision_id, slot, properties)

@@ -8,7 +8,8 @@ from schema.decision import Action
 from schema.event import EventType
 from schema.ids import instant_of, partition_of
 from service.store import decisions, event_log, events, inbox, people
-from service.store.events import React, StoredEvent
+from service.store.event_rows import StoredEvent
+from service.store.events import React
 from service.store.people import Person, Speaker
 
 SNOOZE: Final = timedelta(days=14)

@@ -222,6 +222,8 @@ async def test_events_that_set_off_nothing_ask_nothing(pool: asyncpg.Pool, datab
             await asyncio.sleep(0)  # the last is logged a moment later
             counts.append(len(asked))
         assert counts[0] == counts[1] == counts[2] > 4
+        await writer.write(one, [told("hit of another", 2)], triggers.react)  # types are learned once
+        await asyncio.sleep(0)
         asked.clear()
         await writer.write(one, [told("hit")], triggers.react)
         await asyncio.sleep(0)

@@ -1,0 +1,62 @@
+"""Events in PostgreSQL's binary COPY format: an INSERT of each costs twice as much here, and a third more in the server."""
+
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from push.copy_format import HEADER, TRAILER
+
+COLUMNS: Final = (
+    "user_id", "event_id", "type", "occurred_at", "received_at", "slot", "offer_id", "decision_id", "properties",
+)  # fmt: skip  # those of fixed width first
+
+_FIXED: Final = struct.Struct(">h iq i16s ih iq iq ih".replace(" ", ""))
+_NULL: Final = (-1).to_bytes(4, signed=True)
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class StoredEvent(NamedTuple):
+    """A row of events; `properties` is JSON text."""
+
+    user_id: int
+    event_id: UUID
+    type: int
+    occurred_at: datetime
+    received_at: datetime
+    offer_id: int | None
+    decision_id: UUID | None
+    slot: int
+    properties: str
+
+
+def encoded(rows: Sequence[StoredEvent]) -> bytes:
+    """What COPY events (COLUMNS) FROM STDIN takes."""
+    parts = [HEADER]
+    pack = _FIXED.pack
+    received_at, received = _EPOCH, 0
+    for row in rows:
+        if row[4] is not received_at:  # those of a request have one instant
+            received_at = row[4]
+            received = (received_at - _EPOCH) // _MICROSECOND
+        user_id, event_id, kind, occurred_at, _, offer_id, decision_id, slot, properties = row
+        occurred = (occurred_at - _EPOCH) // _MICROSECOND
+        body = properties.encode()
+        parts += (
+            pack(9, 8, user_id, 16, event_id.bytes, 2, kind, 8, occurred, 8, received, 2, slot),
+            _integer(offer_id),
+            _NULL if decision_id is None else b"\0\0\0\x10" + decision_id.bytes,
+            (len(body) + 1).to_bytes(4),
+            b"\x01",  # the version of jsonb
+            body,
+        )
+    parts.append(TRAILER)
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _integer(value: int | None) -> bytes:
+    return _NULL if value is None else b"\0\0\0\x04" + value.to_bytes(4, signed=True)

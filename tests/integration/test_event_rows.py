@@ -1,0 +1,84 @@
+"""Events by COPY and their keys by plain INSERT: what is written is what was told, and what was told before is found out."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import pytest_asyncio
+
+from schema.ids import stable_entropy, uuid7
+from service.ingest import writer
+from service.ingest.writer import CAREFUL_FOR, Haste
+from service.store import event_rows, events
+from service.store.event_rows import StoredEvent
+from service.store.pool import open_pool
+from tests.integration.test_ingest import NOW, event
+
+KEY = UUID("0192d3a4-5b6c-4d7e-8f90-a1b2c3d4e5f6")
+
+
+@pytest_asyncio.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    opened = await open_pool(database, 2)
+    yield opened
+    await opened.close()
+
+
+def row(number: int, at: datetime, properties: object, offer_id: int | None, decision_id: UUID | None) -> StoredEvent:
+    event_id = events.id_of(number, KEY, NOW)
+    return StoredEvent(number, event_id, 2, at, NOW, offer_id, decision_id, number % 64, json.dumps(properties))
+
+
+async def test_rows_are_written_as_they_are(pool: asyncpg.Pool) -> None:
+    properties = [{}, {"a": "ä€🙂", "b": [1, 2.5, None, True], "c": {"d": 10**30}}, {"x": "y" * 30_000}]
+    instants = [NOW, datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
+    rows = [
+        row(2**40 + number, at, told, offer_id, decision_id)
+        for number, (at, told, offer_id, decision_id) in enumerate(
+            (at, told, offer_id, decision_id)
+            for at in instants
+            for told in properties
+            for offer_id in (None, 0, 2**31 - 1)
+            for decision_id in (None, KEY)
+        )
+    ]
+    async with pool.acquire() as connection:
+        await events.insert(connection, [])
+        await events.insert(connection, rows)
+        names = ", ".join(StoredEvent._fields[:-1])
+        found = await connection.fetch(f"select {names}, properties::text from events order by user_id")
+    assert [each._replace(properties="") for each in rows] == [StoredEvent._make([*each[:-1], ""]) for each in found]
+    assert [json.loads(each.properties) for each in rows] == [json.loads(each["properties"]) for each in found]
+    assert set(event_rows.COLUMNS) == set(StoredEvent._fields)
+
+
+async def test_what_was_told_before_is_found_out_by_the_hasty_too(pool: asyncpg.Pool) -> None:
+    haste = Haste()
+    assert await writer.write(pool, [event("a"), event("b"), event("a")], haste=haste) == [True, True, False]
+    assert await writer.write(pool, [event("c"), event("b")], haste=haste) == [True, False]
+    assert not haste.is_on()
+    assert await writer.write(pool, [event("c"), event("d")], haste=haste) == [False, True]
+    assert await pool.fetchval("select count(*) from events") == 4
+    assert await pool.fetchval("select count(*) from event_keys") == 4
+
+
+def test_haste_returns() -> None:
+    haste = Haste()
+    assert haste.is_on()
+    haste.stumbled()
+    assert [haste.is_on() for _ in range(CAREFUL_FOR)] == [False] * (CAREFUL_FOR - 1) + [True]
+    assert haste.is_on()
+
+
+def test_ids_and_keys_are_those_of_earlier_releases() -> None:
+    for number in (1, 255, 2**40):
+        for key in (KEY, UUID(int=0), UUID(int=2**128 - 1)):
+            entropy = stable_entropy(number.to_bytes(8, "little"), key.bytes)
+            assert events.id_of(number, key, NOW) == uuid7(NOW, entropy)
+    before = UUID("01a1fdfa-4600-7c70-b763-dff56e6fc3c9")
+    assert events.id_of(2**40, KEY, datetime(2026, 11, 21, 12, tzinfo=UTC)) == before
+    spelled = [str(KEY), str(KEY).upper(), KEY.hex, f"{{{KEY}}}", f"urn:uuid:{KEY}"]
+    assert {events.key_of(text) for text in spelled} == {KEY}
+    assert events.key_of("order-17") == UUID("2e75e6f9-5189-66ca-271e-642269e49478")
