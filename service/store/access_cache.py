@@ -34,6 +34,7 @@ class AccessCache:
         self._pool = pool
         self.limits = limits
         self._keys: dict[bytes, ActiveKey] = {}
+        self._by_secret: dict[str, ActiveKey] = {}  # those that have called since the last reading
         self._unknown: set[bytes] = set()
         self._settings = IdentitySettings(mode="required")
         self._tokens = UserTokens([])
@@ -67,10 +68,15 @@ class AccessCache:
 
     async def key_of(self, secret: str) -> ActiveKey | None:
         """The key of a secret; None for one that is unknown or revoked. Raises ApiError 503 when nobody can tell."""
-        digest = digest_of(secret)
         if time.monotonic() >= self._due_at:
             await self._refresh()
+        key = self._by_secret.get(secret)
+        if key is not None:
+            return key
+        digest = digest_of(secret)
         key = self._keys.get(digest)
+        if key is not None:
+            self._by_secret[secret] = key
         if key is not None or digest in self._unknown:
             return key
         # Another worker may have made it a moment ago.
@@ -118,6 +124,7 @@ class AccessCache:
             self._tokens = UserTokens(settings.keys)
             self._settings = settings
         self._keys = keys
+        self._by_secret.clear()
         self._unknown.clear()
         self._read_at = started_at
         self._due_at = started_at + REFRESH_S
