@@ -1,6 +1,5 @@
 """Events as they are kept, and the keys by which a repeated one is known for seven days."""
 
-import io
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
@@ -103,8 +102,9 @@ async def claim_all(connection: Any, keys: Sequence[tuple[int, UUID]], now: date
 async def insert(connection: Any, rows: Sequence[StoredEvent]) -> None:
     """Writes events whose keys have been claimed in the same transaction."""
     if rows:
-        source = io.BytesIO(event_rows.encoded(rows))
-        await connection.copy_to_table("events", source=source, columns=event_rows.COLUMNS, format="binary")
+        await connection.copy_to_table(
+            "events", source=event_rows.stream(rows), columns=event_rows.COLUMNS, format="binary"
+        )
 
 
 def log_entry(row: StoredEvent, time_zone: str | None, tag_ids: Iterable[int] = ()) -> LogEntry:
