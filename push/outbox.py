@@ -37,9 +37,10 @@ class Key(NamedTuple):
 
 
 class DueRow(NamedTuple):
-    """A planned row whose moment has come, or has gone by."""
+    """A planned row whose moment has come, or has gone by; its place is its own until the transaction that locked it ends."""
 
     key: Key
+    place: Any
     outbox_id: UUID
     has_ended: bool
     is_late: bool
@@ -64,9 +65,10 @@ class DueRows(NamedTuple):
 
 
 class DrawnRow(NamedTuple):
-    """What was drawn for a due row."""
+    """What was drawn for a due row, by its place and occurrence."""
 
-    key: Key
+    place: Any
+    occurrence_at: datetime
     state: State
     outcome: str | None
     decision_id: UUID | None = None
@@ -108,10 +110,10 @@ _DUE: Final = """
          where c.status <> 'paused'
            and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional')) limit $2
     )
-    select share.user_id, share.campaign_id, share.occurrence_at, share.outbox_id, going.has_ended, share.send_until <= $1,
+    select share.user_id, share.campaign_id, share.occurrence_at, share.place, share.outbox_id, going.has_ended, share.send_until <= $1,
            not exists (select from users u where u.user_id = share.user_id), share.expires_at, share.send_at, (select count(*) from going)
       from going cross join lateral (
-        select o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_at, o.send_until, o.expires_at
+        select o.user_id, o.campaign_id, o.occurrence_at, o.ctid as place, o.outbox_id, o.send_at, o.send_until, o.expires_at
           from outbox o
          where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at between going.looked_from and $1
          order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
@@ -131,10 +133,9 @@ _IS_BACKLOG: Final = """
 _DRAWN: Final = """
     update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message,
            outcome = t.outcome, settled_at = case when t.state = 1 then null else $1::timestamptz end
-      from unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::smallint[], $6::text[], $7::uuid[], $8::integer[], $9::jsonb[])
-           as t(user_id, campaign_id, occurrence_at, state, outcome, decision_id, offer_id, message)
-     where o.user_id = t.user_id and o.campaign_id = t.campaign_id and o.occurrence_at = t.occurrence_at and o.channel = $10
-       and o.occurrence_at between $11 and $12
+      from unnest($2::tid[], $3::timestamptz[], $4::smallint[], $5::text[], $6::uuid[], $7::integer[], $8::jsonb[])
+           as t(place, occurrence_at, state, outcome, decision_id, offer_id, message)
+     where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $9 and $10
 """
 # Row by row by its key, which the lateral look asks for. Who has a lease is being sent; asked by its state, a planner that believes that
 # nobody is would go by the index of the leased, and compare each of them with each row of the batch. A place is of one day's table, which
@@ -203,8 +204,8 @@ async def due(
     """
     known = looked_from or {}
     found = await connection.fetch(_DUE, now, rows_max, list(known), list(known.values()))
-    rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:9]) for row in found]
-    return DueRows(rows, is_all([row[1] for row in found], found[0][9] if found else 0, rows_max))
+    rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:10]) for row in found]
+    return DueRows(rows, is_all([row[1] for row in found], found[0][10] if found else 0, rows_max))
 
 
 async def is_backlog(connection: Any, now: datetime, rows_min: int) -> bool:
@@ -224,10 +225,10 @@ def is_all(campaign_ids: Sequence[UUID], going: int, rows_max: int) -> bool:
 
 
 async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> None:
-    """Notes what was drawn for due rows, in the transaction that logged the decisions."""
-    columns = [list(column) for column in zip(*(row[1:] for row in rows), strict=True)]
-    keys = [row.key for row in rows]
-    await connection.execute(_DRAWN, now, *key_columns(keys), *columns, int(Channel.PUSH), *bounds(keys))
+    """Notes what was drawn for due rows, in the transaction that locked them and logged the decisions."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    occurrences = {*columns[1]}
+    await connection.execute(_DRAWN, now, *columns, min(occurrences), max(occurrences))
 
 
 async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[int]:

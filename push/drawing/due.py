@@ -111,7 +111,7 @@ class DueDrawer:
         for row in rows:
             if reason := row.stopped_by():
                 state = State.EXPIRED if reason == "expired" else State.WITHDRAWN
-                settled.append(DrawnRow(row.key, state, reason))
+                settled.append(DrawnRow(row.place, row.key.occurrence_at, state, reason))
             else:
                 by_campaign[row.key.campaign_id].append(row)
         batch = [(known[campaign_id], mine) for campaign_id, mine in by_campaign.items()]
@@ -166,8 +166,10 @@ def _first_of_each(
 
 def _drawn(campaign: StoredCampaign, row: DueRow, drawn: Drawn) -> DrawnRow:
     if drawn.draft is None:
-        return DrawnRow(row.key, State.NO_SEND, drawn.reason, drawn.decision_id)
+        return DrawnRow(row.place, row.key.occurrence_at, State.NO_SEND, drawn.reason, drawn.decision_id)
     draft = drawn.draft
     if "push" not in campaign.campaign.channels:
-        return DrawnRow(row.key, State.ELSEWHERE, None, drawn.decision_id, draft.offer_id)
-    return DrawnRow(row.key, State.READY, None, drawn.decision_id, draft.offer_id, message_of(draft))
+        return DrawnRow(row.place, row.key.occurrence_at, State.ELSEWHERE, None, drawn.decision_id, draft.offer_id)
+    return DrawnRow(
+        row.place, row.key.occurrence_at, State.READY, None, drawn.decision_id, draft.offer_id, message_of(draft)
+    )
