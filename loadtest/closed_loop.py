@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple, Self
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, Self
 
-from loadtest import processes, wire
+from loadtest import processes, sessions, wire
 from loadtest.foremost import foremost
 from loadtest.wire import Connection
 
@@ -15,15 +15,16 @@ LONGER_MAX: Final = 6
 
 
 class Target(NamedTuple):
-    """A server on this machine: its port, and the processes whose processor time counts, with all they have started."""
+    """A server on this machine: its port, the processes whose processor time counts, and how its sessions of PostgreSQL call themselves."""
 
     name: str
     port: int
     pids: tuple[int, ...]
+    sessions: str = sessions.REFERENCE
 
 
 class Throughput(NamedTuple):
-    """A round: answers, seconds, and seconds of processor time of the server's processes, of PostgreSQL and of ours.
+    """A round: answers, seconds, and seconds of processor time of the server's processes, of its sessions of PostgreSQL and of ours.
 
     `idle_s` is what all cores together had to spare. `answered_in_all` are the answers before and after the counting too.
     """
@@ -49,7 +50,7 @@ class Throughput(NamedTuple):
 
     @property
     def postgres_cpu_us(self) -> float:
-        """The same of PostgreSQL, all of its processes."""
+        """The same of its sessions of PostgreSQL."""
         return 1e6 * self.postgres_cpu_s / max(self.answered, 1)
 
     @property
@@ -101,7 +102,7 @@ async def closed_loop(
     target: Target,
     requests: Iterator[bytes],
     *,
-    postgres_pid: int,
+    database: Any,
     connections: int,
     warm_s: float,
     seconds: float,
@@ -110,34 +111,44 @@ async def closed_loop(
     """Keeps `connections` busy, `warm_s` seconds before counting and `seconds` while it counts.
 
     On a machine that is too busy for `answers_min` in that time it counts longer, up to LONGER_MAX times: what is under way at both
-    ends would weigh too much.
+    ends would weigh too much. `database` is a connection to the PostgreSQL whose sessions are read; None for none.
     """
     loop = await _ClosedLoop(requests).start(target.port, connections)
-    look = _looker(target, postgres_pid, loop)
     try:
         with foremost():
             await asyncio.sleep(warm_s)
-            before = look()
+            before = await _look(target, database, loop)
             for _ in range(LONGER_MAX):
                 await asyncio.sleep(seconds)
-                if loop.answered - before[0] >= answers_min:
+                if loop.answered - before.answered >= answers_min:
                     break
-            after = look()
+            after = await _look(target, database, loop)
     finally:
         await loop.stop()
-    answered, *rest = (late - early for late, early in zip(after, before, strict=True))
-    return Throughput(int(answered), loop.failed, loop.answered, *rest)
+    return Throughput(
+        answered=after.answered - before.answered,
+        failed=loop.failed,
+        answered_in_all=loop.answered,
+        seconds=after.at - before.at,
+        server_cpu_s=after.server_cpu_s - before.server_cpu_s,
+        postgres_cpu_s=sessions.spent_s(before.postgres_cpu_s, after.postgres_cpu_s),
+        driver_cpu_s=after.driver_cpu_s - before.driver_cpu_s,
+        idle_s=after.idle_s - before.idle_s,
+    )
 
 
-def _looker(target: Target, postgres_pid: int, loop: _ClosedLoop) -> Callable[[], tuple[float, ...]]:
-    def look() -> tuple[float, ...]:
-        return (
-            float(loop.answered),
-            time.monotonic(),
-            sum(processes.cpu_s(pid) for pid in target.pids),
-            processes.tree_cpu_s(postgres_pid),
-            time.process_time(),
-            processes.machine().idle_s,
-        )
+class _Look(NamedTuple):
+    answered: int
+    at: float
+    server_cpu_s: float
+    driver_cpu_s: float
+    idle_s: float
+    postgres_cpu_s: dict[int, float]
 
-    return look
+
+async def _look(target: Target, database: Any, loop: _ClosedLoop) -> _Look:
+    postgres = await sessions.cpu_s(database, target.sessions) if database is not None else {}
+    server_cpu_s = sum(processes.cpu_s(pid) for pid in target.pids)
+    return _Look(
+        loop.answered, time.monotonic(), server_cpu_s, time.process_time(), processes.machine().idle_s, postgres
+    )

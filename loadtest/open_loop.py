@@ -96,7 +96,9 @@ class _OpenLoop:
     async def connect(self, connections: int) -> None:
         for start in range(0, connections, _CONNECT_AT_ONCE):
             some = range(start, min(start + _CONNECT_AT_ONCE, connections))
-            self._connections += await asyncio.gather(*(wire.connect(self._port, self._on_answer) for _ in some))
+            self._connections += await asyncio.gather(
+                *(wire.connect(self._port, self._on_answer, place) for place in some)
+            )
         self._free.extend(self._connections)
 
     def begin(self) -> None:
@@ -136,7 +138,7 @@ class _OpenLoop:
     async def _send_anew(self, closed: Connection, place: int) -> None:
         """The server has closed that one: a client opens another, and the time that takes counts."""
         try:
-            connection = await wire.connect(self._port, self._on_answer)
+            connection = await wire.connect(self._port, self._on_answer, place)
         except OSError:
             self._on_answer(closed, wire.GONE)
             return

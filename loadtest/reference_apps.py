@@ -19,6 +19,8 @@ import asyncpg
 import uvicorn
 import uvloop
 
+from loadtest import sessions
+
 POOL_MAX: Final = 8
 """As many connections as an API worker has."""
 _BACKLOG: Final = 2048
@@ -75,7 +77,10 @@ async def _app(name: str, answer: bytes, dsn: str) -> AsyncIterator[Asgi]:
     if name == "echo":
         yield echo(answer)
         return
-    async with asyncpg.create_pool(dsn, min_size=POOL_MAX, max_size=POOL_MAX, reset=_leave) as pool:
+    named = {"application_name": sessions.REFERENCE}
+    async with asyncpg.create_pool(
+        dsn, min_size=POOL_MAX, max_size=POOL_MAX, reset=_leave, server_settings=named
+    ) as pool:
         yield insert(pool, answer)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from loadtest import processes, references
+from loadtest import processes, references, sessions
 from loadtest.closed_loop import Target, Throughput, closed_loop
 from loadtest.references import Inserted
 from loadtest.requests import EVENTS_PER_REQUEST
@@ -78,11 +78,11 @@ def _events(bench: Bench, turn_s: float, rounds: Rounds) -> Turn:
     closed = _closed(bench, bench.target(), bench.requests.event_batches(), turn_s, rounds.events)
 
     async def turn() -> None:
-        before = processes.tree_cpu_s(bench.served.postgres_pid)
+        before = await sessions.cpu_s(bench.connection, sessions.SERVER)
         await closed()
         # Whoever is next must not pay for what the learner has yet to count.
         await caught_up(bench.connection)
-        spent_s = processes.tree_cpu_s(bench.served.postgres_pid) - before
+        spent_s = sessions.spent_s(before, await sessions.cpu_s(bench.connection, sessions.SERVER))
         rounds.event_postgres_us.append(1e6 * spent_s / (rounds.events[-1].answered_in_all * EVENTS_PER_REQUEST))
 
     return turn
@@ -115,7 +115,7 @@ def _closed(bench: Bench, target: Target, requests: Iterator[bytes], turn_s: flo
             await closed_loop(
                 target,
                 requests,
-                postgres_pid=bench.served.postgres_pid,
+                database=bench.connection,
                 connections=CONNECTIONS,
                 warm_s=warm_s,
                 seconds=turn_s - warm_s,

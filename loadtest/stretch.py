@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
+from loadtest import sessions
 from loadtest.arrivals import F64
 from loadtest.closed_loop import Target
 from loadtest.open_loop import Kind, Seen, open_loop
@@ -29,7 +30,7 @@ class Bench(NamedTuple):
 
     def target(self) -> Target:
         """As the closed loop wants it."""
-        return Target("server", self.served.port, self.served.api_pids())
+        return Target("server", self.served.port, self.served.api_pids(), sessions.SERVER)
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ _LENGTH: Final = b"content-length:"
 _CLOSE: Final = b"\r\nconnection: close"
 _STATUS: Final = slice(9, 12)  # of "HTTP/1.1 200 OK"
 OK: Final = 200
+ADDRESSES: Final = 16
 GONE: Final = 0
 """Told in place of a status when the connection closed before the answer had come."""
 
@@ -114,9 +115,14 @@ def _content_length(head: bytes) -> int:
     return int(head[at + len(_LENGTH) :].partition(b"\r\n")[0])
 
 
-async def connect(port: int, answered: Callable[[Connection, int], None]) -> Connection:
-    """Opens a connection to a port of this machine; nothing else is ever called."""
-    _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(answered), "127.0.0.1", port)
+async def connect(port: int, answered: Callable[[Connection, int], None], place: int = 0) -> Connection:
+    """Opens a connection to a port of this machine; nothing else is ever called.
+
+    It comes from one of ADDRESSES addresses, by its place: a crowd of phones has many, and a server may bound how much comes from one.
+    """
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(answered), "127.0.0.1", port, local_addr=(f"127.0.0.{1 + place % ADDRESSES}", 0)
+    )
     return connection
 
 

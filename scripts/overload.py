@@ -91,7 +91,7 @@ async def _measure(seconds: float) -> None:
         can = await closed_loop(
             bench.target(),
             bench.requests.decisions(),
-            postgres_pid=bench.served.postgres_pid,
+            database=bench.connection,
             connections=48,
             warm_s=2.0,
             seconds=seconds,

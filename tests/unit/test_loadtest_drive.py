@@ -113,7 +113,7 @@ async def opened(target: Target, schedule: F64, connections: int, *kinds: Kind) 
 async def closed(target: Target, connections: int, seconds: float) -> Throughput:
     asked = itertools.repeat(REQUEST)
     return await closed_loop.closed_loop(
-        target, asked, postgres_pid=os.getpid(), connections=connections, warm_s=0.1, seconds=seconds
+        target, asked, database=None, connections=connections, warm_s=0.1, seconds=seconds
     )
 
 
