@@ -105,6 +105,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
         "catalogue": lambda: resources.catalogue,
         "clock": lambda: resources.clock,
         "decisions": lambda: resources.decisions,
+        "encryption": lambda: resources.encryption,
         "evaluator": lambda: resources.evaluator,
         "forecaster": lambda: resources.forecaster,
         "feedback_key": lambda: resources.feedback_key,

@@ -60,6 +60,9 @@ def _supervise(settings: Settings) -> None:
     except supervisor.NotReadyError as error:
         click.echo(f"welltimed: {error}", err=True)
         sys.exit(1)
+    except SettingsError as error:
+        click.echo(f"welltimed: {error}", err=True)
+        sys.exit(3)
 
 
 def _play(role: str, settings: Settings) -> None:

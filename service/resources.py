@@ -14,6 +14,7 @@ from service.clock import Clock, SystemClock
 from service.decision.batcher import DecisionBatcher
 from service.decision.degraded import Degraded
 from service.decision.policy import BUILT_IN
+from service.encryption import Encryption
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.ingest.intake import Intake
@@ -59,6 +60,7 @@ class Resources:
         self.settings = settings
         self._dsn = dsn
         self._opened = AsyncExitStack()
+        self.encryption = Encryption(settings)
         self.readiness: Mapping[str, Check] = {
             "database": self._check_database,
             "migrations": self._check_migrations,

@@ -1,5 +1,6 @@
 """Every setting of the program: the one place that reads the environment."""
 
+import base64
 import os
 import re
 from collections.abc import Mapping
@@ -114,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where people reach this API, as https://api.example.com: e-mails link there to unsubscribe."""
     smtp_messages_per_minute: int = 600
     """The most that all workers together hand to the server, climbing to it within a minute."""
+    encryption_keys: Secret | None = None
+    """Keys of 32 bytes in base64, comma-separated: the first seals e-mail addresses and webhooks' secrets, all open them; else `encryption.key` in `data_dir`."""
     ingest_queue_max: int = 20_000
     """Events that may wait for a commit in one API worker; beyond it the answer is 503."""
     fast_lane: bool = True
@@ -196,8 +199,21 @@ def _checked(settings: Settings) -> Settings:
         networks(settings.trusted_proxies)
     except ValueError as error:
         raise SettingsError(f"WELLTIMED_TRUSTED_PROXIES: {error}") from None
+    if settings.encryption_keys is not None:
+        encryption_keys(settings.encryption_keys)
     _check_mail(settings)
     return settings
+
+
+def encryption_keys(told: Secret) -> list[bytes]:
+    """The keys of WELLTIMED_ENCRYPTION_KEYS. Raises SettingsError, which quotes none of them."""
+    try:
+        keys = [base64.b64decode(text.strip(), validate=True) for text in told.reveal().split(",")]
+    except ValueError:
+        keys = []
+    if not keys or any(len(key) != 32 for key in keys):
+        raise SettingsError(f"{PREFIX}ENCRYPTION_KEYS must be keys of 32 bytes in base64, with commas between them")
+    return keys
 
 
 def _check_mail(settings: Settings) -> None:

@@ -13,15 +13,17 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
+from push.sealing import NotOpened
 from push.stand_in.account import make_service_account
 from service import exposition, telemetry
-from service.settings import PREFIX, Settings
+from service.encryption import FILE, Encryption
+from service.settings import PREFIX, Settings, SettingsError
 from service.sockets import reserve, reserve_alone
-from service.store import audit, migrate, partitions_by_day, pool
+from service.store import audit, migrate, partitions_by_day, pool, resealing
 from service.store.access import ensure_bootstrap_key
 from service.store.embedded import EmbeddedPostgres
 from service.store.unavailable import PostgresUnavailable
@@ -112,11 +114,27 @@ class Supervisor:
             now = datetime.now(UTC)
             if not self._settings.is_virtual_clock:
                 await partitions_by_day.ensure(connection, now)
+            await self._seal(connection)
             if self._settings.bootstrap_key is not None:
                 await audit.speak(connection, "WELLTIMED_BOOTSTRAP_KEY", for_good=True)
                 await ensure_bootstrap_key(connection, self._settings.bootstrap_key, now)
         finally:
             await connection.close()
+
+    async def _seal(self, connection: Any) -> None:
+        """Raises SettingsError when something is sealed by a key that is not here."""
+        if not await resealing.is_needed(connection):
+            return  # the file of the key is made when something is to be sealed
+        await audit.speak(connection, "encryption key", for_good=True)
+        try:
+            done = await resealing.reseal(connection, Encryption(self._settings).sealer())
+        except NotOpened as error:
+            detail = f"an e-mail address or a webhook's secret cannot be opened: {error}"
+            raise SettingsError(
+                f"{detail}. Give back {FILE} or WELLTIMED_ENCRYPTION_KEYS (docs/operations.md)"
+            ) from None
+        if done:
+            _LOG.info("sealed", count=done)
 
     def _environment(self, dsn: str, port: int, stack: ExitStack) -> dict[str, str]:
         """What the children get: our own environment, with what was decided here."""

@@ -19,6 +19,7 @@ from push.sending.governor import Governor, SharedGovernor, Ungoverned
 from service import telemetry
 from service.clock import Clock, SystemClock
 from service.decision.policy import BUILT_IN
+from service.encryption import Encryption
 from service.learning.composer import Composer
 from service.learning.effect_learner import EffectLearner
 from service.learning.learner import Learner
@@ -62,6 +63,7 @@ class Worker:
 
     def __init__(self, settings: Settings, dsn: str, channel: Channel) -> None:
         self._settings = settings
+        self._encryption = Encryption(settings)
         self._dsn = dsn
         self._channel = channel
         self._pulse = Pulse(dsn)
@@ -94,7 +96,7 @@ class Worker:
             await self._channel.open()
             stack.push_async_callback(self._channel.close)
             self._compose()
-            if (mail := await mail_lane(self._settings, self.quick_pool)) is not None:
+            if (mail := await mail_lane(self._settings, self.quick_pool, self._encryption)) is not None:
                 self.deliverers.append(DeliveryDispatcher(self.pool, mail, EventLogJournal(), PushMeter()))
             for deliverer in self.deliverers:
                 await deliverer.channel.open()
@@ -131,7 +133,9 @@ class Worker:
         self.drawer = DueDrawer(self.quick_pool, decider, seed, LANES_ALONE if draws_alone else 1)
         self.dispatcher = Dispatcher(self.pool, self._channel, EventLogJournal(), *self._governed(), PushMeter())
         self.deliverers = [
-            DeliveryDispatcher(self.pool, webhook_lane(self._settings, self.pool), EventLogJournal(), PushMeter())
+            DeliveryDispatcher(
+                self.pool, webhook_lane(self._settings, self.pool, self._encryption), EventLogJournal(), PushMeter()
+            )
         ]
 
     def _governed(self) -> tuple[Governor, int]:

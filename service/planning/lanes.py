@@ -11,19 +11,20 @@ from push.channels.webhooks import channel as webhooks
 from push.channels.webhooks.channel import WebhookChannel
 from push.sending.governor import Governor, SharedGovernor, Ungoverned
 from schema.decision import Channel
+from service.encryption import Encryption
 from service.settings import Settings
 from service.store.signing_keys import SigningKey
 
 _PORT: Final = {"smtp": 587, "smtps": 465}
 
 
-def webhook_lane(settings: Settings, pool: Any) -> Lane:
+def webhook_lane(settings: Settings, pool: Any, encryption: Encryption) -> Lane:
     """Webhooks. Each endpoint's own answers limit its rate."""
-    channel = WebhookChannel(pool, may_be_local=settings.webhooks_may_be_local)
+    channel = WebhookChannel(pool, may_be_local=settings.webhooks_may_be_local, unseal=encryption.open)
     return Lane(Channel.WEBHOOK, channel, webhooks.message_of, Ungoverned())
 
 
-async def mail_lane(settings: Settings, pool: Any) -> Lane | None:
+async def mail_lane(settings: Settings, pool: Any, encryption: Encryption) -> Lane | None:
     """E-mail; None where the installation has no server for it."""
     if settings.smtp_url is None or settings.email_from is None or settings.public_url is None:
         return None
@@ -32,7 +33,7 @@ async def mail_lane(settings: Settings, pool: Any) -> Lane | None:
     governor: Governor = Ungoverned()
     if not settings.is_virtual_clock:
         governor = SharedGovernor(pool, channel.account, settings.smtp_messages_per_minute / 60)
-    return Lane(Channel.EMAIL, channel, messages_of(key, settings.public_url.rstrip("/")), governor)
+    return Lane(Channel.EMAIL, channel, messages_of(key, settings.public_url.rstrip("/"), encryption.open), governor)
 
 
 def server_of(url: str) -> Server:

@@ -9,10 +9,13 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 
 from push.channels.mail import addresses
 from push.channels.mail.compose import is_address, masked
+from push.sealing import EMAIL
 from schema.email_address import EmailAddress, ShownEmailAddress
 from service.clock import Clock
+from service.encryption import Encryption
 from service.errors import ApiError, invalid_field
 from service.routes.caller import owner_of
+from service.routes.sealed import seal, unsealed
 from service.store import people
 
 
@@ -31,6 +34,7 @@ class EmailAddressController(Controller):
         data: JSONBody[EmailAddress],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
+        encryption: NamedDependency[SkipValidation[Encryption]],
     ) -> ShownEmailAddress:
         """Their address from now on. Consent is told apart (PATCH …/consent); that the address is the person's own is for you to confirm."""
         if not is_address(data.address):
@@ -38,9 +42,10 @@ class EmailAddressController(Controller):
                 "/address", "This is no e-mail address: name@example.com, in ASCII, without quotes or comments."
             )
         key, now = owner_of(request, user_id), await clock.now()
+        sealed = seal(encryption, data.address, EMAIL)
         async with pool.acquire() as connection, connection.transaction():
             person = await people.ensure_and_hold(connection, key, now)
-            await addresses.put(connection, person.user_id, data.address, now)
+            await addresses.put(connection, person.user_id, sealed, now)
         return ShownEmailAddress(masked=masked(data.address))
 
     @get(status_code=200)
@@ -49,6 +54,7 @@ class EmailAddressController(Controller):
         request: Request[Any, Any, Any],
         user_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
+        encryption: NamedDependency[SkipValidation[Encryption]],
     ) -> ShownEmailAddress:
         """Their address, masked."""
         async with pool.acquire() as connection:
@@ -56,7 +62,7 @@ class EmailAddressController(Controller):
             if person is None:
                 raise ApiError(404, "not_found", "There is no such user.")
             address = await addresses.read(connection, person.user_id)
-        return ShownEmailAddress(masked=address and masked(address))
+        return ShownEmailAddress(masked=address and masked(unsealed(encryption, address, EMAIL)))
 
     @delete(status_code=204)
     async def forget(

@@ -13,14 +13,17 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipV
 from push.channels.webhooks import endpoints
 from push.channels.webhooks.address import Refused, check_url
 from push.channels.webhooks.endpoints import Endpoint
+from push.sealing import about_webhook
 from schema.external_id import DOTS
 from schema.problem import FieldError
 from schema.webhook import NewWebhook, Webhook, WebhookPage, WebhookPatch
 from service.clock import Clock
+from service.encryption import Encryption
 from service.errors import ApiError, invalid_field
 from service.routes.acting import act_once
 from service.routes.audit import acting
 from service.routes.caller import recorded_as
+from service.routes.sealed import seal
 from service.settings import Settings
 from service.store import audit
 
@@ -42,17 +45,18 @@ class WebhookController(Controller):
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
         settings: NamedDependency[SkipValidation[Settings]],
+        encryption: NamedDependency[SkipValidation[Encryption]],
     ) -> Response[Webhook]:
         """Makes an endpoint and shows its secret, once: a replay for the same Idempotency-Key answers without it."""
         if data.webhook_id in DOTS:
             raise invalid_field("/webhook_id", "Dots alone cannot stand at the end of a path.")
         _check_url(data.url, settings)
         now, secret = await clock.now(), endpoints.new_secret()
-        by = recorded_as(request)
+        by, sealed = recorded_as(request), seal(encryption, secret, about_webhook(data.webhook_id))
 
         async def effect(connection: Any) -> Webhook:
             await audit.speak(connection, by)
-            if not await endpoints.make(connection, data.webhook_id, data.url, secret, now, by):
+            if not await endpoints.make(connection, data.webhook_id, data.url, sealed, now, by):
                 raise _taken()
             return _shown(await endpoints.read(connection, data.webhook_id), now, secret)
 
@@ -112,13 +116,15 @@ class WebhookController(Controller):
         webhook_id: FromPath[str],
         pool: NamedDependency[SkipValidation[asyncpg.Pool]],
         clock: NamedDependency[SkipValidation[Clock]],
+        encryption: NamedDependency[SkipValidation[Encryption]],
     ) -> Response[Webhook]:
         """Makes another secret and shows it, once; for a day what is sent is signed by both."""
         now, secret = await clock.now(), endpoints.new_secret()
+        sealed = seal(encryption, secret, about_webhook(_fit(webhook_id)))
 
         async def effect(connection: Any) -> Webhook:
             await audit.speak(connection, recorded_as(request))
-            return _shown(await endpoints.rotate(connection, _fit(webhook_id), secret, now), now, secret)
+            return _shown(await endpoints.rotate(connection, webhook_id, sealed, now), now, secret)
 
         return await act_once(request, pool, now, effect, status=200, kept_as=_without_secret)
 

@@ -1,6 +1,7 @@
 """The real application behind a real uvicorn on 127.0.0.1, over a database of the test's own."""
 
 import asyncio
+import base64
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from service.resources import Resources
 from service.settings import Secret, Settings
 from service.store import access
 
+KEYS = Secret(base64.b64encode(bytes(range(32))).decode())
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 
@@ -45,7 +47,9 @@ class Api(httpx.AsyncClient):
 @asynccontextmanager
 async def serving(dsn: str, *routes: ControllerRouterHandler, **settings: Any) -> AsyncIterator[Api]:
     """Serves the application, with further routes if a test brings some."""
-    resources = Resources(Settings(**{"data_dir": Path("/nonexistent"), "pool_max": 4, **settings}), dsn)
+    resources = Resources(
+        Settings(**{"data_dir": Path("/nonexistent"), "pool_max": 4, "encryption_keys": KEYS, **settings}), dsn
+    )
     app = create_app(resources)
     for route in routes:
         app.register(route)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from push.sealing import about_webhook
 from tests.integration.serving import Api, serving
 
 CRM = {"webhook_id": "crm", "url": "https://example.com/hook"}
@@ -40,7 +41,8 @@ async def test_the_life_of_an_endpoint(api: Api) -> None:
     assert (await api.patch("/v1/webhooks/crm", json={"is_paused": False})).json()["is_paused"] is False
     first, second = [(await api.post("/v1/webhooks/crm/secret")).json()["secret"] for _ in range(2)]
     assert first != second
-    assert await api.resources.pool.fetchval("select old_secret from webhooks") == first
+    old = await api.resources.pool.fetchval("select old_secret from webhooks")
+    assert api.resources.encryption.open(old, about_webhook("crm")) == first
     assert (await api.post("/v1/webhooks", json=CRM | {"webhook_id": "till"})).status_code == 201
     page = (await api.get("/v1/webhooks?limit=1")).json()
     assert ([one["webhook_id"] for one in page["data"]], page["next_cursor"]) == (["crm"], "crm")

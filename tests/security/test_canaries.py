@@ -1,5 +1,6 @@
 """Secrets are planted in every place that holds one, all are used and much goes wrong; then nothing that anybody reads may show them."""
 
+import asyncio
 import json
 import secrets
 import socket
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import httpx
 import jwt
 import pytest
@@ -186,6 +188,19 @@ def postgres_backends(serve: Serve) -> Iterator[int]:
             yield pid
 
 
+async def kept(dsn: str) -> str:
+    """What whoever reads the database finds of e-mail addresses, webhooks' secrets, and acts."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch(
+            "select t::text from email_addresses t union all select t::text from webhooks t union all select t::text from audit_log t"
+        )
+    finally:
+        await connection.close()
+    assert len(rows) > len(ADDRESSES) + 1
+    return "\n".join(row[0] for row in rows)
+
+
 def look(serve: Serve, planted: Planted, settings: dict[str, str]) -> None:
     """Reads what operators read: logs, and the doctor's words, as text and as JSON."""
     planted.read["log"] = serve.words()
@@ -209,6 +224,23 @@ def look(serve: Serve, planted: Planted, settings: dict[str, str]) -> None:
             )
             assert "WELLTIMED_SMTP_URL" in told.stdout + told.stderr
             planted.read[f"doctor {options} {list(more)} {len(planted.read)}"] = told.stdout + told.stderr
+
+
+def refuses_without_the_key(data_dir: Path, planted: Planted, settings: dict[str, str]) -> None:
+    """What is sealed by a key that is not here would else be joined by what is sealed by another."""
+    planted.plant("encryption key", (data_dir / "encryption.key").read_text().strip())
+    (data_dir / "encryption.key").unlink()
+    told = subprocess.run(
+        [*COMMAND, "serve", "--port", "0", "--data-dir", str(data_dir)],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (told.returncode, "which is not here" in told.stderr) == (3, True), told.stderr
+    assert "Traceback" not in told.stderr
+    planted.read["words of who lacks the key"] = told.stderr
 
 
 @pytest.mark.slow
@@ -242,8 +274,12 @@ def test_no_secret_is_shown_anywhere(data_dir: Path, tmp_path: Path, pg_bin: Pat
             for token in firebase.app.issuer._valid_until:
                 planted.plant("bearer token of FCM", token)
             go_wrong(serve, planted)
+            for pid in [serve.process.pid, *serve.children()]:
+                planted.read[f"command line of {pid}"] = Path(f"/proc/{pid}/cmdline").read_text()
+            planted.read["addresses and secrets in the database"] = asyncio.run(kept(serve.dsn()))
             assert serve.stop() < DEADLINE_S
             look(serve, planted, settings | {"BOOTSTRAP_KEY": key})
+        refuses_without_the_key(data_dir, planted, settings)
     assert len(planted.canaries) >= 15
     assert len(planted.read) > 100
     assert '"area"' in planted.read["log"]

@@ -189,7 +189,8 @@ def test_every_route_of_apps_is_attacked() -> None:
 
 async def test_anothers_things_are_neither_told_nor_touched(world: World) -> None:
     before = await rows_of_bob(world)
-    assert all(secret in before for secret in SECRETS[:3])
+    assert all(secret in before for secret in SECRETS[:2])
+    assert "sealed1." in before  # the e-mail address
     for (method, _), attacks in ATTACKS.items():
         for attack in attacks(world.bob):
             answer = await ask(world, method, attack)

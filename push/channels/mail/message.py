@@ -5,12 +5,13 @@ from collections.abc import Callable
 from push.channel import Card, Message
 from push.channels.delivery_claim import Delivery
 from push.channels.mail.unsubscribe import token_of
+from push.sealing import EMAIL, NotOpened, Unseal, plain
 
 PATH = "/v1/unsubscribe/"
 
 
-def messages_of(key: bytes, public_url: str) -> Callable[[Delivery], Message]:
-    """Makes messages whose links lead to the API at `public_url` and are signed by `key`."""
+def messages_of(key: bytes, public_url: str, unseal: Unseal = plain) -> Callable[[Delivery], Message]:
+    """Makes messages whose links lead to the API at `public_url` and are signed by `key`. An address that cannot be opened is none."""
 
     def message_of(row: Delivery) -> Message:
         slate = row.message["slate"]
@@ -20,7 +21,7 @@ def messages_of(key: bytes, public_url: str) -> Callable[[Delivery], Message]:
         )
         return Message(
             outbox_id=str(row.outbox_id),
-            address=row.address,
+            address=_opened(row.address, unseal),
             address_kind="email",
             title=row.message["title"],
             body=row.message["body"],
@@ -32,3 +33,10 @@ def messages_of(key: bytes, public_url: str) -> Callable[[Delivery], Message]:
         )
 
     return message_of
+
+
+def _opened(address: str, unseal: Unseal) -> str:
+    try:
+        return unseal(address, EMAIL)
+    except NotOpened:
+        return ""

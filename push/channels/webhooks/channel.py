@@ -23,6 +23,7 @@ from push.channels.webhooks import endpoints
 from push.channels.webhooks.address import Refused, Target, target_of
 from push.channels.webhooks.endpoints import Signed
 from push.meter import EXPIRED
+from push.sealing import NotOpened, Unseal, about_webhook, plain
 from schema.ids import instant_of
 
 DEADLINE_S: Final = 10.0
@@ -45,9 +46,12 @@ class WebhookChannel:
 
     name = account = "webhook"
 
-    def __init__(self, pool: Any, *, may_be_local: bool = False, ca_file: Path | None = None) -> None:
-        """`may_be_local` lets http and loopback through, for tests and a receiver next door."""
+    def __init__(
+        self, pool: Any, *, may_be_local: bool = False, ca_file: Path | None = None, unseal: Unseal = plain
+    ) -> None:
+        """`may_be_local` lets http and loopback through, for tests and a receiver next door; `unseal` opens the secrets."""
         self._pool = pool
+        self._unseal = unseal
         self._may_be_local = may_be_local
         self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
         self._places = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -64,12 +68,15 @@ class WebhookChannel:
     async def send(self, messages: Sequence[Message], now: datetime) -> list[Outcome]:
         """Sends all; one outcome a message, in order."""
         async with self._pool.acquire() as connection:
-            known = await endpoints.signed(connection, {message.address for message in messages}, now)
+            found = await endpoints.signed(connection, {message.address for message in messages}, now)
+        known = {name: _opened(one, self._unseal) for name, one in found.items()}
         targets = dict(zip(known, await asyncio.gather(*(self._target(one) for one in known.values())), strict=True))
         await self._forget()
         return list(await asyncio.gather(*(self._send(one, known, targets, now) for one in messages)))
 
     async def _target(self, endpoint: Signed) -> Target | Outcome:
+        if not endpoint.secret:
+            return NotProcessed("its secret cannot be opened")
         try:
             async with asyncio.timeout(CONNECT_S):
                 return await target_of(endpoint.url, may_be_local=self._may_be_local)
@@ -166,6 +173,16 @@ def _headers(endpoint: Signed, outbox_id: str, body: bytes, target: Target) -> d
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": " ".join(Webhook(secret).sign(outbox_id, at, text) for secret in secrets),
     }
+
+
+def _opened(endpoint: Signed, unseal: Unseal) -> Signed:
+    """With its secrets in clear; without them when they cannot be opened."""
+    about = about_webhook(endpoint.webhook_id)
+    try:
+        old = None if endpoint.old_secret is None else unseal(endpoint.old_secret, about)
+        return endpoint._replace(secret=unseal(endpoint.secret, about), old_secret=old)
+    except NotOpened:
+        return endpoint._replace(secret="", old_secret=None)
 
 
 async def _attempt(

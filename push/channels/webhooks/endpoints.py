@@ -1,4 +1,4 @@
-"""Endpoints of webhooks in PostgreSQL: where they are, what they are signed with, and whether they rest after failures."""
+"""Endpoints of webhooks in PostgreSQL: where they are, what they are signed with (sealed), and whether they rest after failures."""
 
 import base64
 import secrets
