@@ -50,7 +50,7 @@ class AccessCache:
 
     def knows(self, secret: str) -> bool:
         """Whether a secret was one of a key when keys were last read."""
-        return digest_of(secret) in self._keys
+        return secret in self._by_secret or digest_of(secret) in self._keys
 
     async def load(self) -> None:
         """Reads everything now, at start."""
