@@ -4,6 +4,7 @@ import click
 
 from service import (
     cli_bench,
+    cli_dead_letters,
     cli_keys,
     cli_offers,
     cli_operations,
@@ -30,6 +31,7 @@ for command in (
     cli_keys.keys,
     cli_offers.offers,
     cli_push.push,
+    cli_dead_letters.dead_letters,
     cli_sending.sending,
     cli_policies.policies,
     cli_policies.snapshots,

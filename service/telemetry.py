@@ -75,6 +75,11 @@ JOURNAL_IMPORTED: Final = Counter(
     "Decisions brought into PostgreSQL from the journal of degraded ones.",
     registry=REGISTRY,
 )
+DEAD_LETTERS: Final = Counter(
+    "welltimed_dead_letters_total",
+    "Events put aside because they could not be counted (welltimed dead-letters).",
+    registry=REGISTRY,
+)
 SENDING_STOPPED: Final = Gauge(
     "welltimed_sending_stopped",
     "1 while all sending is stopped (PUT /v1/sending).",

@@ -15,6 +15,7 @@ from service.learning.books import Books, NewerProgramError, OvertakenError
 from service.learning.facts import ABOUT_OFFERS, Fact, sound
 from service.learning.fold import fold
 from service.learning.gather import gather
+from service.learning.poison import Poison
 from service.store import answers, event_log, exposures, user_state
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.event_log import LogBatch
@@ -60,6 +61,7 @@ class Learner:
         self._forgot_at: datetime | None = None
         self._ripened_at: datetime | None = None
         self._is_older = False
+        self._poison = Poison()
 
     async def fold_once(self, now: datetime) -> int:
         """One pass over all partitions; the number of entries that were counted, 0 also when another learner was quicker."""
@@ -118,8 +120,11 @@ class Learner:
         if not batches:
             await self._forget(connection, now)
             return 0
-        async with connection.transaction():
-            return await self._fold(connection, ours, batches, now)
+
+        async def count(into: Books, some: Sequence[LogBatch]) -> int:
+            return await self._fold(connection, into, some, now)
+
+        return await self._poison.count(connection, ours, batches, count, now)
 
     async def _forget(self, connection: Any, now: datetime) -> None:
         """Called when all is counted: what a learner that was away has still to count may concern old answers."""
