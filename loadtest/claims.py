@@ -1,4 +1,4 @@
-"""What is promised of the numbers, each beside what this run says of it. A claim does not fail a run: budgets do."""
+"""What is wanted of the numbers, each beside what this run says of it. A claim does not fail a run: budgets do."""
 
 from typing import Final, NamedTuple
 
