@@ -34,7 +34,7 @@ def _disk(data_dir: Path) -> Finding:
     there = next(folder for folder in (data_dir, *data_dir.absolute().parents) if folder.exists())
     usage = shutil.disk_usage(there)
     says = f"{usage.free / GIB:.1f} of {usage.total / GIB:.1f} GiB free at {there}"
-    advice = "a full disk refuses every write; make room, or shorten what is kept (docs/operations.md)"
+    advice = "a full disk refuses every write; make room (docs/operations.md)"
     is_low = usage.free < FREE_SHARE_WARN * usage.total
     return _GROUP.graded("disk", says, advice, warn=is_low, fail=usage.free < FREE_BYTES_FAIL)
 
