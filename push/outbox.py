@@ -65,7 +65,7 @@ class DueRows(NamedTuple):
 
 
 class DrawnRow(NamedTuple):
-    """What was drawn for a due row, by its place and occurrence."""
+    """What was drawn for a due row, by its place and occurrence; `message` as `draft.message_of` writes it, and what is reserved with it."""
 
     place: Any
     occurrence_at: datetime
@@ -73,7 +73,8 @@ class DrawnRow(NamedTuple):
     outcome: str | None
     decision_id: UUID | None = None
     offer_id: int | None = None
-    message: dict[str, Any] | None = None
+    message: bytes | None = None
+    reservation_id: str | None = None
 
 
 class Settled(NamedTuple):
@@ -131,11 +132,11 @@ _IS_BACKLOG: Final = """
 """
 # The bounds of a batch's occurrences keep the other days out of every plan.
 _DRAWN: Final = """
-    update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message,
+    update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message, reservation_id = t.reservation_id,
            outcome = t.outcome, settled_at = case when t.state = 1 then null else $1::timestamptz end
-      from unnest($2::tid[], $3::timestamptz[], $4::smallint[], $5::text[], $6::uuid[], $7::integer[], $8::jsonb[])
-           as t(place, occurrence_at, state, outcome, decision_id, offer_id, message)
-     where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $9 and $10
+      from unnest($2::tid[], $3::timestamptz[], $4::smallint[], $5::text[], $6::uuid[], $7::integer[], $8::bytea[], $9::uuid[])
+           as t(place, occurrence_at, state, outcome, decision_id, offer_id, message, reservation_id)
+     where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $10 and $11
 """
 # Row by row by its key, which the lateral look asks for. Who has a lease is being sent; asked by its state, a planner that believes that
 # nobody is would go by the index of the leased, and compare each of them with each row of the batch. A place is of one day's table, which

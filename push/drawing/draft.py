@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from push.channel import Message
 from push.decider import Draft
 from push.drawing import feedback_token
@@ -39,6 +41,7 @@ class Worn(NamedTuple):
 
 
 BARE: Final = Worn()
+_encode: Final = msgspec.json.Encoder().encode
 _LONGEST: Final = Carried(UUID(int=0), "x" * feedback_token.CHARACTERS, UUID(int=0))
 
 
@@ -73,8 +76,8 @@ def _data_of(offer: Offer, carried: Carried) -> dict[str, str]:
     return data
 
 
-def message_of(draft: Draft) -> dict[str, Any]:
-    """A draft as the outbox keeps it."""
+def message_of(draft: Draft) -> bytes:
+    """A draft as the outbox keeps it: JSON in UTF-8."""
     message: dict[str, Any] = {
         "title": draft.title,
         "body": draft.body,
@@ -87,7 +90,7 @@ def message_of(draft: Draft) -> dict[str, Any]:
         message["buttons"] = draft.buttons
     if draft.is_private:
         message["private"] = True
-    return message
+    return _encode(message)
 
 
 def excess_bytes(offer: Offer, words: Words | Creative) -> int:

@@ -170,6 +170,5 @@ def _drawn(campaign: StoredCampaign, row: DueRow, drawn: Drawn) -> DrawnRow:
     draft = drawn.draft
     if "push" not in campaign.campaign.channels:
         return DrawnRow(row.place, row.key.occurrence_at, State.ELSEWHERE, None, drawn.decision_id, draft.offer_id)
-    return DrawnRow(
-        row.place, row.key.occurrence_at, State.READY, None, drawn.decision_id, draft.offer_id, message_of(draft)
-    )
+    reserved, ready = draft.data.get("reservation_id"), (State.READY, None, drawn.decision_id, draft.offer_id)
+    return DrawnRow(row.place, row.key.occurrence_at, *ready, message_of(draft), reserved)

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from push import stop
 from push.campaign.campaigns import CampaignCache
 from push.contact import contact_rules, contacts
@@ -79,7 +81,7 @@ _TAKE: Final = """
         select share.*, going.has_ended
           from going cross join lateral (
             select o.ctid as place, o.user_id, o.campaign_id, o.occurrence_at, o.outbox_id, o.send_until, o.expires_at, o.decision_id,
-                   o.offer_id, o.message, o.unknowns
+                   o.offer_id, o.message, o.reservation_id, o.unknowns
               from outbox o
              where o.campaign_id = going.campaign_id and o.state = 1 and o.send_at <= $1
              order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
@@ -100,9 +102,9 @@ _TAKE: Final = """
          order by last_seen_at desc, device_id limit 1) d on true
       left join lateral (
         select expires_at from reservations
-         where due.message -> 'data' ? 'reservation_id' and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 limit 1) r on true
+         where due.reservation_id is not null and reservations.user_id = due.user_id and offer_id = due.offer_id and state = 0 limit 1) r on true
      cross join lateral stopped_by(
-        1::smallint, $1, due.has_ended, due.send_until, u::person_terms, o::offer_terms, due.message -> 'data' ->> 'reservation_id', d.address) s
+        1::smallint, $1, due.has_ended, due.send_until, u::person_terms, o::offer_terms, due.reservation_id::text, d.address) s
      order by due.outbox_id
 """
 _MARK: Final = """
@@ -115,6 +117,7 @@ _MARK: Final = """
      where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $9 and $10
     returning o.outbox_id, o.fence, o.attempts
 """
+_message_of: Final = msgspec.json.Decoder(dict[str, Any]).decode
 STATES: Final = {"expired": State.EXPIRED, "no_address": State.FAILED}
 
 
@@ -156,7 +159,7 @@ def _ready(row: Any, claimed: Any, judged: Judged) -> ReadyRow:
         expires_at=row["expires_at"],
         decision_id=row["decision_id"],
         offer_id=row["offer_id"],
-        message=row["message"],
+        message=_message_of(row["message"]),
         address=row["address"],
         address_kind=row["address_kind"],
         fence=claimed["fence"],

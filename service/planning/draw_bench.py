@@ -51,10 +51,11 @@ _READ: Final = """
 """
 _PUT_ASIDE: Final = """
     create unlogged table drawn as select user_id, campaign_id, occurrence_at, channel, state, outcome, decision_id, offer_id, message,
-           settled_at from outbox
+           reservation_id, settled_at from outbox
 """
 _CHANGE: Final = """
     update outbox o set state = d.state, decision_id = d.decision_id, offer_id = d.offer_id, message = d.message, outcome = d.outcome,
+           reservation_id = d.reservation_id,
            settled_at = d.settled_at
       from drawn d
      where o.user_id = d.user_id and o.campaign_id = d.campaign_id and o.occurrence_at = d.occurrence_at and o.channel = d.channel

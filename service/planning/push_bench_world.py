@@ -29,8 +29,8 @@ _OUTBOX: Final = """
     insert into outbox (user_id, campaign_id, occurrence_at, channel, outbox_id, bucket, state, send_at, send_until, expires_at,
                         moment_propensity, decision_id, offer_id, message)
     select n, $2, $3, 1, gen_random_uuid(), n % 64, 1, $3::timestamptz + (n - 1) / $4::int * $5::interval, $6, $6, 1, d, 1,
-           jsonb_build_object('title', $7::text, 'body', $8::text, 'image_url', null, 'data', jsonb_build_object(
-               'decision_id', d, 'offer_id', 'flat-white', 'deep_link', 'app://offers/flat-white'))
+           convert_to(jsonb_build_object('title', $7::text, 'body', $8::text, 'image_url', null, 'data', jsonb_build_object(
+               'decision_id', d, 'offer_id', 'flat-white', 'deep_link', 'app://offers/flat-white'))::text, 'UTF8')
       from (select n, gen_random_uuid() as d from generate_series(1, $1) n) people
 """
 

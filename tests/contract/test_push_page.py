@@ -76,7 +76,7 @@ async def came(server: StandInServer, channel: FcmChannel, offer: Offer, **chang
         expires_at=NOW + timedelta(hours=6),
         decision_id=DECISION,
         offer_id=1,
-        message=json.loads(json.dumps(message_of(draft))),
+        message=json.loads(message_of(draft)),
         address="ok-phone",
         address_kind="token",
         fence=1,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from push.clock import standing
@@ -69,8 +70,9 @@ async def pushed(api: Api) -> dict[str, str]:
     decider = PipelineDecider(CatalogueCache(), api.resources.snapshot, PolicyCache(pool, BUILT_IN))
     assert await DueDrawer(pool, decider, SEED).draw_due(standing(NOW + timedelta(seconds=1))) == len(LOCALES)
     rows = await pool.fetch("select u.external_id, o.message from outbox o join users u using (user_id)")
-    assert all(row[1]["data"]["deep_link"] == "shop://soup" for row in rows if row[1])
-    return {row[0]: row[1]["title"].replace("\xa0", " ") for row in rows if row[1]}
+    said = {row[0]: msgspec.json.decode(row[1]) for row in rows if row[1]}
+    assert all(message["data"]["deep_link"] == "shop://soup" for message in said.values())
+    return {name: message["title"].replace("\xa0", " ") for name, message in said.items()}
 
 
 async def test_push_inbox_and_decision_speak_the_persons_language(api: Api) -> None:

@@ -201,7 +201,7 @@ async def test_a_claim_tells_rows_of_several_days_at_the_same_place_apart(pool: 
             "update outbox set state = 1, offer_id = $1, decision_id = gen_random_uuid(), message = $2, send_at = $3,"
             " send_until = case when occurrence_at = $3 then $3 else $3::timestamptz + interval '1 hour' end",
             offer_id,
-            {"title": "t", "body": "b", "image_url": None, "data": {}},
+            b'{"title": "t", "body": "b", "image_url": null, "data": {}}',
             NOW,
         )
         claimed = await claim(connection, NOW, 10, NOW, Known(RulesCache(), CampaignCache()))

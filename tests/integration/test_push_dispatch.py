@@ -469,7 +469,7 @@ async def test_a_payload_that_fcm_refuses_pauses_the_campaign_and_keeps_the_addr
     good = await push_world.campaign(pool, "good")
     await ready(pool, bad, [1], FirstOffer(offer_id))
     await ready(pool, good, [2], FirstOffer(offer_id))
-    no_text = """update outbox set message = message || '{"data": {"k": 1}}' where campaign_id = $1"""
+    no_text = """update outbox set message = '{"title": "t", "body": "b", "image_url": null, "data": {"k": 1}}' where campaign_id = $1"""
     await pool.execute(no_text, bad.id)
     await dispatcher.dispatch(standing(NOW))
     found = await outcomes(pool)

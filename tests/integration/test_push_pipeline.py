@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from push.channel import Accepted, Message, Outcome
@@ -191,7 +192,7 @@ async def test_what_a_phone_is_handed(pool: asyncpg.Pool, snapshot: SnapshotCach
         key = await signing_keys.feedback_key().of(connection)
     life = timedelta(seconds=stored.campaign.ttl_s) + timedelta(hours=72)
     for row in rows:
-        message = row["message"]
+        message = msgspec.json.decode(row["message"])
         token = message["data"].pop("feedback_token")
         assert message["data"] == {"decision_id": str(row["decision_id"]), "private": "true"}
         assert (message["title"], message["body"]) == PRIVATE_WORDS
@@ -199,4 +200,5 @@ async def test_what_a_phone_is_handed(pool: asyncpg.Pool, snapshot: SnapshotCach
         assert (message["buttons"], message["private"], message["image_url"]) == (["not_now"], True, None)
         read = partial(feedback_token.read, key, row["decision_id"], token)
         assert (read(NOW + life - timedelta(seconds=1)), read(NOW + life)) == (row["user_id"], None)
-    assert {row["message"]["label"] for row in rows} == {"a~b-control", "a~b-policy"}
+    labels = {msgspec.json.decode(row["message"])["label"] for row in rows}
+    assert labels == {"a~b-control", "a~b-policy"}

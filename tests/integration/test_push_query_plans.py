@@ -47,7 +47,7 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (contacts._PUT, ([1, 2], ["[]", "[]"])),
     (contacts._GIVE_BACK, ([1, 2], [None, None])),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], [False], 1, NOW, NOW)),
-    (outbox._DRAWN, (NOW, [(0, 1)], [NOW], [3], [""], [None], [1], [None], NOW, NOW)),
+    (outbox._DRAWN, (NOW, [(0, 1)], [NOW], [3], [""], [None], [1], [None], [None], NOW, NOW)),
     (audience._AMONG, (*audience.asked(Audience(), NOW), [1, 2])),
     (triggered._PLAN, ([1], ["campaign"], [NOW], [NOW], [None], [0], [NOW], [NOW], 1)),
     (triggered._PURGE, (NOW, 500)),

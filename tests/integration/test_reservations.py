@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from bandits.policies.model import Model, from_snapshot
@@ -303,6 +304,8 @@ async def test_what_both_were_told_of_holds_for_the_one_they_are(
     ready = "select user_id, message from outbox where state = 1 and user_id between $1 and $2 order by user_id limit 1"
     kept, first = await pool.fetchrow(ready, 1, 10)
     lost, second = await pool.fetchrow(ready, 11, 20)
+    first, second = (msgspec.json.decode(message) for message in (first, second))
+    decided = {one["data"]["decision_id"] for one in (first, second)}
     await pool.execute("delete from outbox where user_id not in ($1, $2)", kept, lost)
     await pool.execute("update reservations set expires_at = expires_at - interval '1 h' where user_id = $1", kept)
     await pool.execute("update outbox set send_at = $2 where user_id = $1", kept, NOW + HOUR)
@@ -311,7 +314,7 @@ async def test_what_both_were_told_of_holds_for_the_one_they_are(
         await merge.merge(connection, kept, lost, NOW, merged)
     (held,) = await pool.fetch("select * from reservations where user_id = $1 and state = 0", kept)
     assert held["expires_at"] == NOW + timedelta(hours=72)
-    assert set(map(str, held["held_by"])) == {first["data"]["decision_id"], second["data"]["decision_id"]}
+    assert set(map(str, held["held_by"])) == decided
     await Dispatcher(pool, Answering([Unregistered()]), EventLogJournal()).dispatch(standing(NOW + HOUR))
     async with pool.acquire() as connection, connection.transaction():
         shop = await catalogue.load(connection)
