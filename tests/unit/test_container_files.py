@@ -38,7 +38,7 @@ def test_the_image_runs_as_a_number_and_says_how_it_is() -> None:
     assert int(uid) >= 1000
     assert int(gid) >= 1000
     assert words["STOPSIGNAL"] == "SIGTERM"
-    assert "/readyz" in words["HEALTHCHECK"]
+    assert "/livez" in words["HEALTHCHECK"]  # whoever ends what is unhealthy must not end those that decide from memory
     assert words["ENTRYPOINT"] == '["welltimed"]'
     assert words["CMD"] == '["serve"]'
     # What follows USER runs without rights; nothing is installed or copied after it.
