@@ -139,11 +139,13 @@ class Connection(HttpToolsProtocol):
         if not self._is_answering():  # else its turn has not come, and the application asks when it has
             method, path = self.parser.get_method().decode("latin-1"), self.url.partition(b"?")[0].decode("latin-1")
             try:
-                self.scope["state"][LANE] = self._enter(method, path, self.headers, self._address)
+                lane = self._enter(method, path, self.headers, self._address)
             except ApiError as error:
                 self._refuse(error, has_body=method != "HEAD")
                 return
-        super().on_headers_complete()
+            self._begin_in(lane)
+        else:
+            super().on_headers_complete()
         if self._connections.is_stopping:
             self.cycle.keep_alive = False
 
@@ -177,6 +179,16 @@ class Connection(HttpToolsProtocol):
         """Closes it when a part of a request is here and nothing is being answered but that."""
         if self._is_in_body or not self._is_answering():
             self.transport.close()
+
+    def _begin_in(self, lane: Any) -> None:
+        """Hands the request to the application, which leaves the lane; a target that cannot be read gets to no application."""
+        self.scope["state"][LANE] = lane
+        try:
+            super().on_headers_complete()
+        except Exception:
+            if lane is not None:
+                lane.leave()
+            raise
 
     def _refuse(self, error: ApiError, *, has_body: bool) -> None:
         """Answers before any work is begun: a fifth of what a task for it would cost."""
