@@ -283,7 +283,7 @@ async def test_the_end_waits_for_nobody_who_has_asked_half() -> None:
 
 
 async def test_while_it_drains_new_connections_are_taken_for_one_request() -> None:
-    async with serving(drain_s=0.5) as served:
+    async with serving(drain_s=PATIENCE_S) as served:
         served.stop()
         await served.stopped.wait()
         reader, writer = await served.connect()
@@ -291,6 +291,7 @@ async def test_while_it_drains_new_connections_are_taken_for_one_request() -> No
         assert b"connection: close\r\n" in await answer(reader)
         assert await rest(reader) == b""
         writer.close()
+        served.server.end_drain()
 
 
 def refuse_posts(method: str, path: str, headers: Any, peer: str) -> None:
