@@ -6,6 +6,7 @@ the last one of a process that died while it wrote, before any answer left; it a
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import struct
@@ -69,7 +70,7 @@ class Journal:
         if self._size + len(record) > BYTES_MAX:
             raise JournalFull(f"the journal of decisions holds {self._size} bytes, and takes no more")
         try:
-            self._file.write(record)
+            _write_whole(self._file, record)
             os.fdatasync(self._file.fileno())
         except OSError:
             self.seal()  # what is in it now nobody knows: its end is cut when it is read, and the next record begins another
@@ -77,10 +78,21 @@ class Journal:
         self._size += len(record)
 
 
+def _write_whole(file: BinaryIO, record: bytes) -> None:
+    """A disk that becomes full takes a part, and says so only to the next write."""
+    written = file.write(record)
+    if written != len(record):
+        raise OSError(errno.ENOSPC, f"{written} of {len(record)} bytes were written")
+
+
 def _new_file(folder: Path) -> BinaryIO:
+    """Gets its name when it is held: one that nobody holds may be removed by anybody."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = (folder / f"{uuid4().hex}{_SUFFIX}").open("xb", buffering=0)
+    path = folder / f"{uuid4().hex}{_SUFFIX}"
+    begun = path.with_suffix(".begun")
+    made = begun.open("xb", buffering=0)
     fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    begun.rename(path)
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

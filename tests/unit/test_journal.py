@@ -1,7 +1,11 @@
 """The journal of degraded decisions: what was kept is there, what was not whole is cut off, and nobody reads what is being written."""
 
-from collections.abc import AsyncIterator
+import fcntl
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +76,44 @@ async def test_a_full_journal_refuses_and_keeps_what_it_has(tmp_path: Path, monk
     await keep(ours, b"small")
     ours.seal()
     assert read(journal.files(tmp_path)[0]) == [b"first", b"small"]
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As a full disk does, it lets a part of a write through, and refuses the next one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_what_the_disk_takes_only_a_part_of_is_not_acknowledged(tmp_path: Path) -> None:
+    ours = Journal(tmp_path)
+    await keep(ours, b"first")
+    (path,) = journal.files(tmp_path)
+    with files_of_at_most(path.stat().st_size + 20), pytest.raises(OSError, match="bytes were written"):
+        await keep(ours, bytes(100))
+    await keep(ours, b"after it")
+    ours.seal()
+    assert sorted(rows for one in journal.files(tmp_path) for rows in read(one)) == [b"after it", b"first"]
+
+
+async def test_a_file_that_is_not_held_yet_is_seen_by_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+    hold = fcntl.flock
+
+    def look_and_hold(*given: Any) -> None:
+        seen.extend(journal.files(tmp_path))
+        hold(*given)
+
+    monkeypatch.setattr(fcntl, "flock", look_and_hold)
+    ours = Journal(tmp_path)
+    await keep(ours, b"first")
+    ours.seal()
+    assert seen == []
+    assert len(journal.files(tmp_path)) == 1
 
 
 async def test_what_was_removed_before_it_was_held_is_not_read_again(tmp_path: Path) -> None:
