@@ -2,9 +2,9 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,8 +30,8 @@ def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: dateti
         return np.zeros(len(catalogue.ids), np.bool_), reasons
     years = age(person.birth_date, now) if catalogue.has_age_limits else 0
     store_id = ask.context.store_id if catalogue.store_bound else None
-    mask, is_any = _open_to(
-        catalogue, (ask.channel, *ask.also), ask.candidates, era_of(catalogue, now), years, store_id
+    mask, is_any = _openings(catalogue)(
+        (ask.channel, *ask.also), ask.candidates, era_of(catalogue, now), years, store_id
     )
     if removed := removed_by_person(catalogue, person, ask, now):
         mask = mask.copy()
@@ -40,7 +40,12 @@ def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: dateti
     return mask, () if is_any else ("no_eligible_offer",)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4)
+def _openings(catalogue: Catalogue) -> Callable[..., tuple[Mask, bool]]:
+    """`_open_to` of one catalogue, with a memory that goes when the catalogue does: one for all would keep a thousand versions alive."""
+    return lru_cache(maxsize=1024)(partial(_open_to, catalogue))
+
+
 def _open_to(
     catalogue: Catalogue,
     channels: tuple[Channel, ...],
@@ -94,9 +99,18 @@ def _on_offer(catalogue: Catalogue, channel: Channel, era: int) -> Mask:
     return running
 
 
-@lru_cache(maxsize=256)
 def carrying(catalogue: Catalogue, tags: frozenset[str]) -> tuple[int, ...]:
     """Ids of the offers that carry any of these tags."""
+    return _carriers(catalogue)(tags)
+
+
+@lru_cache(maxsize=4)
+def _carriers(catalogue: Catalogue) -> Callable[[frozenset[str]], tuple[int, ...]]:
+    """`_carrying` of one catalogue, as `_openings`."""
+    return lru_cache(maxsize=256)(partial(_carrying, catalogue))
+
+
+def _carrying(catalogue: Catalogue, tags: frozenset[str]) -> tuple[int, ...]:
     tag_ids = [catalogue.tag_id_by_name[tag] for tag in tags if tag in catalogue.tag_id_by_name]
     return tuple(catalogue.ids[np.isin(catalogue.tag_ids, tag_ids).any(axis=1)].tolist())
 

@@ -1,5 +1,6 @@
 """Everything that removes an offer, one row a reason."""
 
+import gc
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from schema.decision import Channel, Context
 from service.decision import masks
+from service.store.catalogue import Catalogue
 from tests.deciding import NOW, ask, catalogue, offer, person
 
 DAY = timedelta(days=1)
@@ -139,3 +141,16 @@ def test_an_offer_for_adults_goes_to_known_adults_only() -> None:
     assert left(beer, who={"birth_date": date(2000, 1, 1)}) == ["beer"]
     assert left(beer, who={"birth_date": date(2010, 1, 1)}) == []
     assert left(PLAIN, who={"birth_date": date(2030, 1, 1)}) == ["plain"]
+
+
+def test_a_catalogue_that_was_replaced_is_not_kept_for_what_was_asked_of_it() -> None:
+    def living() -> int:
+        gc.collect()
+        return sum(isinstance(one, Catalogue) for one in gc.get_objects())
+
+    before = living()
+    for number in range(50):
+        shop = catalogue(offer("plain", tags=[f"tag {number}"]))
+        masks.eligible(shop, person(), ask(), NOW)
+        assert masks.carrying(shop, frozenset({f"tag {number}"})) == (101,)
+    assert living() < before + 25
