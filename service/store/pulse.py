@@ -69,7 +69,12 @@ class Pulse:
                 await pause(AGAIN_S, stop)
 
     async def _feel(self, stop: asyncio.Event) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_S, server_settings={"application_name": "pulse"})
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_S,
+            command_timeout=2 * ANSWER_S,  # of what has no bound of its own, such as LISTEN
+            server_settings={"application_name": "pulse"},
+        )
         try:
             await self._end_cut(connection)
             for listener in self._listeners:
