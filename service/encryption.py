@@ -62,5 +62,15 @@ def _make(path: Path) -> None:
             os.link(begun, path)
         except FileExistsError:
             return
+        _sync(path.parent)
     finally:
         begun.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """A file whose name a crash takes away is as lost as one without bytes, and with the key all that it sealed."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
