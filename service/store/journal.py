@@ -137,7 +137,7 @@ def batches(data: bytes) -> tuple[list[Batch], int]:
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
         body = data[at + _HEAD.size : at + _HEAD.size + length]
-        if len(body) < length or crc32(body) != checksum:
+        if not length or len(body) < length or crc32(body) != checksum:  # a machine that crashed may leave zeros
             break
         found.append(_DECODER.decode(body))
         at += _HEAD.size + length

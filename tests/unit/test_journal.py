@@ -57,6 +57,16 @@ async def test_a_torn_record_is_cut_off_and_those_before_it_stay(tmp_path: Path,
     assert cut > 0
 
 
+@pytest.mark.parametrize("zeros", [1, 8, 4096])
+async def test_zeros_that_a_crash_of_the_machine_left_at_the_end_are_cut_off(tmp_path: Path, zeros: int) -> None:
+    ours = Journal(tmp_path)
+    await keep(ours, b"whole")
+    ours.seal()
+    (path,) = journal.files(tmp_path)
+    found, cut = journal.batches(path.read_bytes() + bytes(zeros))
+    assert ([batch.rows for batch in found], cut) == ([b"whole"], zeros)
+
+
 async def test_a_record_of_other_bytes_ends_what_is_believed(tmp_path: Path) -> None:
     ours = Journal(tmp_path)
     for rows in (b"whole", b"changed", b"after it"):
