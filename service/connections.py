@@ -100,6 +100,8 @@ class Connection(HttpToolsProtocol):
         """Since when a request is arriving, or on a new connection nothing; None when the last one is here whole."""
         self._arrived_bytes = 0
         self._is_in_body = False
+        self._beside_body_bytes = 0
+        """What came since the last piece of a body: the header of a chunk, or what follows the last one."""
         self._has_asked = False
         self._unsent_bytes = 0
         self._stalled_since: float | None = None
@@ -118,12 +120,14 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses; a head that does not end is refused."""
+        """Parses; a head that does not end is refused, and so are trailers that do not."""
         if self._waits_since is None:  # also for bytes that the parser skips, such as empty lines before a request
             self._begin_to_wait()
         self._arrived_bytes += len(data)
+        self._beside_body_bytes += len(data)
         super().data_received(data)
-        if self._arrived_bytes > HEAD_BYTES_MAX and self._waits_since is not None and not self._is_in_body:
+        head_bytes = self._beside_body_bytes if self._is_in_body else self._arrived_bytes
+        if head_bytes > HEAD_BYTES_MAX and self._waits_since is not None:
             telemetry.REFUSED.labels("head_too_large").inc()
             self._end(early_answers.HEAD_TOO_LARGE)
 
@@ -136,6 +140,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is here; of a worker that stops this request is the last on its connection."""
         self._is_in_body = self._has_asked = True
+        self._beside_body_bytes = 0
         if not self._is_answering():  # else its turn has not come, and the application asks when it has
             method, path = self.parser.get_method().decode("latin-1"), self.url.partition(b"?")[0].decode("latin-1")
             try:
@@ -148,6 +153,11 @@ class Connection(HttpToolsProtocol):
             super().on_headers_complete()
         if self._connections.is_stopping:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body is here; how large all may be is the application's business."""
+        self._beside_body_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is here whole."""

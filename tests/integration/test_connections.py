@@ -1,6 +1,7 @@
 """Slow, silent and too many clients, on real sockets: they are closed, and nobody else notices."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -201,6 +202,36 @@ async def test_a_head_without_end_is_refused() -> None:
         for _ in range(10):
             writer.write(b"y" * 10_000)
             await asyncio.sleep(0.001)
+        assert (await answer(reader)).endswith(b"\r\n\r\n100000")
+        writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"4\r\nwhat\r\n0\r\n", b"4;x="])
+async def test_what_comes_beside_a_body_in_chunks_has_an_end_too(begun: bytes) -> None:
+    async with serving() as served:
+        reader, writer = await served.connect()
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + begun)
+        more = b"x: " + b"y" * 10_000 + b"\r\n" if begun.endswith(b"\n") else b"y" * 10_000
+        said = b""
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(more)
+                    await asyncio.sleep(0.001)
+                    await writer.drain()
+                said = await reader.read()
+        assert said == b"" or said.startswith(b"HTTP/1.1 431 ")
+        writer.transport.abort()
+
+
+async def test_a_body_in_chunks_may_have_trailers() -> None:
+    async with serving() as served:
+        reader, writer = await served.connect()
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            writer.write(b"1388\r\n" + b"y" * 5_000 + b"\r\n")
+            await asyncio.sleep(0.001)
+        writer.write(b"0\r\nx-sum: 7\r\n\r\n")
         assert (await answer(reader)).endswith(b"\r\n\r\n100000")
         writer.close()
 
