@@ -130,6 +130,11 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def set_aside(path: Path) -> None:
+    """Called by who holds it, when PostgreSQL will not have it: it is kept for whoever looks into that, and holds up nobody."""
+    path.rename(path.with_suffix(".refused"))
+
+
 def batches(data: bytes) -> tuple[list[Batch], int]:
     """The whole records of a file, and how many bytes at its end belong to none."""
     found: list[Batch] = []

@@ -13,6 +13,7 @@ import asyncpg
 import pytest_asyncio
 
 from loadtest.faults.proxy import FaultProxy, to_socket
+from push.copy_format import HEADER, TRAILER
 from service.store import journal, journal_import
 from service.store.decision_people import DecisionPerson
 from service.store.people import USER, PersonKey
@@ -146,6 +147,19 @@ async def test_a_decision_is_imported_once_however_often_its_journal_is_found(to
     path.write_bytes(copy)
     assert await journal_import.import_all(town.direct, town.data_dir) == 0
     assert journal.files(town.data_dir) == []
+
+
+async def test_a_journal_that_is_refused_holds_up_no_other(town: Town) -> None:
+    async def at_once() -> AsyncIterator[bytes]:
+        yield HEADER + b"\0\x01\0\0\0\x01x" + TRAILER
+
+    for columns in (("of_another_release",), ("user_id",)):
+        strange = journal.Journal(town.data_dir)
+        await strange.copy_to_table("decisions", source=at_once(), columns=columns, format="binary")
+        strange.seal()
+    assert await journal_import.import_all(town.direct, town.data_dir) == 0
+    assert journal.files(town.data_dir) == []
+    assert len(list((town.data_dir / "journal").glob("*.refused"))) == 2
 
 
 async def test_while_decisions_wait_for_their_import_an_answer_to_one_is_asked_again(town: Town) -> None:
