@@ -5,7 +5,6 @@ nothing can be promised. Push is never decided so.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -67,7 +66,7 @@ class Degraded:
         Raises:
             OSError: the journal is full, or cannot be written.
         """
-        bounded, candidates = _endless(catalogue), _plentiful(catalogue)
+        candidates = _plentiful(catalogue)
         answers: list[Decided | ApiError | None] = [None] * len(batch)
         asked: dict[int, tuple[Ask, DecisionPerson]] = {}
         for place, (speaker, request) in enumerate(batch):
@@ -75,8 +74,8 @@ class Degraded:
             if person is None:
                 answers[place] = _not_remembered()
             elif speaker.speaks_for(person.known_as):
-                asked[place] = ask_of(request, bounded)._replace(candidates=candidates), person
-        decided = await self._logged(list(asked.values()), bounded, model, now)
+                asked[place] = ask_of(request, catalogue)._replace(candidates=candidates), person
+        decided = await self._logged(list(asked.values()), catalogue, model, now)
         for place, one in zip(asked, decided, strict=True):
             answers[place] = one._replace(is_degraded=True)
         return answers
@@ -117,12 +116,6 @@ class Degraded:
 def _not_remembered() -> ApiError:
     detail = "The database does not answer at the moment, and this person is not remembered; try again."
     return ApiError(503, "unavailable", detail, retry_after_s=RETRY_AFTER_S)
-
-
-@lru_cache(maxsize=2)
-def _endless(catalogue: Catalogue) -> Catalogue:
-    """The same offers, of which nothing is to be counted: those that have an end are no candidates."""
-    return dataclasses.replace(catalogue, has_limits=False)
 
 
 @lru_cache(maxsize=2)

@@ -67,7 +67,8 @@ async def _open(connection: Any, person: DecisionPerson, catalogue: Catalogue, n
         campaign_id=None,
         entropy=b"",
     )
-    mask, _ = masks.eligible(catalogue, person, ask, now)
+    found, _ = masks.eligible(catalogue, person, ask, now)
+    mask = found.mask
     if stock.is_needed(catalogue, [(ask, person)]):
         left = await stock.look(connection, catalogue, [(ask, person)], now)
         mask = mask & left.is_left_for(person.user_id, None)

@@ -12,36 +12,40 @@ import numpy.typing as npt
 
 from schema.decision import Channel
 from service.decision.ask import Ask
+from service.decision.eligible import Eligible, Mask, of
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 
 _LAST_ZONE: Final = timedelta(hours=-12)
 
-Mask = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
 
 _NOWHERE: Final[Positions] = np.empty(0, np.int64)
 
 
-def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> tuple[Mask, tuple[str, ...]]:
-    """The mask (offers,), which is not to be written to, and, when it is empty, the reason codes."""
-    reasons = (*silences(person, ask.channel, now, is_alone=not ask.also), *ask.silences)
-    if reasons:
-        return np.zeros(len(catalogue.ids), np.bool_), reasons
+def eligible(catalogue: Catalogue, person: DecisionPerson, ask: Ask, now: datetime) -> tuple[Eligible, tuple[str, ...]]:
+    """What is eligible and, when that is nothing, the reason codes."""
+    if reasons := (*silences(person, ask.channel, now, is_alone=not ask.also), *ask.silences):
+        return _nothing(catalogue), reasons
     years = age(person.birth_date, now) if catalogue.has_age_limits else 0
     store_id = ask.context.store_id if catalogue.store_bound else None
-    mask, is_any = _openings(catalogue)(
+    found: Eligible = _openings(catalogue)(
         (ask.channel, *ask.also), ask.candidates, era_of(catalogue, now), years, store_id
     )
     if removed := removed_by_person(catalogue, person, ask, now):
-        mask = mask.copy()
+        mask = found.mask.copy()
         mask[removed] = False
-        is_any = bool(mask.any())
-    return mask, () if is_any else ("no_eligible_offer",)
+        found = of(catalogue, mask)
+    return found, () if len(found.places) else ("no_eligible_offer",)
 
 
 @lru_cache(maxsize=4)
-def _openings(catalogue: Catalogue) -> Callable[..., tuple[Mask, bool]]:
+def _nothing(catalogue: Catalogue) -> Eligible:
+    return of(catalogue, np.zeros(len(catalogue.ids), np.bool_))
+
+
+@lru_cache(maxsize=4)
+def _openings(catalogue: Catalogue) -> Callable[..., Eligible]:
     """`_open_to` of one catalogue, with a memory that goes when the catalogue does: one for all would keep a thousand versions alive."""
     return lru_cache(maxsize=1024)(partial(_open_to, catalogue))
 
@@ -53,8 +57,8 @@ def _open_to(
     era: int,
     years: int,
     store_id: str | None,
-) -> tuple[Mask, bool]:
-    """What is open to everybody of that age in that store, and whether that is any: the same for many, and not to be written to."""
+) -> Eligible:
+    """What is open to everybody of that age in that store: the same for many."""
     mask = catalogue.min_age <= years
     for channel in channels:
         mask &= _on_offer(catalogue, channel, era)
@@ -62,8 +66,7 @@ def _open_to(
         mask &= _among(catalogue, candidates)
     if catalogue.store_bound:
         mask &= open_in(catalogue, store_id)
-    mask.flags.writeable = False
-    return mask, bool(mask.any())
+    return of(catalogue, mask)
 
 
 def silences(person: DecisionPerson, channel: Channel, now: datetime, *, is_alone: bool = True) -> tuple[str, ...]:

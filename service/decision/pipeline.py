@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from bandits import tastes
@@ -19,21 +19,18 @@ from bandits.policies.draw import Draw, Offers, Terms
 from bandits.policies.model import Model
 from bandits.policies.scores import NotFiniteError
 from schema.decision import Action, Channel, DecisionInputs
-from schema.policy import PolicyKind
 from service import telemetry
 from service.batching import RETRY_AFTER_S
 from service.decision import gains, inputs, own_part, stock, together
 from service.decision.ask import Ask, Decided
+from service.decision.kept import CONTROL, Kept, of_step
 from service.decision.prices import prices_of
 from service.decision.step import Alike, Step
-from service.decision.stock import Overtaken, Stock, Taker
+from service.decision.stock import Overtaken, Stock
 from service.errors import ApiError
 from service.store import decisions
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
-from service.store.decision_rows import Row
-
-CONTROL: Final[PolicyKind] = "uniform"
 
 ATTEMPTS_MAX: Final = 4
 """Of drawing a batch under the locks of what it may promise: one is enough but for people who are merged meanwhile."""
@@ -44,71 +41,91 @@ BREATH_S: Final = 0.005
 _LOG: Final = telemetry.logger("decisions")
 
 
-class _Batch(NamedTuple):
-    """Answers and what is logged of them, in order."""
-
-    decided: list[Decided]
-    rows: list[Row]
-
-
 async def decide(
     connection: Any, asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime
 ) -> list[Decided]:
     """Decides for people that have been identified, logs all decisions in one batch, and only then answers.
 
-    What has an end is promised to them in the same transaction.
+    To those who may be given what has an end it is promised in the same transaction.
 
     Raises:
         ApiError: 503, when others took what was left time and again.
     """
-    if not stock.is_needed(catalogue, asked):
-        decided, rows = await _decide_all(asked, catalogue, model, now, None)
-        await decisions.insert(connection, rows)
+    kept = await _decide_plenty(asked, catalogue, model, now)
+    scarce = [place for place in range(len(asked)) if place not in kept]
+    if scarce:
+        await _decide_and_promise(connection, asked, scarce, kept, catalogue, model, now)
     else:
-        decided, rows = await _decide_and_promise(connection, asked, catalogue, model, now)
-    for (channel, action), count in Counter((row.channel, row.action) for row in rows).items():
+        await decisions.insert(connection, [one.row for one in kept.values()])
+    for (channel, action), count in Counter((one.row.channel, one.row.action) for one in kept.values()).items():
         telemetry.DECISIONS.labels(Channel(channel).name, Action(action).name.lower()).inc(count)
-    return decided
+    return [kept[place].decided for place in range(len(asked))]
 
 
-async def _decide_and_promise(
-    connection: Any, asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime
-) -> _Batch:
-    """At first without a lock; if others take what was found left, again under the locks."""
-    for find in (stock.look, *[stock.hold] * ATTEMPTS_MAX):
-        with contextlib.suppress(Overtaken):
-            async with connection.transaction():
-                left = await find(connection, catalogue, asked, now)
-                batch = await _decide_all(asked, catalogue, model, now, left)
-                await stock.write(connection, left, now)
-                await decisions.insert(connection, batch.rows)
-                return batch
-    raise ApiError(503, "overloaded", "Others took what was left, time and again.", retry_after_s=RETRY_AFTER_S)
-
-
-async def _decide_all(
-    asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime, left: Stock | None
-) -> _Batch:
-    batch = _Batch([], [])
-    # Where something has an end each is drawn under the mask of what those before have left.
-    size = 1 if left is not None else together.TOGETHER_MAX
+async def _decide_plenty(
+    asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime
+) -> dict[int, Kept]:
+    """Decides, many at once, for those who can be given nothing that has an end; by place."""
+    kept: dict[int, Kept] = {}
     alike = Alike(catalogue, model, now)
     breath = perf_counter() + BREATH_S
-    for begin in range(0, len(asked), size):
+    for begin in range(0, len(asked), together.TOGETHER_MAX):
         if perf_counter() > breath:
             await asyncio.sleep(0)
             breath = perf_counter() + BREATH_S
-        steps = [Step(ask, person, catalogue, now, left, alike) for ask, person in asked[begin : begin + size]]
-        _draw_all([step for step in steps if not step.reasons], catalogue, model, now, alike)
-        for step in steps:
-            answer = _answer(step, catalogue, model, now, left)
-            batch.decided.append(answer)
-            batch.rows.append(_row(step, answer, alike.packed(step.mask)))
-    return batch
+        steps: dict[int, Step] = {}
+        for place, (ask, person) in enumerate(asked[begin : begin + together.TOGETHER_MAX], begin):
+            step = Step(ask, person, catalogue, now, alike)
+            if not step.has_end:
+                steps[place] = step
+        _draw_all([step for step in steps.values() if not step.reasons], catalogue, model, now)
+        kept |= {place: of_step(step, catalogue, model, now, None) for place, step in steps.items()}
+    return kept
 
 
-def _draw_all(steps: Sequence[Step], catalogue: Catalogue, model: Model, now: datetime, alike: Alike) -> None:
-    for step in together.draw(steps, catalogue, model, alike, _terms_of_all):
+async def _decide_and_promise(
+    connection: Any,
+    asked: Sequence[tuple[Ask, DecisionPerson]],
+    scarce: Sequence[int],
+    kept: dict[int, Kept],
+    catalogue: Catalogue,
+    model: Model,
+    now: datetime,
+) -> None:
+    """Decides for those at the `scarce` places, and logs all: at first without a lock; if others take what was found left, again under them."""
+    asking = [asked[place] for place in scarce]
+    for find in (stock.look, *[stock.hold] * ATTEMPTS_MAX):
+        with contextlib.suppress(Overtaken):
+            async with connection.transaction():
+                left = await find(connection, catalogue, asking, now)
+                kept |= zip(scarce, await _decide_each(asking, catalogue, model, now, left), strict=True)
+                await stock.write(connection, left, now)
+                await decisions.insert(connection, [one.row for one in kept.values()])
+                return
+    raise ApiError(503, "overloaded", "Others took what was left, time and again.", retry_after_s=RETRY_AFTER_S)
+
+
+async def _decide_each(
+    asked: Sequence[tuple[Ask, DecisionPerson]], catalogue: Catalogue, model: Model, now: datetime, left: Stock
+) -> list[Kept]:
+    """One after the other, each under the mask of what those before have left."""
+    kept: list[Kept] = []
+    alike = Alike(catalogue, model, now)
+    breath = perf_counter() + BREATH_S
+    for ask, person in asked:
+        if perf_counter() > breath:
+            await asyncio.sleep(0)
+            breath = perf_counter() + BREATH_S
+        step = Step(ask, person, catalogue, now, alike)
+        step.leave(left, catalogue)
+        if not step.reasons:
+            _draw_all([step], catalogue, model, now)
+        kept.append(of_step(step, catalogue, model, now, left))
+    return kept
+
+
+def _draw_all(steps: Sequence[Step], catalogue: Catalogue, model: Model, now: datetime) -> None:
+    for step in together.draw(steps, catalogue, model, _terms_of_all):
         _draw_for(step, catalogue, model, now)
 
 
@@ -133,7 +150,7 @@ def _draw_for(step: Step, catalogue: Catalogue, model: Model, now: datetime) -> 
 
 def _draw_by(step: Step, packed: bytes, own_sums: bytes, catalogue: Catalogue, model: Model, now: datetime) -> None:
     phi = inputs.phi_of(catalogue, model, packed, step.inputs, now)
-    offers = Offers(phi, step.mask, catalogue.tag_ids, prices_of(catalogue, step.inputs))
+    offers = Offers(phi, step.eligible.mask, catalogue.tag_ids, prices_of(catalogue, step.inputs))
     terms = terms_of(step.inputs, packed, in_control=step.in_control)
     own = own_part.scores(catalogue, model, own_sums, step.inputs, phi)
     known = None if step.ask.gain is None else step.ask.gain.known
@@ -184,65 +201,3 @@ def terms_of(given: DecisionInputs, packed: bytes, *, in_control: bool) -> Terms
         attention_price=rules.attention_price * (1.0 + unanswered),
         can_be_negative=rules.can_be_negative,
     )
-
-
-def _answer(step: Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
-    indices, reasons = _shown(step)
-    taker = Taker(step.person.user_id, step.decision_id, step.ask)
-    return Decided(
-        decision_id=step.decision_id,
-        person=step.person,
-        catalogue=catalogue,
-        offer_indices=indices,
-        draw=step.drawn,
-        in_holdout=step.in_holdout,
-        in_control=step.in_control,
-        policy=CONTROL if step.in_control else step.ask.rules.policy,
-        snapshot_version=model.version,
-        reason_codes=reasons,
-        decided_at=now,
-        reserved=(None,) * len(indices) if left is None else left.take(taker, indices),
-    )
-
-
-def _shown(step: Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """What is shown of what was drawn, and why nothing is."""
-    if step.drawn is None:
-        return (), step.reasons
-    if step.in_holdout:
-        return (), ("holdout",)
-    if not step.drawn.is_sent:
-        return (), ("gate",)
-    return tuple(step.drawn.chosen), ("control",) if step.in_control else ()
-
-
-def _row(step: Step, answer: Decided, eligible: bytes) -> Row:
-    ask = step.ask
-    return Row(
-        user_id=step.person.user_id,
-        decision_id=step.decision_id,
-        user_version=step.person.version,
-        action=Action.OFFER if answer.offer_indices else Action.NO_SEND,
-        in_holdout=answer.in_holdout,
-        in_control=answer.in_control,
-        is_degraded=False,
-        send_probability=_logged_send_probability(answer),
-        channel=ask.channel,
-        snapshot_version=answer.snapshot_version,
-        catalogue_version=answer.catalogue.version,
-        campaign_id=ask.campaign_id,
-        placement=ask.placement,
-        policy=answer.policy,
-        reason_codes=answer.reason_codes,
-        request=step.inputs,
-        tastes=step.tastes,
-        eligible=eligible,
-        personal=step.own_sums,
-        drawn=step.logged,
-    )
-
-
-def _logged_send_probability(answer: Decided) -> float:
-    if answer.draw is None or answer.in_holdout:
-        return 0.0
-    return answer.draw.send_probability

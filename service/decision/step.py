@@ -12,7 +12,7 @@ from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM
 from schema.decision import DecisionInputs
 from schema.ids import uuid7
-from service.decision import gains, inputs, masks
+from service.decision import eligible, gains, inputs, masks
 from service.decision.ask import Ask, Outcome
 from service.decision.groups import group_of
 from service.decision.stock import Stock
@@ -23,8 +23,6 @@ from service.store.drawn_columns import Drawn
 
 F32 = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
-Mask = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
 
 
 class Alike:
@@ -39,7 +37,6 @@ class Alike:
         self._now = now
         self._hours: dict[str | None, int] = {}
         self._known: dict[tuple[int, int, int, bool], DecisionInputs] = {}
-        self._masks: dict[int, tuple[Mask, Places, bytes]] = {}
 
     def of(self, ask: Ask, person: DecisionPerson) -> DecisionInputs:
         """What enters the decision besides the person and the snapshot."""
@@ -53,21 +50,6 @@ class Alike:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._made(ask, hour, is_known=is_known)
-        return found
-
-    def packed(self, mask: Mask) -> bytes:
-        """The mask as it is logged."""
-        return self._known_mask(mask)[2]
-
-    def places(self, mask: Mask) -> Places:
-        """Where the eligible offers are."""
-        return self._known_mask(mask)[1]
-
-    def _known_mask(self, mask: Mask) -> tuple[Mask, Places, bytes]:
-        found = self._masks.get(id(mask))
-        if found is None:
-            packed = np.packbits(mask, bitorder="little").tobytes()
-            found = self._masks[id(mask)] = (mask, np.flatnonzero(mask), packed)
         return found
 
     def _made(self, ask: Ask, hour: int, *, is_known: bool) -> DecisionInputs:
@@ -90,43 +72,52 @@ class Step:
         "ask",
         "decision_id",
         "drawn",
+        "eligible",
         "in_control",
         "in_holdout",
         "inputs",
         "logged",
-        "mask",
         "own_sums",
         "person",
         "reasons",
         "tastes",
     )
 
-    def __init__(
-        self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetime, left: Stock | None, alike: Alike
-    ) -> None:
+    def __init__(self, ask: Ask, person: DecisionPerson, catalogue: Catalogue, now: datetime, alike: Alike) -> None:
         self.ask = ask
         self.person = person
         self.decision_id: UUID = uuid7(now, ask.entropy)
         group = group_of(person.user_id, ask.holdout_share, ask.control_share)
         self.in_holdout, self.in_control = group == "holdout", group == "control"
-        self.mask, self.reasons = masks.eligible(catalogue, person, ask, now)
-        if left is not None and not self.reasons:
-            self.mask = self.mask & left.is_left_for(person.user_id, ask.campaign_id)
-            self.reasons = () if self.mask.any() else ("sold_out",)
+        self.eligible, self.reasons = masks.eligible(catalogue, person, ask, now)
         self.inputs = alike.of(ask, person)
-        if left is not None and not self.reasons:
-            self.inputs = left.priced(self.inputs, ask, self.mask)
         self.tastes = b""
         self.own_sums = b""
         self.drawn: Outcome | None = None
         self.logged = drawn_columns.NOTHING
+
+    @property
+    def has_end(self) -> bool:
+        """Whether anything that may be drawn has a limit, or is paid for by a budget."""
+        return not self.reasons and (self.eligible.has_limits or self.ask.is_budgeted)
+
+    def leave(self, left: Stock, catalogue: Catalogue) -> None:
+        """Leaves of the eligible offers those that are left, at their price."""
+        if self.reasons:
+            return
+        mask = self.eligible.mask & left.is_left_for(self.person.user_id, self.ask.campaign_id)
+        self.eligible = eligible.of(catalogue, mask)
+        if len(self.eligible.places):
+            self.inputs = left.priced(self.inputs, self.ask, mask)
+        else:
+            self.reasons = ("sold_out",)
 
     def holds(
         self, tastes: bytes, own_sums: bytes, phi: F32, own: PersonalScores | None, drawn: Draw, ids: Ids
     ) -> None:
         """Keeps a draw, and of what it was made what is logged; phi (offers, d) and the own part are of all offers, as are their ids."""
         self.tastes, self.own_sums = tastes, own_sums if own is not None else b""
-        chosen, pmf = drawn.chosen, drawn.pmf[self.mask]
+        chosen, pmf = drawn.chosen, drawn.pmf[self.eligible.places]
         self.drawn = Outcome(chosen.tolist(), drawn.propensities.tolist(), pmf, drawn.send_probability, drawn.is_sent)
         z, offsets = (None, None) if own is None else (own.z[chosen][None], drawn.personal_offsets[None])
         numbers = Drawn(

@@ -18,7 +18,7 @@ from schema.decision import DecisionInputs
 from service.decision import inputs, own_part
 from service.decision.ask import Outcome
 from service.decision.remembered import Remembered
-from service.decision.step import Alike, Ids, Step
+from service.decision.step import Ids, Step
 from service.store import drawn_columns
 from service.store.catalogue import Catalogue
 from service.store.drawn_columns import Drawn
@@ -30,14 +30,13 @@ TOGETHER_MAX: Final = 128
 TermsOf = Callable[[DecisionInputs], Terms]
 
 
-def draw(steps: Sequence[Step], catalogue: Catalogue, model: Model, alike: Alike, terms_of: TermsOf) -> list[Step]:
+def draw(steps: Sequence[Step], catalogue: Catalogue, model: Model, terms_of: TermsOf) -> list[Step]:
     """Draws for those who are asked the same, as many at once as TOGETHER_MAX; gives those that are still to be drawn.
 
     Args:
         steps: with something to draw from.
         catalogue: the offers.
         model: what is decided with.
-        alike: what the batch shares.
         terms_of: the terms of somebody who left no push unanswered, from their inputs.
     """
     rest: list[Step] = []
@@ -50,7 +49,7 @@ def draw(steps: Sequence[Step], catalogue: Catalogue, model: Model, alike: Alike
     for group in groups.values():
         for begin in range(0, len(group), TOGETHER_MAX):
             part = group[begin : begin + TOGETHER_MAX]
-            rest += part if len(part) < TOGETHER_MIN else _draw(part, catalogue, model, alike, terms_of(part[0].inputs))
+            rest += part if len(part) < TOGETHER_MIN else _draw(part, catalogue, model, terms_of(part[0].inputs))
     return rest
 
 
@@ -60,10 +59,10 @@ def _is_plain(step: Step) -> bool:
     return given.gain is None and not given.prices and given.cost_price == 0.0
 
 
-def _draw(part: Sequence[Step], catalogue: Catalogue, model: Model, alike: Alike, terms: Terms) -> list[Step]:
+def _draw(part: Sequence[Step], catalogue: Catalogue, model: Model, terms: Terms) -> list[Step]:
     known, has_layer = inputs.of_catalogue(catalogue), bool(len(model.personal_variances))
     try:
-        drawers = [_drawer(step, known, alike, has_layer=has_layer) for step in part]
+        drawers = [_drawer(step, known, has_layer=has_layer) for step in part]
         draws = draw_together.draw(
             model, goods.of(catalogue, model), terms, drawers, part[0].inputs.decided_at.timestamp()
         )
@@ -89,7 +88,7 @@ goods: Final = Remembered(_goods_of)
 """The offers as the kernel takes them."""
 
 
-def _drawer(step: Step, known: inputs.OfferFeatures, alike: Alike, *, has_layer: bool) -> Drawer:
+def _drawer(step: Step, known: inputs.OfferFeatures, *, has_layer: bool) -> Drawer:
     person, given = step.person, step.inputs
     packed = sums = b""
     if given.may_personalise:
@@ -102,7 +101,7 @@ def _drawer(step: Step, known: inputs.OfferFeatures, alike: Alike, *, has_layer:
         given.may_personalise,
         given.local_hour,
         step.in_control,
-        alike.places(step.mask),
+        step.eligible.places,
         random.key_from_bytes(step.decision_id.bytes),
         inputs.nearness(context),
         bool(context.is_raining),

@@ -181,9 +181,9 @@ async def _held(
 
 
 def _why_not(ask: Ask, person: DecisionPerson, catalogue: Catalogue, at: datetime, left: Stock | None) -> Held | None:
-    mask, reasons = masks.eligible(catalogue, person, ask, at)
+    found, reasons = masks.eligible(catalogue, person, ask, at)
     if reasons:
         return Held("offer" if reasons == ("no_eligible_offer",) else "rules_of_contact", reasons[0])
-    if left is not None and not (mask & left.is_left_for(person.user_id, ask.campaign_id)).any():
+    if left is not None and not (found.mask & left.is_left_for(person.user_id, ask.campaign_id)).any():
         return Held("offer", "sold_out")
     return None

@@ -89,6 +89,24 @@ async def test_no_more_is_promised_than_there_is_and_every_propensity_is_that_of
     await assert_in_balance(pool)
 
 
+async def test_in_one_batch_only_what_is_scarce_is_drawn_under_what_is_left(pool: asyncpg.Pool, model: Model) -> None:
+    few = await push_world.offer(pool, "few", redemptions_max=3)
+    many = await push_world.offer(pool, "many")
+    people = range(1, PEOPLE + 1)
+    mixed = [
+        ask._replace(candidates=(few,) if n % 2 else (many,))
+        for n, ask in zip(people, asks(Channel.IN_APP, people, "mixed"), strict=True)
+    ]
+    decided = await decide(pool, model, mixed, people)
+    assert [one.person.user_id for one in decided] == list(people)
+    assert told(decided) == {"few": 3, "many": PEOPLE // 2}
+    for one in decided:
+        assert all((held is None) == (one.person.user_id % 2 == 0) for held in one.reserved)
+        assert one.offer_indices or one.reason_codes == ("sold_out",)
+    assert await pool.fetchval("select count(*) from decisions") == PEOPLE
+    await assert_in_balance(pool)
+
+
 async def test_batches_at_once_never_promise_more_than_there_is(pool: asyncpg.Pool, model: Model) -> None:
     names = ["a", "b", "c", "d"]
     ids = [await push_world.offer(pool, name, redemptions_max=10 + 3 * n) for n, name in enumerate(names)]

@@ -17,8 +17,8 @@ PLAIN = offer("plain")
 
 def left(*offers: Any, who: dict[str, Any] | None = None, **asked: Any) -> list[str]:
     shop = catalogue(*offers)
-    mask, _ = masks.eligible(shop, person(**(who or {})), ask(**asked), NOW)
-    return [one.offer.offer_id for one, is_left in zip(shop.offers, mask, strict=True) if is_left]
+    found, _ = masks.eligible(shop, person(**(who or {})), ask(**asked), NOW)
+    return [one.offer.offer_id for one, is_left in zip(shop.offers, found.mask, strict=True) if is_left]
 
 
 @pytest.mark.parametrize(
@@ -99,20 +99,20 @@ def test_candidates_and_exclusions_are_ids_and_unknown_ones_do_nothing() -> None
     ],
 )
 def test_why_nobody_is_bothered(channel: Channel, who: dict[str, Any], reasons: tuple[str, ...]) -> None:
-    mask, told = masks.eligible(catalogue(PLAIN), person(**who), ask(channel=channel), NOW)
+    found, told = masks.eligible(catalogue(PLAIN), person(**who), ask(channel=channel), NOW)
     assert told == reasons
-    assert mask.any() == (not reasons)
+    assert found.mask.any() == (not reasons)
 
 
 def test_an_empty_catalogue_has_nothing_eligible() -> None:
-    mask, reasons = masks.eligible(catalogue(), person(), ask(), NOW)
-    assert (len(mask), reasons) == (0, ("no_eligible_offer",))
+    found, reasons = masks.eligible(catalogue(), person(), ask(), NOW)
+    assert (len(found.mask), reasons) == (0, ("no_eligible_offer",))
 
 
 def test_one_persons_mask_is_not_the_next_ones() -> None:
     shop = catalogue(PLAIN)
     masks.eligible(shop, person(vetoed_offer_ids=[101]), ask(candidates=(101,)), NOW)
-    assert masks.eligible(shop, person(), ask(candidates=(101,)), NOW)[0].all()
+    assert masks.eligible(shop, person(), ask(candidates=(101,)), NOW)[0].mask.all()
 
 
 def at(*parts: int) -> datetime:

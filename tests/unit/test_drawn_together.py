@@ -202,3 +202,14 @@ def test_what_cannot_be_read_is_told() -> None:
         with pytest.raises(UnknownSumsError):
             personal.end_to_end([sums, bad], NOW.timestamp())
     assert NOT_DRAWN < 0
+
+
+async def test_who_can_be_given_nothing_limited_asks_for_no_stock() -> None:
+    shop = catalogue(offer("plain"), offer("limited", ["tag3"], store_ids=["s1"], redemptions_max=1))
+    elsewhere = [
+        (ask(context=Context(store_id=store)), person(user_id=n)) for n, store in enumerate(["s2", "s3", None])
+    ]
+    kept = Kept()  # reads nothing, and knows no transaction
+    decided = await pipeline.decide(kept, elsewhere, shop, deciding.model(), NOW)
+    assert [one.reserved for one in decided] == [(None,)] * 3
+    assert kept.data
