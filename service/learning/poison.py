@@ -1,4 +1,4 @@
-"""Entries of the log that make a pass fail: found by halves, tried three times, then left out of the pass that puts them aside."""
+"""Entries of the log that make a pass fail: looked for, tried three times, then left out of the pass that puts them aside."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,8 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from schema.log import LogEntry
-from service.learning import books
+from service.learning import books, culprits
 from service.learning.books import Books, NewerProgramError, OvertakenError
 from service.store import dead_letters
 from service.store.dead_letters import DeadLetter
@@ -34,11 +33,6 @@ _LOG: Final = logger("learner")
 Count = Callable[[Books, Sequence[LogBatch]], Awaitable[int]]
 """Counts batches into books, in the caller's transaction; how many entries."""
 
-Trial = Callable[[Sequence[LogBatch]], Awaitable[Exception | None]]
-"""Counts batches and undoes it; what it raised, None when it went well."""
-
-_Item = tuple[int, LogEntry]
-
 
 def may_be_poison(error: Exception) -> bool:
     """Whether it may lie in what was to be counted, and not in the moment."""
@@ -61,26 +55,33 @@ class Poison:
             Exception: whatever `count` raises; what of it may lie in the entries has been looked for.
         """
         letters = self._among(batches)
+        others = _without(batches, letters)
         try:
             async with connection.transaction():
-                counted = await count(ours, _without(batches, letters))
+                counted = await count(ours, others)
                 if letters:
                     await dead_letters.put(connection, letters, now)
         except Exception as error:
             if may_be_poison(error):
-                await self._examine(batches, lambda some: _tried(connection, some, count, now))
+                await self._examine(others, lambda some: _tried(connection, some, count, now))
             raise
         self._put_aside(letters)
         return counted
 
-    async def _examine(self, batches: Sequence[LogBatch], trial: Trial) -> None:
-        """Finds the entries that fail by themselves, and counts a try of each."""
-        items = [(place, entry) for place, batch in enumerate(batches) for entry in batch.entries]
-        for entry, error in await _culprits(batches, items, trial):
+    async def _examine(self, batches: Sequence[LogBatch], trial: culprits.Trial) -> None:
+        """Looks for those that fail, and counts a try of each. What it did not come to is looked for when these are left out."""
+        found = await culprits.find(batches, trial)
+        for entry, error in found.culprits:
             self._tries[entry.event_id] += 1
             self._reasons[entry.event_id] = type(error).__qualname__
             FAILURES.labels("poison_event").inc()
             _LOG.error("an event cannot be counted", event_id=str(entry.event_id), tries=self._tries[entry.event_id])
+        if not found.is_complete:
+            FAILURES.labels("poison_flood").inc()
+            entries = sum(len(batch.entries) for batch in batches)
+            _LOG.error(
+                "more events cannot be counted than are looked for at once", found=len(found.culprits), of=entries
+            )
 
     def _among(self, batches: Sequence[LogBatch]) -> list[DeadLetter]:
         """The entries of these batches that have been tried often enough."""
@@ -120,25 +121,3 @@ async def _tried(connection: Any, batches: Sequence[LogBatch], count: Count, now
     finally:
         await transaction.rollback()
     return None
-
-
-async def _culprits(
-    batches: Sequence[LogBatch], items: Sequence[_Item], trial: Trial
-) -> list[tuple[LogEntry, Exception]]:
-    """By halves: of n entries with one bad one 2 log2 n trials."""
-    if not items or (error := await trial(_only(batches, items))) is None:
-        return []
-    if len(items) == 1:
-        return [(items[0][1], error)]
-    middle = len(items) // 2
-    return [
-        *await _culprits(batches, items[:middle], trial),
-        *await _culprits(batches, items[middle:], trial),
-    ]
-
-
-def _only(batches: Sequence[LogBatch], items: Sequence[_Item]) -> list[LogBatch]:
-    kept: dict[int, list[LogEntry]] = {}
-    for place, entry in items:
-        kept.setdefault(place, []).append(entry)
-    return [batches[place]._replace(entries=entries) for place, entries in kept.items()]

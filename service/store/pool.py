@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import asyncpg
@@ -63,7 +63,7 @@ async def until_reached(dsn: str) -> None:
             return
 
 
-def _nobody_is_told(_connection: Any) -> None:
+async def _nobody_is_told(_connection: Any) -> None:
     pass
 
 
@@ -73,7 +73,7 @@ async def open_pool(
     *,
     waits_for_disk: bool = True,
     plans_once: bool = False,
-    joined: Callable[[Any], None] = _nobody_is_told,
+    joined: Callable[[Any], Awaitable[None]] = _nobody_is_told,
 ) -> asyncpg.Pool:
     """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash.
 
@@ -84,7 +84,7 @@ async def open_pool(
     """
 
     async def init(connection: Any) -> None:
-        joined(connection)
+        await joined(connection)
         await prepare(connection)
 
     return await asyncpg.create_pool(

@@ -7,8 +7,9 @@ asks again. When the server is reached again, the sessions of those that were cu
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -28,10 +29,19 @@ LATE_S: Final = 0.5
 _LOG: Final = telemetry.logger("pulse")
 
 _BEAT: Final = "select 1"
+_BEGAN: Final = "select pg_backend_pid(), backend_start from pg_stat_get_activity(pg_backend_pid())"
 _END: Final = """
-    select pg_terminate_backend(pid) from pg_stat_activity
-     where pid = any($1) and usename = current_user and application_name = 'welltimed'
+    select pg_terminate_backend(pid)
+      from pg_stat_activity join unnest($1::int[], $2::timestamptz[]) as cut(pid, backend_start) using (pid, backend_start)
+     where usename = current_user and application_name = 'welltimed'
 """
+
+
+class _Session(NamedTuple):
+    """A session of the server: its pid alone may belong to another by the time it is to be ended."""
+
+    pid: int
+    began_at: datetime
 
 
 class _Listener(NamedTuple):
@@ -45,15 +55,15 @@ class Pulse:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._connections: WeakSet[Any] = WeakSet()
-        self._to_end: set[int] = set()
+        self._sessions: WeakKeyDictionary[Any, _Session] = WeakKeyDictionary()
+        self._to_end: set[_Session] = set()
         self._listeners: list[_Listener] = []
         self.is_felt = True
         """Whether PostgreSQL answered when it was asked last."""
 
-    def joined(self, connection: Any) -> None:
-        """This one is cut with the others."""
-        self._connections.add(connection)
+    async def joined(self, connection: Any) -> None:
+        """This one is cut with the others. Raises what asyncpg raises when it is lost at once."""
+        self._sessions[connection] = _Session(*await connection.fetchrow(_BEGAN))
 
     def hear(self, channel: str, told: Callable[[str], None], may_have_missed: Callable[[], None]) -> None:
         """Calls `told` with what is told on a channel; `may_have_missed` whenever it begins to hear."""
@@ -90,17 +100,18 @@ class Pulse:
 
     def _cut(self) -> None:
         self.is_felt = False
-        living = [connection for connection in self._connections if not connection.is_closed()]
+        living = [(connection, session) for connection, session in self._sessions.items() if not connection.is_closed()]
         telemetry.FAILURES.labels("silent_database").inc()
         _LOG.error("the database has fallen silent; its connections are cut", connections=len(living))
-        for connection in living:
-            self._to_end.add(connection.get_server_pid())
+        for connection, session in living:
+            self._to_end.add(session)
             connection.terminate()
 
     async def _end_cut(self, connection: Any) -> None:
         """Locks of a session whose client is gone are held until the server hears of it, which may be never."""
         if self._to_end:
-            await connection.execute(_END, list(self._to_end), timeout=ANSWER_S)
+            pids, began = zip(*self._to_end, strict=True)
+            await connection.execute(_END, pids, began, timeout=ANSWER_S)
             self._to_end.clear()
 
 

@@ -16,9 +16,10 @@ from service.cli import main
 from service.learning import learner as learning
 from service.learning.facts import Fact
 from service.learning.learner import Learner
+from service.learning.poison import TRIES_MAX
 from service.store import dead_letters, partitions
 from service.store import pool as pools
-from service.telemetry import DEAD_LETTERS
+from service.telemetry import DEAD_LETTERS, FAILURES
 from tests.integration import learning_world as world
 from tests.integration.learning_world import HOUR, START, entry, log
 
@@ -44,9 +45,11 @@ def basket(user_id: int, tag_id: int) -> LogEntry:
 
 
 def breaks_by(monkeypatch: pytest.MonkeyPatch, *poisons: LogEntry) -> None:
+    ids = {one.event_id for one in poisons}
+
     def fold(facts: Iterable[Fact], *more: Any) -> Any:
         kept = list(facts)
-        if any(fact.entry.event_id == poison.event_id for fact in kept for poison in poisons):
+        if any(fact.entry.event_id in ids for fact in kept):
             raise BadBasketError
         return SOUND(kept, *more)
 
@@ -158,3 +161,59 @@ async def test_what_lies_in_the_moment_is_no_poison(pool: asyncpg.Pool, monkeypa
     monkeypatch.setattr(learning, "fold", SOUND)
     assert await learner.fold_once(NOW) == 1
     assert await lying(pool) == []
+
+
+async def test_a_flood_of_poison_is_an_alarm_and_bounded_work_and_the_stream_goes_on(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = [basket(1, 1), basket(2, 2)], [basket(1 + n % 10, 10 + n // 10) for n in range(180)]
+    async with pool.acquire() as connection:
+        await log(connection, good[0], *bad, good[1])
+    breaks_by(monkeypatch, *bad)
+    learner, before = world.learner(pool), flood()
+    passes = 0
+    while not await counted(learner):
+        passes += 1
+        assert passes < 30
+    assert passes > TRIES_MAX  # not all were found at once
+    assert flood() > before
+    assert sum((await baskets(pool)).values()) == pytest.approx(2)
+    async with pool.acquire() as connection:
+        assert {one.event_id for one in await dead_letters.read(connection, 1_000)} == {one.event_id for one in bad}
+
+
+async def test_of_two_that_fail_only_together_one_is_put_aside_and_counts_when_it_is_replayed(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, others = [basket(3, 7), basket(3, 8)], [basket(3, n) for n in range(5)]
+    async with pool.acquire() as connection:
+        await log(connection, *others[:3], pair[0], others[3], pair[1], others[4])
+    ids = {one.event_id for one in pair}
+
+    def fold(facts: Iterable[Fact], *more: Any) -> Any:
+        kept = list(facts)
+        if ids <= {fact.entry.event_id for fact in kept}:
+            raise BadBasketError
+        return SOUND(kept, *more)
+
+    monkeypatch.setattr(learning, "fold", fold)
+    learner = world.learner(pool)
+    await fails(learner, 3)
+    assert await learner.fold_once(NOW) == 6
+    assert [one.event_id for one in await lying(pool)] == [pair[1].event_id]
+    async with pool.acquire() as connection:
+        await dead_letters.replay(connection, None, NOW)
+    assert await learner.fold_once(NOW) == 1
+    assert sum((await baskets(pool)).values()) == pytest.approx(7)
+
+
+async def counted(learner: Learner) -> int:
+    """0 when the pass failed."""
+    try:
+        return await learner.fold_once(NOW)
+    except BadBasketError:
+        return 0
+
+
+def flood() -> float:
+    return float(FAILURES.labels("poison_flood")._value.get())

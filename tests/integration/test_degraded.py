@@ -16,7 +16,7 @@ from loadtest.faults.proxy import FaultProxy, to_socket
 from push.copy_format import HEADER, TRAILER
 from service.store import journal, journal_import
 from service.store.decision_people import DecisionPerson
-from service.store.people import USER, PersonKey
+from service.store.people import ANONYMOUS, USER, PersonKey
 from tests.deciding import offer
 from tests.integration import decision_world
 from tests.integration.serving import Api, serving
@@ -193,3 +193,19 @@ async def test_who_has_said_no_by_whatever_door_is_not_decided_for_from_memory(t
         again = await town.decide(name)
         assert "milk" not in {one["offer_id"] for one in again["offers"]}
     await town.imported()
+
+
+async def test_who_gets_a_name_and_whose_phone_gets_another_person_is_forgotten(town: Town) -> None:
+    """For it decides who may speak for them, and for whom the phone is asked."""
+    degraded = town.api.resources.decisions._degraded
+    assert degraded is not None
+    phone = PersonKey(ANONYMOUS, "phone")
+    for name in ("ann", "bob"):
+        for _ in range(2):  # at first nobody is known who could be remembered
+            answer = await town.api.post("/v1/decisions", json={"anonymous_id": "phone"})
+            assert answer.status_code == 200, answer.text
+        assert degraded.known.get(phone) is not None
+        # As another worker would: of it this one only hears.
+        answer = await town.api.post("/v1/identify", json={"user_id": name, "anonymous_id": "phone"})
+        assert answer.status_code == 200, answer.text
+        await until(lambda: degraded.known.get(phone) is None)
