@@ -1,10 +1,13 @@
 """The role of an API worker."""
 
+from functools import partial
+
 import uvloop
 
 from service import garbage
 from service.app import create_app
 from service.client_address import ClientAddresses, networks
+from service.connection import Connection
 from service.connections import Connections
 from service.fast_lane import FastLane
 from service.front import Front
@@ -27,10 +30,9 @@ def run(settings: Settings, dsn: str) -> None:
 def api_server(resources: Resources) -> ApiServer:
     """The whole of an API worker but its socket."""
     settings = resources.settings
-    app = create_app(resources)
     addresses = ClientAddresses(networks(settings.trusted_proxies))
     front = Front(
-        FastLane(app, resources) if settings.fast_lane else app,
+        create_app(resources),
         resources.rate_limits,
         addresses,
         resources.knows,
@@ -39,4 +41,7 @@ def api_server(resources: Resources) -> ApiServer:
     connections = Connections(
         settings.connections_max, settings.connections_per_address_max, is_exempt=addresses.is_trusted
     )
-    return ApiServer(front, connections, front.enter, resources.begin_stop, settings.drain_s)
+    hot = FastLane(resources) if settings.fast_lane else None
+    return ApiServer(
+        front, partial(Connection, connections, front.enter, hot), connections, resources.begin_stop, settings.drain_s
+    )

@@ -75,10 +75,15 @@ class Batcher(Generic[Question, Answer]):
             await self._task
 
     async def submit(self, question: Question) -> Answer:
-        """Returns the answer once its batch has been served; who is cancelled meanwhile leaves the question behind.
+        """As `put`, and waits; who is cancelled meanwhile leaves the question behind."""
+        return await self.put(question)
+
+    def put(self, question: Question) -> asyncio.Future[Answer]:
+        """What will have the answer once its batch has been served, or the ApiError 503 for a worker that stops, or without PostgreSQL
+        (then it may have been served or not).
 
         Raises:
-            ApiError: 503 when too much waits, the worker stops, or PostgreSQL does not answer (then it may have been served or not).
+            ApiError: 503 when too much waits, or the worker stops.
         """
         if not self._is_open:
             raise _stopping()
@@ -86,11 +91,11 @@ class Batcher(Generic[Question, Answer]):
         if self._waiting + size > self._limits.waiting_max:
             detail = f"Too many {self._name} wait; try again."
             raise ApiError(503, "overloaded", detail, retry_after_s=RETRY_AFTER_S)
-        request = _Request(question, size, asyncio.get_running_loop().create_future())
+        request: _Request[Question, Answer] = _Request(question, size, asyncio.get_running_loop().create_future())
         self._requests.append(request)
         self._count(size)
         self._wake.set()
-        return await request.done  # type: ignore[no-any-return] # mypy takes the future of a generic tuple for Any
+        return request.done
 
     async def _run(self) -> None:
         try:

@@ -1,32 +1,26 @@
-"""What one connection may do: how long it may take to say what it wants, how many there may be, and how they end when the worker stops."""
+"""The connections of one worker: how many there may be, and how they end when the worker stops."""
 
 import asyncio
 import resource
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Final, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from service import telemetry
 
-from service import early_answers, telemetry
-from service.early_answers import HEAD_BYTES_MAX
-from service.errors import ApiError, request_id_of
-
-REQUEST_S: Final = 10.0
-"""How long a request may take to arrive, from its first byte (of a new connection: from the handshake) to its last."""
-BODY_BYTES_PER_S_MIN: Final = 4_096
-"""A body has longer by what has come of it at this rate: who sends steadily over a bad line is not cut off."""
-ANSWER_STALLED_S: Final = 10.0
-"""How long a client may take nothing of an answer that does not fit into the socket."""
 KEPT_DESCRIPTORS: Final = 256
 """File descriptors that no client gets: PostgreSQL's connections, files, sockets to others."""
 
 
-Enter = Callable[[str, str, Sequence[tuple[bytes, bytes]], str], Any]
-"""Lets a request in by method, path, headers and peer; what it gives goes into the scope's state as LANE. Raises ApiError to refuse."""
+class Open(Protocol):
+    """An open connection."""
 
-LANE: Final = "lane"
+    def look(self, now: float) -> None: ...
+
+    def close_after_answer(self) -> None: ...
+
+    def close_unfinished(self) -> None: ...
 
 
 class Connections:
@@ -41,10 +35,10 @@ class Connections:
         self.empty.set()
         self._most_per_address = most_per_address
         self._is_exempt = is_exempt
-        self._open: set[Connection] = set()
+        self._open: set[Open] = set()
         self._by_address: Counter[str] = Counter()
 
-    def take(self, connection: "Connection", address: str) -> bool:
+    def take(self, connection: Open, address: str) -> bool:
         """Counts a new one; False when there is no room for it."""
         reason = ""
         if len(self._open) >= self.most:
@@ -59,7 +53,7 @@ class Connections:
         self._by_address[address] += 1
         return True
 
-    def drop(self, connection: "Connection", address: str) -> None:
+    def drop(self, connection: Open, address: str) -> None:
         """It is closed."""
         if connection not in self._open:
             return
@@ -86,165 +80,6 @@ class Connections:
         """Those whose request has not arrived whole are not waited for: nothing was acknowledged to them."""
         for connection in list(self._open):
             connection.close_unfinished()
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with deadlines; it has none of its own but for idle connections."""
-
-    def __init__(self, connections: Connections, enter: Enter, **given: Any) -> None:
-        super().__init__(**given)
-        self._connections = connections
-        self._enter = enter
-        self._address = ""
-        self._waits_since: float | None = None
-        """Since when a request is arriving, or on a new connection nothing; None when the last one is here whole."""
-        self._arrived_bytes = 0
-        self._is_in_body = False
-        self._beside_body_bytes = 0
-        """What came since the last piece of a body: the header of a chunk, or what follows the last one."""
-        self._has_asked = False
-        self._unsent_bytes = 0
-        self._stalled_since: float | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Refuses it at once when there are too many."""
-        super().connection_made(transport)
-        self._address = self.client[0] if self.client else ""
-        self._waits_since = monotonic()
-        if not self._connections.take(self, self._address):
-            self._end(early_answers.TOO_MANY)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Gives its place free."""
-        self._connections.drop(self, self._address)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Parses; a head that does not end is refused, and so are trailers that do not."""
-        if self._waits_since is None:  # also for bytes that the parser skips, such as empty lines before a request
-            self._begin_to_wait()
-        self._arrived_bytes += len(data)
-        self._beside_body_bytes += len(data)
-        super().data_received(data)
-        head_bytes = self._beside_body_bytes if self._is_in_body else self._arrived_bytes
-        if head_bytes > HEAD_BYTES_MAX and self._waits_since is not None:
-            telemetry.REFUSED.labels("head_too_large").inc()
-            self._end(early_answers.HEAD_TOO_LARGE)
-
-    def on_message_begin(self) -> None:
-        """A request begins, perhaps in the same bytes in which another one ended."""
-        if self._waits_since is None:
-            self._begin_to_wait()
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head is here; of a worker that stops this request is the last on its connection."""
-        self._is_in_body = self._has_asked = True
-        self._beside_body_bytes = 0
-        if not self._is_answering():  # else its turn has not come, and the application asks when it has
-            method, path = self.parser.get_method().decode("latin-1"), self.url.partition(b"?")[0].decode("latin-1")
-            try:
-                lane = self._enter(method, path, self.headers, self._address)
-            except ApiError as error:
-                self._refuse(error, has_body=method != "HEAD")
-                return
-            self._begin_in(lane)
-        else:
-            super().on_headers_complete()
-        if self._connections.is_stopping:
-            self.cycle.keep_alive = False
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body is here; how large all may be is the application's business."""
-        self._beside_body_bytes = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The request is here whole."""
-        self._waits_since = None
-        self._is_in_body = False
-        super().on_message_complete()
-
-    def look(self, now: float) -> None:
-        """Closes it when its client has taken too long to ask, or takes nothing of the answer."""
-        if self._is_stalled(now):
-            telemetry.REFUSED.labels("slow_reader").inc()
-            self.transport.abort()
-        elif self.transport.is_closing():
-            return
-        elif self._waits_since is not None:
-            self._look_at_request(now, self._waits_since)
-        elif self.timeout_keep_alive_task is None and not self._is_answering():
-            # uvicorn stops its timer at every byte, and winds it up again only by an answer that comes later.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def close_after_answer(self) -> None:
-        """What is being answered is answered, and then it closes."""
-        if self._is_answering():
-            self.cycle.keep_alive = False
-
-    def close_unfinished(self) -> None:
-        """Closes it when a part of a request is here and nothing is being answered but that."""
-        if self._is_in_body or not self._is_answering():
-            self.transport.close()
-
-    def _begin_in(self, lane: Any) -> None:
-        """Hands the request to the application, which leaves the lane; a target that cannot be read gets to no application."""
-        self.scope["state"][LANE] = lane
-        try:
-            super().on_headers_complete()
-        except Exception:
-            if lane is not None:
-                lane.leave()
-            raise
-
-    def _refuse(self, error: ApiError, *, has_body: bool) -> None:
-        """Answers before any work is begun: a fifth of what a task for it would cost."""
-        closes = self._connections.is_stopping or not self.parser.should_keep_alive()
-        answer = early_answers.of(error, request_id_of(self.scope), closes=closes)
-        self.transport.write(answer if has_body else answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
-        self.cycle = cast("RequestResponseCycle", early_answers.Refused())
-        if closes:
-            self.transport.close()
-        self.on_response_complete()
-
-    def _begin_to_wait(self) -> None:
-        self._waits_since = monotonic()
-        self._arrived_bytes = 0
-
-    def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _look_at_request(self, now: float, since: float) -> None:
-        if self.flow.read_paused:  # we are the slow ones
-            self._waits_since = now
-            return
-        body_s = self._arrived_bytes / BODY_BYTES_PER_S_MIN if self._is_in_body else 0.0
-        if now - since <= REQUEST_S + body_s:
-            return
-        if self._is_answering() and not self._is_in_body:  # the one before
-            self.cycle.keep_alive = False
-            return
-        telemetry.REFUSED.labels("slow_request").inc()
-        self._end(early_answers.TOO_SLOW if self._has_asked or self._arrived_bytes else b"")
-
-    def _is_stalled(self, now: float) -> bool:
-        """Whether nothing of what is to be sent has left for too long."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or unsent < self._unsent_bytes:
-            self._stalled_since = None
-        elif self._stalled_since is None:
-            self._stalled_since = now
-        self._unsent_bytes = unsent
-        return self._stalled_since is not None and now - self._stalled_since > ANSWER_STALLED_S
-
-    def _end(self, answer: bytes) -> None:
-        """Says why, where nothing of another answer would be cut in two, and closes."""
-        if answer and (not self._is_answering() if not self._is_in_body else not self.cycle.response_started):
-            self.transport.write(answer)
-        self.transport.close()
 
 
 def _descriptors() -> int:

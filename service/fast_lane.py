@@ -1,30 +1,37 @@
-"""The two hot routes served ahead of Litestar, which serves everything else, and these too when WELLTIMED_FAST_LANE is 0.
+"""The two hot routes served on the connection, ahead of ASGI and Litestar, which serve everything else, and these too when WELLTIMED_FAST_LANE is 0.
 
 What a request has to be, how it is answered and how it is refused comes from the same functions as in the typed controllers
-(tests/contract/test_fast_lane.py sends the same requests through both). What is saved is the way through Litestar: routing,
-middleware, signature, response object.
+(tests/contract/test_fast_lane.py sends the same requests through both). What is saved is the way there and back: a task and messages for
+each request, routing, middleware, signature, response object. What is unusual (a query, a body without a length or too long, 100-continue)
+goes the other way.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 from schema.decision import DecisionRequest
 from schema.problem import FieldError
 from service import errors, guards
 from service.errors import ApiError
+from service.guards import Principal
+from service.hot_request import HotRequest
 from service.resources import Resources
 from service.routes import decisions, events
-from service.routes.acting import REPLAYED
+from service.routes.acting import REPLAYED, has_key
 from service.routes.call import Call, Reply
 
 _ASKED: Final = msgspec.json.Decoder(DecisionRequest)
-_JSON: Final = (b"content-type", b"application/json")
-_PROBLEM: Final = (b"content-type", errors.MEDIA_TYPE.encode())
 
-Headers = list[tuple[bytes, bytes]]
+
+class _Pending(NamedTuple):
+    """An answer on its way: what is waited for, and the reply that its result makes, which raises ApiError to refuse."""
+
+    coming: asyncio.Future[Any] | Coroutine[Any, Any, Any]
+    reply_of: Callable[[Any], Reply]
 
 
 class _Route(NamedTuple):
@@ -34,74 +41,125 @@ class _Route(NamedTuple):
     scope: str
     sk_scope: str | None
     body_bytes_max: int
-    act: Callable[[Resources, Call], Awaitable[Reply]]
+    act: Callable[[Resources, Call], _Pending]
 
 
 class FastLane:
-    """An ASGI application in front of another: takes POST to an exact path of a hot route without a query."""
+    """Takes POST to the exact path of a hot route, with a body of a stated length."""
 
-    def __init__(self, inner: ASGIApp, resources: Resources) -> None:
-        self._inner: Any = inner  # uvicorn's idea of the types of ASGI is not Litestar's
+    def __init__(self, resources: Resources) -> None:
         self._resources = resources
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answers, or hands the request on untouched."""
-        route = _ROUTES.get(scope.get("path"))
-        if route is None or scope.get("method") != "POST" or scope["query_string"]:
-            await self._inner(scope, receive, send)
-        else:
-            await self._serve(route, scope, receive, send)
+    def takes(self, target: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a POST is served here."""
+        route = _ROUTES.get(target)
+        if route is None or b"transfer-encoding" in headers or b"expect" in headers:
+            return False
+        length = headers.get(b"content-length", b"")
+        return length.isdigit() and int(length) <= route.body_bytes_max
 
-    async def _serve(self, route: _Route, scope: Scope, receive: Receive, send: Send) -> None:
+    def serve(self, request: HotRequest) -> None:
+        """Begins to serve a request whose body is here; its answer comes at once or later."""
+        route, access = _ROUTES[request.target], self._resources.access
         try:
-            reply = await route.act(self._resources, await self._let_in(route, scope, receive))
+            key = access.known(guards.secret_of(request.headers))
+            if key is None:  # or it is time to read them again
+                request.begin(self._ask(route, request))
+                return
+            pending = self._act(
+                route, request, guards.principal_of(access, key, request.headers, route.scope, route.sk_scope)
+            )
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is told in one shape
-            leaving = errors.told(error, scope, route.path)
-            body = errors.problem_of(leaving, errors.request_id_of(scope))
-            more = [(name.lower().encode(), text.encode()) for name, text in errors.headers_of(leaving).items()]
-            await _send(scope, send, leaving.status, body, [*more, _PROBLEM])
+            _refuse(route, request, error)
         else:
-            headers = [*_REPLAYED, _JSON] if reply.is_replay else [_JSON]
-            await _send(scope, send, reply.answer.status, reply.answer.body, headers)
+            _wait(route, request, pending)
 
-    async def _let_in(self, route: _Route, scope: Scope, receive: Receive) -> Call:
-        headers = dict(scope["headers"])
-        principal = await guards.admit(self._resources.access, headers, route.scope, route.sk_scope)
-        guards.check_announced(headers, route.body_bytes_max, guards.JSON)
-        body = await guards.whole_body(receive, route.body_bytes_max)
-        return Call(principal, headers, "POST", route.path, "", body)
+    async def _ask(self, route: _Route, request: HotRequest) -> None:
+        try:
+            principal = await guards.admit(self._resources.access, request.headers, route.scope, route.sk_scope)
+            pending = self._act(route, request, principal)
+        except Exception as error:  # noqa: BLE001 - as above
+            _refuse(route, request, error)
+        else:
+            _wait(route, request, pending)
+
+    def _act(self, route: _Route, request: HotRequest, principal: Principal) -> _Pending:
+        guards.check_announced(request.headers, route.body_bytes_max, guards.JSON)
+        return route.act(self._resources, Call(principal, request.headers, "POST", route.path, "", request.body))
 
 
-_REPLAYED: Final = [(name.lower().encode(), text.encode()) for name, text in REPLAYED.items()]
+def _wait(route: _Route, request: HotRequest, pending: _Pending) -> None:
+    coming = pending.coming if isinstance(pending.coming, asyncio.Future) else request.begin(pending.coming)
+    coming.add_done_callback(partial(_tell, route, request, pending.reply_of))
 
 
-async def _send(scope: Scope, send: Send, status: int, body: bytes, headers: Headers) -> None:
-    headers += (
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", errors.request_id_of(scope).encode()),
-        *guards.security_headers(scope),
+def _tell(route: _Route, request: HotRequest, reply_of: Callable[[Any], Reply], done: asyncio.Future[Any]) -> None:
+    try:
+        reply = reply_of(done.result())
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above; cancelled is who is still here when a worker's time to stop is over
+        _refuse(route, request, error)
+    else:
+        head = _head_of(request, _REPLAYED_JSON if reply.is_replay else _JSON, reply.answer.body)
+        request.answer(reply.answer.status, head, reply.answer.body)
+
+
+def _refuse(route: _Route, request: HotRequest, error: BaseException) -> None:
+    leaving = errors.told(error if isinstance(error, Exception) else _cut_off(), request.scope, route.path)
+    body = errors.problem_of(leaving, errors.request_id_of(request.scope))
+    more = b"".join([_line(name, text) for name, text in errors.headers_of(leaving).items()])
+    request.answer(leaving.status, _head_of(request, more + _PROBLEM, body), body)
+
+
+def _cut_off() -> ApiError:
+    return ApiError(503, "unavailable", "This worker is stopping; try again.", retry_after_s=1)
+
+
+def _line(name: str, text: str) -> bytes:
+    return f"{name.lower()}: {text}\r\n".encode()
+
+
+def _head_of(request: HotRequest, named: bytes, body: bytes) -> bytes:
+    guarded = _GUARDED_HTTPS if request.is_https else _GUARDED
+    return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b" % (
+        named,
+        len(body),
+        errors.request_id_of(request.scope).encode(),
+        guarded,
     )
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _decide(resources: Resources, call: Call) -> Reply:
+_JSON: Final = _line("content-type", "application/json")
+_PROBLEM: Final = _line("content-type", errors.MEDIA_TYPE)
+_REPLAYED_JSON: Final = b"".join([_line(*item) for item in REPLAYED.items()]) + _JSON
+_GUARDED, _GUARDED_HTTPS = (
+    b"".join([b"%b: %b\r\n" % line for line in guards.security_headers(scheme)]) for scheme in ("http", "https")
+)
+
+
+def _decide(resources: Resources, call: Call) -> _Pending:
     if not call.body:
         detail = errors.BODY_REQUIRED
         raise ApiError(400, "invalid_field", detail, [FieldError(pointer="", code="invalid_field", detail=detail)])
-    return await decisions.decide(resources.decisions, call, errors.decode(call.body, _ASKED))
+    asked = errors.decode(call.body, _ASKED)
+    if has_key(call):
+        return _Pending(decisions.decide(resources.decisions, call, asked), _as_it_is)
+    return _Pending(*decisions.begin(resources.decisions, call, asked))
 
 
-async def _take(resources: Resources, call: Call) -> Reply:
-    return await events.take(resources.intake, call)
+def _take(resources: Resources, call: Call) -> _Pending:
+    return _Pending(events.take(resources.intake, call), _as_it_is)
 
 
-def _route(path: str, opt: Mapping[str, Any], act: Callable[[Resources, Call], Awaitable[Reply]]) -> _Route:
+def _as_it_is(reply: Reply) -> Reply:
+    return reply
+
+
+def _route(path: str, opt: Mapping[str, Any], act: Callable[[Resources, Call], _Pending]) -> _Route:
     bytes_max = opt.get("body_bytes_max", guards.BODY_BYTES_MAX)
     return _Route(path, opt["scope"], opt["sk_scope"], bytes_max, act)
 
 
 _ROUTES: Final = {
-    decisions.PATH: _route(decisions.PATH, decisions.OPT, _decide),
-    events.PATH: _route(events.PATH, events.OPT, _take),
+    decisions.PATH.encode(): _route(decisions.PATH, decisions.OPT, _decide),
+    events.PATH.encode(): _route(events.PATH, events.OPT, _take),
 }

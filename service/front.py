@@ -6,7 +6,7 @@ from typing import Any, Final
 from service import telemetry
 from service.admission import Lane
 from service.client_address import ClientAddresses
-from service.connections import LANE
+from service.connection import LANE
 from service.errors import MEDIA_TYPE, ApiError, headers_of, problem_of, request_id_of
 from service.rate_limits import RateLimits
 

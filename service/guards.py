@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from schema.access import IdentityMode, KeyKind
 from schema.problem import FieldError
 from service.errors import ApiError, invalid_field, request_id_of
+from service.store.access import ActiveKey
 from service.store.access_cache import AccessCache
 from service.store.people import PersonKey, Speaker
 from service.store.user_tokens import InvalidUserToken
@@ -95,10 +96,16 @@ async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str,
 
     Raises ApiError 401 without a good key or token, 403 when the key may not, 429 when the person or the key asks too often.
     """
-    secret = _secret_of(headers)
-    key = await access.key_of(secret)
+    key = await access.key_of(secret_of(headers))
     if key is None:
         raise ApiError(401, "unauthenticated", "This key is unknown or revoked.")
+    return principal_of(access, key, headers, scope, sk_scope)
+
+
+def principal_of(
+    access: AccessCache, key: ActiveKey, headers: Mapping[bytes, bytes], scope: str, sk_scope: str | None
+) -> Principal:
+    """As `admit`, of a good key."""
     if key.kind == "pk":
         if scope != SDK:
             raise ApiError(403, "forbidden", "A publishable key may not do this; use a secret key on your server.")
@@ -117,7 +124,8 @@ async def admit(access: AccessCache, headers: Mapping[bytes, bytes], scope: str,
     return principal
 
 
-def _secret_of(headers: Mapping[bytes, bytes]) -> str:
+def secret_of(headers: Mapping[bytes, bytes]) -> str:
+    """The key that came along, as yet unchecked. Raises ApiError 401 when there is none, or it cannot be one."""
     scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
     secret = secret.strip()
     if scheme.lower() != b"bearer" or not secret.startswith((b"pk_", b"sk_")) or len(secret) > SECRET_CHARACTERS_MAX:
@@ -222,13 +230,13 @@ async def stamp(message: Message, scope: Scope) -> None:
     headers = list(message["headers"])
     present = {name for name, _ in headers}
     headers.append((b"x-request-id", request_id_of(scope).encode()))
-    headers.extend(header for header in security_headers(scope) if header[0] not in present)
+    headers.extend(header for header in security_headers(scope["scheme"]) if header[0] not in present)
     message["headers"] = headers
 
 
-def security_headers(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+def security_headers(scheme: str) -> tuple[tuple[bytes, bytes], ...]:
     """What every answer carries beside its request id."""
-    return _HEADERS_OF_HTTPS if scope.get("scheme") == "https" else _HEADERS
+    return _HEADERS_OF_HTTPS if scheme == "https" else _HEADERS
 
 
 def refuse_open_routes(app: Litestar) -> None:

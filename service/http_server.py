@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
 
-from service.connections import Connection, Connections, Enter
+from service.connection import Connection
+from service.connections import Connections
 
 GRACE_S: Final = 10
 """How long requests in flight may still take once the worker stops."""
@@ -21,14 +21,17 @@ _LOOK_EVERY_TICKS: Final = 10
 """uvicorn ticks every 0.1 s."""
 
 
+Protocol = Callable[..., Connection]
+
+
 class ApiServer(uvicorn.Server):
     """Serves until SIGTERM; then it says that it stops, closes the door, and answers who is inside."""
 
     def __init__(
-        self, app: Any, connections: Connections, enter: Enter, on_stop: Callable[[], None], drain_s: float
+        self, app: Any, protocol: Protocol, connections: Connections, on_stop: Callable[[], None], drain_s: float
     ) -> None:
-        """`on_stop` is called when the end begins; for `drain_s` seconds from then on new connections are still taken."""
-        super().__init__(_config(app, partial(Connection, connections, enter)))
+        """Each connection is one of `protocol`, counted by `connections`. `on_stop` is called when the end begins; for `drain_s` seconds from then on new connections are still taken."""
+        super().__init__(_config(app, protocol))
         self._connections = connections
         self._on_stop = on_stop
         self._drain_s = drain_s
@@ -66,7 +69,7 @@ class ApiServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _config(app: Any, protocol: Callable[..., Connection]) -> uvicorn.Config:
+def _config(app: Any, protocol: Protocol) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         # uvicorn only calls it

@@ -1,5 +1,8 @@
 """The logger of an area, and the counters and histograms behind /metrics."""
 
+from bisect import bisect_left
+from collections import Counter as CountOf
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -123,6 +126,14 @@ DATABASE_BYTES: Final = Gauge(
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )
+
+
+def observe_all(histogram: Histogram, amounts: Sequence[float]) -> None:
+    """As `observe` of each: in a memory that processes share a single one costs 4 µs, and many fall into few buckets."""
+    buckets, bounds = histogram._buckets, histogram._upper_bounds  # noqa: SLF001 - the library has no way to observe many
+    for place, count in CountOf(bisect_left(bounds, amount) for amount in amounts).items():
+        buckets[place].inc(count)
+    histogram._sum.inc(sum(amounts))  # noqa: SLF001
 
 
 def logger(area: str) -> Any:

@@ -1,5 +1,6 @@
 """In-app decisions in micro-batches: one read and one insert for all that came while the last batch was in flight."""
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -33,6 +34,7 @@ LIMITS: Final = Limits(waiting_max=2_048, batch_max=256)
 class _Question(NamedTuple):
     speaker: Speaker
     request: DecisionRequest
+    asked_at_s: float
 
 
 class Kept(NamedTuple):
@@ -77,18 +79,13 @@ class DecisionBatcher:
             ApiError: 403 when the caller may not speak for this person; 503 when too many wait, this worker stops, PostgreSQL does
                 not answer, or no snapshot has been loaded yet.
         """
+        return decided_of(await self.put(speaker, request))
+
+    def put(self, speaker: Speaker, request: DecisionRequest) -> asyncio.Future[Decided | ApiError | None]:
+        """As `submit`, for one who does not wait here: `decided_of` reads what comes. Raises ApiError 503."""
         if self._snapshot.current is None:
             raise _no_snapshot()
-        started = perf_counter()
-        try:
-            decided = await self._batcher.submit(_Question(speaker, request))
-        finally:
-            telemetry.DECISION_SECONDS.observe(perf_counter() - started)
-        if isinstance(decided, ApiError):
-            raise decided
-        if decided is None:
-            raise people.refused()
-        return decided
+        return self._batcher.put(_Question(speaker, request, perf_counter()))
 
     async def submit_once(
         self, attempt: Attempt, speaker: Speaker, request: DecisionRequest, answer_of: Callable[[Decided], Answer]
@@ -112,6 +109,13 @@ class DecisionBatcher:
         return Kept(kept or ours, is_replay=kept is not None)
 
     async def _decide(self, batch: Sequence[_Question]) -> Sequence[Decided | ApiError | None]:
+        try:
+            return await self._decided(batch)
+        finally:
+            now_s = perf_counter()
+            telemetry.observe_all(telemetry.DECISION_SECONDS, [now_s - question.asked_at_s for question in batch])
+
+    async def _decided(self, batch: Sequence[_Question]) -> Sequence[Decided | ApiError | None]:
         model = self._snapshot.current
         if model is None:
             raise _no_snapshot()
@@ -130,16 +134,16 @@ class DecisionBatcher:
         def ask_of(request: DecisionRequest, catalogue: Catalogue) -> Ask:
             return _ask(request, catalogue, in_force)
 
-        return await degraded.decide(batch, ask_of, self._catalogue.current, model, now)
+        return await degraded.decide([question[:2] for question in batch], ask_of, self._catalogue.current, model, now)
 
     async def _decide_durably(self, batch: Sequence[_Question], model: Model, now: datetime) -> list[Decided | None]:
         async with self._pool.acquire() as connection:
             found = await self._identify(connection, {question.speaker.key for question in batch}, now)
             catalogue, in_force = self._catalogue.current, self._policy.current
-            spoken_for = [speaker.speaks_for(found[speaker.key].known_as) for speaker, _ in batch]
+            spoken_for = [speaker.speaks_for(found[speaker.key].known_as) for speaker, _, _ in batch]
             asked = [
                 (_ask(request, catalogue, in_force), found[speaker.key])
-                for speaker, request in compress(batch, spoken_for)
+                for speaker, request, _ in compress(batch, spoken_for)
             ]
             decided = iter(await pipeline.decide(connection, asked, catalogue, model, now) if asked else ())
             return [next(decided) if is_spoken_for else None for is_spoken_for in spoken_for]
@@ -156,6 +160,15 @@ class DecisionBatcher:
         if found.catalogue_version != self._catalogue.current.version:
             await self._catalogue.refresh(connection)
         return found.people
+
+
+def decided_of(answer: Decided | ApiError | None) -> Decided:
+    """What came of a question, raised where it was refused."""
+    if isinstance(answer, ApiError):
+        raise answer
+    if answer is None:
+        raise people.refused()
+    return answer
 
 
 def _ask(request: DecisionRequest, catalogue: Catalogue, in_force: InForce) -> Ask:

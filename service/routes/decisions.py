@@ -1,7 +1,10 @@
 """Decisions: asked for, explained, replayed."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -24,9 +27,9 @@ from schema.decision import (
 )
 from service.decision import explanation, replay
 from service.decision.ask import Decided, Reserved
-from service.decision.batcher import DecisionBatcher
+from service.decision.batcher import DecisionBatcher, decided_of
 from service.errors import ApiError
-from service.guards import speaker_of
+from service.guards import Principal, speaker_of
 from service.routes.acting import attempt, has_key, response_of
 from service.routes.call import Call, Reply, call_of
 from service.routes.caller import named_in_query, principal_of
@@ -45,16 +48,33 @@ _LIFE: Final = timedelta(seconds=LIFE_OF_A_DECISION_S)
 
 async def decide(decisions: DecisionBatcher, call: Call, asked: DecisionRequest) -> Reply:
     """POST /v1/decisions, for the typed controller and for the fast lane alike. Raises ApiError."""
-    principal = call.principal
-    speaker = speaker_of(principal, asked.user_id, asked.anonymous_id)
-
-    def encoded(decided: Decided) -> Answer:
-        return Answer(200, _ENCODER.encode(answer_of(decided, with_propensities=principal.kind == "sk")))
-
     if not has_key(call):
-        return Reply(encoded(await decisions.submit(speaker, asked)))
-    kept = await decisions.submit_once(attempt(call), speaker, asked, encoded)
+        coming, reply_of = begin(decisions, call, asked)
+        return reply_of(await coming)
+    speaker = speaker_of(call.principal, asked.user_id, asked.anonymous_id)
+    kept = await decisions.submit_once(attempt(call), speaker, asked, partial(_encoded, call.principal))
     return Reply(kept.answer, kept.is_replay)
+
+
+class Begun(NamedTuple):
+    """A decision on its way, and what makes the reply of it, or raises ApiError to refuse."""
+
+    coming: asyncio.Future[Decided | ApiError | None]
+    reply_of: Callable[[Decided | ApiError | None], Reply]
+
+
+def begin(decisions: DecisionBatcher, call: Call, asked: DecisionRequest) -> Begun:
+    """As `decide`, without an Idempotency-Key, for one who does not wait here. Raises ApiError."""
+    speaker = speaker_of(call.principal, asked.user_id, asked.anonymous_id)
+
+    def reply_of(came: Decided | ApiError | None) -> Reply:
+        return Reply(_encoded(call.principal, decided_of(came)))
+
+    return Begun(decisions.put(speaker, asked), reply_of)
+
+
+def _encoded(principal: Principal, decided: Decided) -> Answer:
+    return Answer(200, _ENCODER.encode(answer_of(decided, with_propensities=principal.kind == "sk")))
 
 
 class DecisionController(Controller):

@@ -66,6 +66,10 @@ class AccessCache:
                 self._due_at = float("-inf")
                 _report(error)
 
+    def known(self, secret: str) -> ActiveKey | None:
+        """The key of a secret that has called since keys were last read; None when `key_of` has to be asked."""
+        return self._by_secret.get(secret) if time.monotonic() < self._due_at else None
+
     async def key_of(self, secret: str) -> ActiveKey | None:
         """The key of a secret; None for one that is unknown or revoked. Raises ApiError 503 when nobody can tell."""
         if time.monotonic() >= self._due_at:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from service.fast_lane import FastLane
 from tests.deciding import offer
 from tests.integration import decision_world
-from tests.integration.serving import Api, serving
+from tests.integration.serving import Api, on_connections, serving
 
 SECRET = "s" * 40
 JSON = {"Content-Type": "application/json"}
@@ -38,11 +38,10 @@ class Lanes(NamedTuple):
 
 
 @asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def listening(app: Any, hot: FastLane) -> AsyncIterator[httpx.AsyncClient]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, lifespan="off", loop="asyncio", http="httptools", ws="none")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(on_connections(app, hot, "off"))
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():
             await asyncio.sleep(0.005)
@@ -61,7 +60,7 @@ async def lanes(database: str) -> AsyncIterator[Lanes]:
         await decision_world.publish(typed.resources.pool, datetime.now(UTC))
         await typed.resources.snapshot.refresh()
         secret = await typed.key("sk", "users", "ingest", "admin")
-        async with listening(FastLane(typed.app, typed.resources)) as fast:
+        async with listening(typed.app, FastLane(typed.resources)) as fast:
             yield Lanes(typed, fast, secret, await typed.key("pk"))
 
 

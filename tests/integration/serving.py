@@ -6,8 +6,9 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import httpx
 import uvicorn
@@ -18,6 +19,8 @@ from schema.access import KeyKind, Scope
 from schema.ids import uuid7
 from service import guards
 from service.app import create_app
+from service.connection import Connection
+from service.connections import Connections
 from service.fast_lane import FastLane
 from service.resources import Resources
 from service.settings import Secret, Settings
@@ -44,6 +47,20 @@ class Api(httpx.AsyncClient):
         return {"Authorization": f"Bearer {secret}"}
 
 
+def on_connections(app: Any, hot: FastLane | None, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+    """An application on our connections, without a front."""
+    protocol = partial(Connection, Connections(1_000, 1_000), lambda *_: None, hot)
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan=lifespan,
+        loop="asyncio",
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        access_log=False,
+    )
+
+
 @asynccontextmanager
 async def serving(dsn: str, *routes: ControllerRouterHandler, **settings: Any) -> AsyncIterator[Api]:
     """Serves the application, with further routes if a test brings some."""
@@ -56,9 +73,7 @@ async def serving(dsn: str, *routes: ControllerRouterHandler, **settings: Any) -
     guards.refuse_open_routes(app)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        served = FastLane(app, resources) if resources.settings.fast_lane else app
-        config = uvicorn.Config(served, log_config=None, lifespan="on", loop="asyncio", http="httptools", ws="none")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(on_connections(app, FastLane(resources) if resources.settings.fast_lane else None))
         running = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not running.done():
             await asyncio.sleep(0.005)

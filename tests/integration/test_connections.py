@@ -5,12 +5,14 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
-from service import connections, http_server
-from service.connections import Connections, Enter
+from service import connection, http_server
+from service.connection import Connection, Enter
+from service.connections import Connections
 from service.early_answers import HEAD_BYTES_MAX
 from service.errors import ApiError
 from service.http_server import ApiServer
@@ -26,8 +28,8 @@ REQUEST = HEAD + b"whatever"
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
-    monkeypatch.setattr(connections, "REQUEST_S", SHORT_S)
-    monkeypatch.setattr(connections, "ANSWER_STALLED_S", SHORT_S)
+    monkeypatch.setattr(connection, "REQUEST_S", SHORT_S)
+    monkeypatch.setattr(connection, "ANSWER_STALLED_S", SHORT_S)
     monkeypatch.setattr(http_server, "_LOOK_EVERY_TICKS", 1)
 
 
@@ -55,7 +57,8 @@ class Server:
     def __init__(self, app: App, most: int, most_per_address: int, drain_s: float, enter: Enter) -> None:
         self.connections = Connections(most, most_per_address)
         self.stopped = asyncio.Event()
-        self.server = ApiServer(app, self.connections, enter, self.stopped.set, drain_s)
+        protocol = partial(Connection, self.connections, enter)
+        self.server = ApiServer(app, protocol, self.connections, self.stopped.set, drain_s)
         self.port = 0
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -144,7 +147,7 @@ async def test_what_follows_a_request_has_a_deadline_too(more: bytes) -> None:
 
 @pytest.mark.usefixtures("short")
 async def test_who_sends_steadily_or_is_quiet_between_requests_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "BODY_BYTES_PER_S_MIN", 1)
+    monkeypatch.setattr(connection, "BODY_BYTES_PER_S_MIN", 1)
     async with serving() as served:
         reader, writer = await served.connect()
         writer.write(HEAD + b"what")

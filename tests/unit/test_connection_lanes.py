@@ -10,7 +10,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from service.admission import Lane
-from service.connections import Connection, Connections
+from service.connection import Connection
+from service.connections import Connections
 from service.front import App
 
 UNREADABLE = [

@@ -26,6 +26,7 @@ TASKS_IN: Final = {
     "push/fcm/access_token.py",  # one renewal for all who wait for it
     "push/planning/plan_pipeline.py",  # reading, drawing and writing, in one TaskGroup
     "service/batching.py",  # the one loop behind events and decisions
+    "service/hot_request.py",  # in uvicorn's own set of tasks, which it waits for and cancels
     "service/resources.py",  # the watch for snapshots
     "service/drawer.py",  # its two rounds, in one TaskGroup
     "service/worker.py",  # the background worker's loops, in one TaskGroup

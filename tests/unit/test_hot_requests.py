@@ -1,0 +1,183 @@
+"""Requests that are served on their connection: bodies in pieces, pipelines, clients that go, and what is left to the application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from service.admission import Lane
+from service.connection import LANE, Connection
+from service.connections import Connections
+from service.hot_request import HotRequest
+
+HEAD = b"POST /hot HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\n"
+HEADERS = b"content-length: 6\r\n"
+
+
+class Kitchen:
+    """Takes what goes to /hot; answers when it is told to, with the body that came."""
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.came: list[HotRequest] = []
+        self.at_once = at_once
+
+    def takes(self, target: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        return target == b"/hot" and b"content-length" in headers
+
+    def serve(self, request: HotRequest) -> None:
+        self.came.append(request)
+        if self.at_once:
+            self.answer(request)
+
+    def answer(self, request: HotRequest) -> None:
+        request.answer(200, HEADERS, request.body.ljust(6))
+
+    async def has(self, count: int) -> None:
+        async with asyncio.timeout(30):
+            while len(self.came) < count:
+                await asyncio.sleep(0.005)
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        """Head and body of the next one."""
+        async with asyncio.timeout(30):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            return head, await self.reader.readexactly(6)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    more = True
+    while more:
+        more = (await receive()).get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+    await send({"type": "http.response.body", "body": b"app..."})
+    if LANE in scope["state"]:
+        scope["state"][LANE].leave()
+
+
+@asynccontextmanager
+async def serving(kitchen: Kitchen, lane: Lane) -> AsyncIterator[Client]:
+    def enter(*_: object) -> Lane:
+        lane.enter()
+        return lane
+
+    config = uvicorn.Config(application, log_config=None, ws="none")
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"today")]
+    given = {"config": config, "server_state": state, "app_state": {}}
+    protocol = partial(Connection, Connections(10, 10), enter, kitchen, **given)
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        yield Client(reader, writer)
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), *state.tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def lane() -> Lane:
+    return Lane("others", 2.0)
+
+
+async def test_a_body_in_pieces_is_served_once_and_whole(lane: Lane) -> None:
+    kitchen = Kitchen()
+    async with serving(kitchen, lane) as client:
+        for piece in (HEAD, b"\r\n", b"ab", b"cd"):
+            await client.send(piece)
+            await asyncio.sleep(0.02)
+        assert (kitchen.came, lane.in_flight) == ([], 0)  # it takes no place while it is on its way
+        await client.send(b"ef")
+        await kitchen.has(1)
+        assert lane.in_flight == 1
+        kitchen.answer(kitchen.came[0])
+        assert await client.answer() == (b"HTTP/1.1 200 OK\r\ndate: today\r\ncontent-length: 6\r\n\r\n", b"abcdef")
+        assert lane.in_flight == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_one_after_the_other_on_one_connection(lane: Lane, *, at_once: bool) -> None:
+    kitchen = Kitchen(at_once=at_once)
+    async with serving(kitchen, lane) as client:
+        for number in range(5):
+            await client.send(HEAD + b"\r\n" + b"%06d" % number)
+            await kitchen.has(number + 1)
+            if not at_once:
+                kitchen.answer(kitchen.came[-1])
+            assert (await client.answer())[1] == b"%06d" % number
+    assert lane.in_flight == 0
+
+
+async def test_answers_leave_in_the_order_of_what_was_asked(lane: Lane) -> None:
+    kitchen = Kitchen()
+    async with serving(kitchen, lane) as client:
+        await client.send(HEAD + b"\r\nfirst." + HEAD + b"\r\nsecond")
+        await kitchen.has(1)
+        await asyncio.sleep(0.05)
+        kitchen.answer(kitchen.came[0])
+        assert [(await client.answer())[1] for _ in range(2)] == [b"first.", b"app..."]
+        assert len(kitchen.came) == 1  # the second found the connection busy, and went to the application
+        await client.send(HEAD + b"\r\nthird.")
+        await kitchen.has(2)
+        kitchen.answer(kitchen.came[1])
+        assert (await client.answer())[1] == b"third."
+    assert lane.in_flight == 0
+
+
+async def test_who_goes_leaves_no_place_behind(lane: Lane) -> None:
+    for sent, came in ((HEAD + b"\r\nhalf", 0), (HEAD + b"\r\nwhole.", 1)):
+        kitchen = Kitchen()
+        async with serving(kitchen, lane) as client:
+            await client.send(sent)
+            await kitchen.has(came)
+            await asyncio.sleep(0.02)
+            client.writer.transport.abort()
+        await asyncio.sleep(0.05)
+        assert len(kitchen.came) == came
+        for request in kitchen.came:
+            kitchen.answer(request)  # it goes nowhere
+        assert lane.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (HEAD + b"connection: close\r\n", b"connection: close\r\n"),
+        (b"POST /hot HTTP/1.0\r\ncontent-length: 6\r\n", b"connection: close\r\n"),
+    ],
+)
+async def test_the_last_answer_of_a_connection_says_so(lane: Lane, head: bytes, told: bytes) -> None:
+    async with serving(Kitchen(at_once=True), lane) as client:
+        await client.send(head + b"\r\nabcdef")
+        assert told in (await client.answer())[0]
+        assert await client.reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST /other HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab",
+        b"PUT /hot HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab",
+        b"POST /hot HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        b"POST /hot HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
+async def test_everything_else_is_the_applications(lane: Lane, request_bytes: bytes) -> None:
+    kitchen = Kitchen()
+    async with serving(kitchen, lane) as client:
+        await client.send(request_bytes)
+        assert (await client.answer())[1] == b"app..."
+    assert kitchen.came == []
