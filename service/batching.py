@@ -8,7 +8,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import asyncpg
 
 from service import telemetry
-from service.errors import ApiError
+from service.errors import ApiError, disk_full, is_disk_full
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -21,6 +21,9 @@ UNREACHABLE: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # its connection was cut at an unlucky moment
 )
+
+REFUSES_ALL: Final = (*UNREACHABLE, asyncpg.InsufficientResourcesError)
+"""What each question alone would meet too: a full disk is one of them."""
 
 
 class Limits(NamedTuple):
@@ -121,7 +124,7 @@ class Batcher(Generic[Question, Answer]):
     async def _flush(self, requests: list[_Request[Question, Answer]]) -> None:
         try:
             await self._answer(requests)
-        except UNREACHABLE as error:
+        except REFUSES_ALL as error:
             self._refuse(requests, error)
         except Exception as error:  # noqa: BLE001 - whatever one question does must not stop the others
             # The message may quote what a client sent: only the type is logged.
@@ -141,15 +144,20 @@ class Batcher(Generic[Question, Answer]):
     async def _answer_alone(self, request: _Request[Question, Answer]) -> None:
         try:
             await self._answer([request])
-        except UNREACHABLE as error:
+        except REFUSES_ALL as error:
             self._refuse([request], error)
         except Exception as error:  # noqa: BLE001 - who asked what cannot be served is told so, and nobody else
             if not request.done.done():
                 request.done.set_exception(error)
 
     def _refuse(self, requests: Iterable[_Request[Question, Answer]], error: Exception) -> None:
-        self._log.error("database does not answer", error=type(error).__qualname__)
-        _fail(requests, _unreachable)
+        if is_disk_full(error):
+            telemetry.FAILURES.labels("disk_full").inc()
+            self._log.error("the disk is full", error=type(error).__qualname__)
+            _fail(requests, disk_full)
+        else:
+            self._log.error("database does not answer", error=type(error).__qualname__)
+            _fail(requests, _unreachable)
 
     def _count(self, size: int) -> None:
         self._waiting += size

@@ -1,5 +1,6 @@
 """Errors of the API: raised as ApiError, answered as application/problem+json (RFC 9457), logged without bodies."""
 
+import errno
 import logging
 import os
 import random
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 MEDIA_TYPE: Final = "application/problem+json"
 FRAMES_MAX: Final = 12
+DISK_FULL_RETRY_S: Final = 5
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 BODY_REQUIRED: Final = "A JSON body is required."
 
 _LOG: Final[Any] = structlog.get_logger(area="http")
@@ -148,8 +151,21 @@ def _(_error: RecursionError) -> ApiError:
 @translate.register(asyncpg.LockNotAvailableError)
 @translate.register(asyncpg.InternalClientError)  # its connection was cut at an unlucky moment
 @translate.register(OSError)  # TimeoutError is one of them
-def _(_error: Exception) -> ApiError:
+def _(error: Exception) -> ApiError:
+    if is_disk_full(error):
+        return disk_full()
     return ApiError(503, "unavailable", "The database does not answer at the moment; try again.", retry_after_s=1)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether PostgreSQL, or this machine, had no room to write."""
+    return isinstance(error, asyncpg.DiskFullError) or (isinstance(error, OSError) and error.errno in _NO_ROOM)
+
+
+def disk_full() -> ApiError:
+    """A 503: nothing was done, and it may last."""
+    detail = "The disk is full; nothing is written until there is room on it. Try again."
+    return ApiError(503, "unavailable", detail, retry_after_s=DISK_FULL_RETRY_S)
 
 
 @translate.register

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ import asyncpg
 
 from push.sealing import NotOpened
 from push.stand_in.account import make_service_account
-from service import exposition, telemetry
+from service import exposition, metrics_dir, telemetry
 from service.encryption import FILE, Encryption
 from service.settings import PREFIX, Settings, SettingsError
 from service.sockets import reserve, reserve_alone
@@ -34,6 +33,9 @@ STOP_TIMEOUT_S: Final = 30.0
 """Longer than the worst drain of the worker: 15 s until FCM must have answered, 7 s in which the outcomes are written."""
 
 LOOK_EVERY_S: Final = 0.2
+
+POSTGRES_AGAIN_S: Final = (0.2, 5.0)
+"""The pause after a start of PostgreSQL that failed, as on a full disk: at first, and at most; it doubles."""
 
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -53,6 +55,8 @@ class Supervisor:
         self._settings = settings
         self._stop = threading.Event()
         self._postgres: EmbeddedPostgres | None = None
+        self._postgres_again_at = 0.0
+        self._postgres_pause_s = POSTGRES_AGAIN_S[0]
         self._children: list[SupervisedProcess] = []
 
     def stop(self) -> None:
@@ -149,7 +153,7 @@ class Supervisor:
         environment[PREFIX + "DATA_DIR"] = str(self._settings.data_dir)
         environment[PREFIX + "IS_VIRTUAL_CLOCK"] = str(self._settings.is_virtual_clock).lower()
         environment[PREFIX + "METRICS_DIR"] = environment[_METRICS_VARIABLE] = str(
-            _metrics_dir(self._settings.data_dir, stack)
+            stack.enter_context(metrics_dir.made(self._settings.data_dir))
         )
         if self._settings.firebase_credentials is None:
             stand_in = stack.enter_context(reserve("127.0.0.1", self._settings.stand_in_port))
@@ -177,18 +181,25 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
-            if self._postgres is not None and not self._postgres.is_alive():
-                self._restart(self._postgres)
+            if self._postgres is not None and time.monotonic() >= self._postgres_again_at:
+                self._look_after(self._postgres)
             for child in self._children:
                 child.keep_alive()
 
-    @staticmethod
-    def _restart(postgres: EmbeddedPostgres) -> None:
+    def _look_after(self, postgres: EmbeddedPostgres) -> None:
+        first_s, most_s = POSTGRES_AGAIN_S
+        if postgres.is_alive():
+            self._postgres_pause_s = first_s
+            return
         _LOG.warning("PostgreSQL does not answer; where it has ended it is started again")
         try:
             postgres.start()
         except PostgresUnavailable as error:
-            _LOG.error("PostgreSQL does not start; it is tried again", reason=str(error))
+            _LOG.error(
+                "PostgreSQL does not start; it is tried again", reason=str(error), pause_s=self._postgres_pause_s
+            )
+            self._postgres_again_at = time.monotonic() + self._postgres_pause_s
+            self._postgres_pause_s = min(2 * self._postgres_pause_s, most_s)
 
     def _stop_children(self) -> None:
         for child in self._children:
@@ -206,15 +217,6 @@ def _stand_in_account(data_dir: Path, base_url: str, stack: ExitStack) -> Path:
     stack.callback(path.unlink, missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(make_service_account(base_url)))
-    return path
-
-
-def _metrics_dir(data_dir: Path, stack: ExitStack) -> Path:
-    """An empty directory for the counters of our processes, gone when `stack` ends."""
-    path = data_dir / f"metrics-{os.getpid()}"
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True, mode=0o700)
-    stack.callback(shutil.rmtree, path, ignore_errors=True)
     return path
 
 

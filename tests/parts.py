@@ -1,6 +1,7 @@
 """Parts of the machine that some tests need; a test that lacks one is skipped with a reason that begins with ABSENT."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,17 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason=f"{ABSENT}Debian's nginx")
 needs_setpriv = pytest.mark.skipif(shutil.which("setpriv") is None, reason=f"{ABSENT}setpriv")
+CC = shutil.which("cc") or ""
+
+needs_cc = pytest.mark.skipif(not CC, reason=f"{ABSENT}a compiler for C (gcc, libc6-dev)")
+
+
+def _may_mount() -> bool:
+    """Tried in a namespace of its own, which nobody sees."""
+    unshare = shutil.which("unshare")
+    tried = [str(unshare), "--mount", "mount", "-t", "tmpfs", "none", "/tmp"]
+    return unshare is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+# A right, not a part: root in a container without CAP_SYS_ADMIN lacks it, and nothing that is installed there gives it.
+needs_mount = pytest.mark.skipif(not _may_mount(), reason="this account may not mount a file system")

@@ -82,6 +82,10 @@ class Installation:
             return []
         return [postmaster] if role == "postmaster" else [postmaster, *processes.children_with(postmaster, ())]
 
+    def all_pids(self) -> list[int]:
+        """The supervisor, and all that it has started; not PostgreSQL, which ends up as nobody's child."""
+        return [self._process.pid, *processes.children_with(self._process.pid, ())]
+
     def log_tail(self) -> str:
         """The end of what it has logged."""
         return (self.folder / "serve.log").read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
@@ -116,9 +120,16 @@ async def serving(workers: int, settings: Mapping[str, str] | None = None) -> As
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, workers: int, settings: Mapping[str, str], database: str = ""
+    folder: Path,
+    workers: int,
+    settings: Mapping[str, str],
+    database: str = "",
+    surroundings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Installation]:
-    """As `serving`, in a directory of the caller's; `database` is where we reach a PostgreSQL that is not its own."""
+    """As `serving`, in a directory of the caller's; `database` is where we reach a PostgreSQL that is not its own.
+
+    `surroundings` are variables that are not of the program.
+    """
     key = f"sk_{secrets.token_urlsafe(24)}"
     # Nothing of our own surroundings may point the faults at somebody's database.
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(_PREFIX)}
@@ -130,7 +141,7 @@ async def running(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
-            env={**inherited, **{_PREFIX + name: text for name, text in told.items()}},
+            env={**inherited, **(surroundings or {}), **{_PREFIX + name: text for name, text in told.items()}},
         )
     installation: Installation | None = None
     try:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest_asyncio
 
+from loadtest.faults import small_disk
 from loadtest.faults.proxy import FaultProxy, to_socket
 from push.copy_format import HEADER, TRAILER
 from service.store import journal, journal_import
@@ -20,6 +21,7 @@ from service.store.people import ANONYMOUS, USER, PersonKey
 from tests.deciding import offer
 from tests.integration import decision_world
 from tests.integration.serving import Api, serving
+from tests.parts import needs_mount
 
 SOON_S = 60.0
 SHELF = [offer("milk", ["milk"]), offer("bread", ["bread"]), offer("rare", ["rare"], redemptions_max=1000)]
@@ -209,3 +211,24 @@ async def test_who_gets_a_name_and_whose_phone_gets_another_person_is_forgotten(
         answer = await town.api.post("/v1/identify", json={"user_id": name, "anonymous_id": "phone"})
         assert answer.status_code == 200, answer.text
         await until(lambda: degraded.known.get(phone) is None)
+
+
+@needs_mount
+async def test_a_journal_without_room_refuses_in_words_and_goes_on_when_there_is_some(town: Town) -> None:
+    name = await shown_to(town)
+    folder = town.data_dir / "journal"
+    folder.mkdir(exist_ok=True)
+    with small_disk.mounted(folder, 2**20) as disk:
+        async with town.outage():
+            first = await town.decide(name)
+            disk.fill()
+            answers = [await town.api.post("/v1/decisions", json={"user_id": name}) for _ in range(8)]
+            refused = answers[-1]  # what is left of a page may take another decision or two
+            assert (refused.status_code, refused.headers.get("retry-after")) == (503, "5"), refused.text
+            assert "disk is full" in refused.json()["detail"]
+            disk.give_room()
+            second = await town.decide(name)
+        await town.imported()
+        told = [one.json() for one in answers if one.is_success] + [first, second]
+        ids = [one["decision_id"] for one in told]
+        assert tuple(await town.direct.fetchrow(LOGGED, ids)) == (len(ids), len(ids))
