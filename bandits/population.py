@@ -5,7 +5,7 @@ fade quickly would overflow in a few decades: their instant moves on by whole er
 two, which is exact.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -47,7 +47,7 @@ class Population:
         self.recent_baskets = 0.0
         self.recent_tags: npt.NDArray[np.float64] = np.zeros(0)
 
-    def bought(self, tag_ids: Iterable[int], hour: int, at_s: float) -> None:
+    def bought(self, tag_ids: Sequence[int], hour: int, at_s: float) -> None:
         """A basket with these tags in local hour `hour` (-1 when unknown) at at_s, in seconds since 1970."""
         self._advance(_era_of(at_s))
         weight, recent = _weight(at_s), self._recent_weight(at_s)
@@ -55,8 +55,8 @@ class Population:
         self.recent_baskets += recent
         if hour >= 0:
             self.hours[hour] += weight
+        self.reach(max(tag_ids, default=-1) + 1)
         for tag_id in tag_ids:
-            self.reach(tag_id + 1)
             self.tags[tag_id] += weight
             self.recent_tags[tag_id] += recent
 

@@ -101,7 +101,7 @@ class Resources:
             self.feedback_key = signing_keys.feedback_key()
             self.triggers = Triggers(self.settings.seed)
             await self._refresh_triggers()
-            write = partial(writer.write, react=self.triggers.react, haste=writer.Haste())
+            write = partial(writer.write, react=self.triggers.react, remembered=writer.Remembered())
             self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)

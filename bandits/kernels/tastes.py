@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numba import types
 
-from bandits.kernels.compile import f64, i64, kernel, void
+from bandits.kernels.compile import f64, f64_in, i64, i64_in, kernel, void
 
 CAPACITY: Final = 128
 """Entries a person's state can hold; the least important one makes room."""
@@ -175,3 +175,37 @@ def add_shown(header: np.ndarray, entries: np.ndarray, tag_ids: np.ndarray, at_s
         parts = round((seen + count * late) * SHOWN_UNIT)
         entries[i].shown = min(max(parts, 0), 65535)
         entries[i].shown_s = max(entries[i].shown_s, np.uint32(at_s))
+
+
+BASKET, INTEREST, SHOWN, PUSHED = 0, 1, 2, 3
+"""What a lesson is: its amount is nothing, a weight, and twice a count."""
+
+
+@kernel(void(header_array, entry_array, starts_array, i64_in, i64_in, f64_in, f64_in, tag_array, starts_array))
+def teach(
+    headers: np.ndarray,
+    entries: np.ndarray,
+    starts: np.ndarray,
+    people: np.ndarray,
+    kinds: np.ndarray,
+    amounts: np.ndarray,
+    at_s: np.ndarray,
+    tag_ids: np.ndarray,
+    tag_starts: np.ndarray,
+) -> None:
+    """Lessons one after the other: lesson i is about the person people[i] and the tags tag_ids[tag_starts[i]:tag_starts[i + 1]] (each once).
+
+    Person p has the header headers[p] and room for entries[starts[p]:starts[p + 1]], for every tag they are taught or for CAPACITY.
+    """
+    for i in range(len(people)):
+        p = people[i]
+        header, own = headers[p : p + 1], entries[starts[p] : starts[p + 1]]
+        tags = tag_ids[tag_starts[i] : tag_starts[i + 1]]
+        if kinds[i] == BASKET:
+            add_basket(header, own, tags, at_s[i])
+        elif kinds[i] == INTEREST:
+            add_interest(header, own, tags, at_s[i], amounts[i])
+        elif kinds[i] == SHOWN:
+            add_shown(header, own, tags, at_s[i], amounts[i])
+        else:
+            add_pushed(header, own, at_s[i], amounts[i])

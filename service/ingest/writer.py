@@ -11,9 +11,11 @@ import asyncpg
 
 from schema.log import LogEntry
 from service.ingest.checked import CheckedEvent, Outcome
-from service.store import event_log, events, inbox, people, tags
+from service.store import event_log, events, inbox, people
 from service.store.event_rows import StoredEvent
 from service.store.events import React
+from service.store.known_tags import KnownTags
+from service.store.known_users import KnownUsers
 from service.store.people import Person, PersonKey
 
 CAREFUL_FOR: Final = 100
@@ -38,40 +40,59 @@ class Haste:
         self._careful_for = CAREFUL_FOR
 
 
+class Remembered:
+    """What a writer has found that need not be looked up again."""
+
+    def __init__(self) -> None:
+        self.haste = Haste()
+        self.users = KnownUsers()
+        self.tags = KnownTags()
+
+
 async def write(
-    pool: Any, batch: Sequence[CheckedEvent], react: React = events.nothing, haste: Haste | None = None
+    pool: Any, batch: Sequence[CheckedEvent], react: React = events.nothing, remembered: Remembered | None = None
 ) -> list[Outcome]:
     """Commits a batch with what it sets off; says of each event what became of it.
 
     Every writer takes its locks in the same order: identities, users, event keys, items of inboxes, rests of triggered campaigns, heads of the log, each of them sorted.
     """
-    haste = haste or Haste()
-    if haste.is_on():
+    known = remembered or Remembered()
+    if known.haste.is_on():
         with contextlib.suppress(asyncpg.UniqueViolationError):
-            return await _commit(pool, batch, react, events.claim_all)
-        haste.stumbled()
-    return await _commit(pool, batch, react, events.claim)
+            return await _commit(pool, batch, react, events.claim_all, known)
+        known.haste.stumbled()
+    return await _commit(pool, batch, react, events.claim, known)
 
 
-async def _commit(pool: Any, batch: Sequence[CheckedEvent], react: React, claim: _Claim) -> list[Outcome]:
+async def _commit(
+    pool: Any, batch: Sequence[CheckedEvent], react: React, claim: _Claim, known: Remembered
+) -> list[Outcome]:
     now = max(event.received_at for event in batch)
     async with pool.acquire() as connection:
         # Before the transaction: what is remembered of tags must not be rolled back.
-        tagged = [event for event in batch if event.tags]
-        told = {tag for event in tagged for tag in event.tags}
-        trusted = {tag for event in tagged if event.makes_tags for tag in event.tags}
-        tag_ids = await tags.of_events(connection, told, trusted)
+        tag_ids = await _tag_ids(connection, batch, known)
         async with connection.transaction():
-            found = await people.ensure(connection, {event.speaker.key for event in batch}, now)
+            keys = {event.speaker.key for event in batch}
+            found = await people.ensure(connection, keys, now, known.users.of(keys))
             told_by = _Told.of(batch, found)
             noted = _note(told_by, await claim(connection, told_by.claimed(), now), tag_ids)
             await events.insert(connection, noted.rows)
-            answers = (inbox.Answered(row.user_id, row.decision_id, row.slot, row.type) for row in noted.rows)
-            await inbox.note(connection, answers, now)
+            answers = [row for row in noted.rows if row.decision_id is not None]
+            await inbox.note(
+                connection, [inbox.Answered(r.user_id, r.decision_id, r.slot, r.type) for r in answers], now
+            )
             await react(connection, noted.rows)
             # Last, since it holds the heads of the log until the commit.
-            await event_log.append(connection, noted.entries, now)
-            return noted.outcomes
+            await event_log.append(connection, noted.entries, now, event_log.IN_TIME)
+        known.users.remember(found)
+        return noted.outcomes
+
+
+async def _tag_ids(connection: Any, batch: Sequence[CheckedEvent], known: Remembered) -> dict[str, int]:
+    tagged = [event for event in batch if event.tags]
+    told = {tag for event in tagged for tag in event.tags}
+    trusted = {tag for event in tagged if event.makes_tags for tag in event.tags}
+    return await known.tags.of_events(connection, told, trusted)
 
 
 class _Told(NamedTuple):

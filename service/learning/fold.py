@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
+from bandits.lessons import Lessons
 from bandits.personal import LoggedRow, Personal
 from bandits.population import Population
 from bandits.rhythm import Rhythm
 from bandits.sums import Rows
-from bandits.tastes import Tastes
+from bandits.tastes import UnknownStateError
 from bandits.words import INTEREST_OF, SAID
 from schema.event import EventType
 from service.learning import own_part
@@ -18,8 +19,10 @@ from service.learning.facts import EXPOSING, HEAD_OF, Fact, Known
 from service.store.answers import Answer
 from service.store.catalogue import Catalogue
 from service.store.exposures import Exposure, ExposureKey
-from service.store.learned_state import personal_in, rhythm_in, tastes_in
+from service.store.learned_state import personal_in, readable_tastes, rhythm_in
 from service.store.user_state import State
+
+_NOBODY: Final = State()
 
 
 class Changes(NamedTuple):
@@ -76,7 +79,7 @@ class _Pass:
     def _bought(self, fact: Fact) -> None:
         entry = fact.entry
         at_s = entry.occurred_at.timestamp()
-        self.people.tastes(fact.user_id).bought(entry.tag_ids, at_s)
+        self.people.lessons.bought(fact.user_id, entry.tag_ids, at_s)
         self.populations.setdefault(fact.partition, Population()).bought(entry.tag_ids, entry.local_hour, at_s)
         self._visited(fact)
 
@@ -87,7 +90,7 @@ class _Pass:
     def _interested(self, fact: Fact, weight: float) -> None:
         tag_ids = fact.entry.tag_ids or _tags_of(self._catalogue, fact.entry.offer_id or self._offer_of(fact))
         if tag_ids:
-            self.people.tastes(fact.user_id).interested(tag_ids, fact.entry.occurred_at.timestamp(), weight)
+            self.people.lessons.interested(fact.user_id, tag_ids, fact.entry.occurred_at.timestamp(), weight)
 
     def _offer_of(self, fact: Fact) -> int:
         """Of a word that names no more than its decision the offer it is about; 0 when that is not known."""
@@ -116,11 +119,11 @@ class _Pass:
         # Taken back at the instant of the showing, whatever is left of it: what an answer undoes is that showing and no other.
         for turn in turns:
             for at_s, count in _difference(_unanswered_push_at(turn.before), _unanswered_push_at(turn.after)):
-                self.people.tastes(user_id).pushed(at_s, count)
+                self.people.lessons.pushed(user_id, at_s, count)
             tag_ids = _tags_of(self._catalogue, turn.after.offer_id)
             if tag_ids:
                 for at_s, count in _difference(_unanswered_at(turn.before), _unanswered_at(turn.after)):
-                    self.people.tastes(user_id).shown(tag_ids, at_s, count)
+                    self.people.lessons.shown(user_id, tag_ids, at_s, count)
 
 
 def _unanswered_at(exposure: Exposure | None) -> datetime | None:
@@ -139,41 +142,46 @@ def _difference(was: datetime | None, is_now: datetime | None) -> list[tuple[flo
 
 
 class _People:
-    """The states of a pass, unpacked when they are first needed."""
+    """The states of a pass, unpacked when they are first needed; tastes are taught all at once in the end."""
 
     def __init__(self, states: Mapping[int, State]) -> None:
         self._packed = states
-        self._tastes: dict[int, Tastes] = {}
+        self.lessons = Lessons()
         self._rhythms: dict[int, Rhythm] = {}
         self._own: dict[int, Personal] = {}
-
-    def tastes(self, user_id: int) -> Tastes:
-        found = self._tastes.get(user_id)
-        if found is None:
-            found = self._tastes[user_id] = tastes_in(self._packed.get(user_id, State()).tastes, user_id)
-        return found
 
     def rhythm(self, user_id: int) -> Rhythm:
         found = self._rhythms.get(user_id)
         if found is None:
-            found = self._rhythms[user_id] = rhythm_in(self._packed.get(user_id, State()).rhythm, user_id)
+            found = self._rhythms[user_id] = rhythm_in(self._packed.get(user_id, _NOBODY).rhythm, user_id)
         return found
 
     def own(self, user_id: int) -> Personal:
         found = self._own.get(user_id)
         if found is None:
-            found = self._own[user_id] = personal_in(self._packed.get(user_id, State()).personal, user_id)
+            found = self._own[user_id] = personal_in(self._packed.get(user_id, _NOBODY).personal, user_id)
         return found
 
     def packed(self) -> dict[int, State]:
         """The states that were touched."""
-        return {user_id: self._state(user_id) for user_id in sorted(self._tastes | self._rhythms | self._own)}
+        tastes = self._taught()
+        return {user_id: self._state(user_id, tastes) for user_id in sorted(tastes | self._rhythms | self._own)}
 
-    def _state(self, user_id: int) -> State:
-        before = self._packed.get(user_id, State())
-        taught, came, own = self._tastes.get(user_id), self._rhythms.get(user_id), self._own.get(user_id)
+    def _taught(self) -> dict[int, bytes]:
+        user_ids = self.lessons.user_ids
+        before = [self._packed.get(user_id, _NOBODY).tastes for user_id in user_ids]
+        try:
+            taught = self.lessons.taught(before)
+        except UnknownStateError:
+            pairs = zip(before, user_ids, strict=True)
+            taught = self.lessons.taught([readable_tastes(packed, user_id) for packed, user_id in pairs])
+        return dict(zip(user_ids, taught, strict=True))
+
+    def _state(self, user_id: int, tastes: Mapping[int, bytes]) -> State:
+        before = self._packed.get(user_id, _NOBODY)
+        taught, came, own = tastes.get(user_id), self._rhythms.get(user_id), self._own.get(user_id)
         return State(
-            taught.pack() if taught else before.tastes,
+            before.tastes if taught is None else taught,
             came.pack() if came else before.rhythm,
             own.pack() if own else before.personal,
         )

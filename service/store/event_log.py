@@ -10,6 +10,9 @@ from schema.ids import partition_of
 from schema.log import DECODER, ENCODER, LogEntry
 
 CHANNEL: Final = "event_log"
+AT_ONCE: Final = ""
+IN_TIME: Final = "in_time"
+"""How soon what was appended should be counted, as the notification says it: somebody waits for it, or nobody does."""
 
 # One statement, one round trip: the heads are locked in the order of the partitions, so that writers cannot deadlock.
 _APPEND: Final = """
@@ -23,7 +26,7 @@ _APPEND: Final = """
         select a.partition, a.seq, b.body, $3
           from advanced a join unnest($1::smallint[], $2::bytea[]) as b(partition, body) using (partition)
     )
-    select pg_notify('event_log', '')
+    select pg_notify('event_log', $4)
 """
 _READ: Final = """
     select l.partition, l.seq, l.body, l.appended_at
@@ -49,14 +52,14 @@ class LogBatch(NamedTuple):
     entries: list[LogEntry]
 
 
-async def append(connection: Any, entries: Sequence[LogEntry], now: datetime) -> None:
+async def append(connection: Any, entries: Sequence[LogEntry], now: datetime, urgency: str = AT_ONCE) -> None:
     """Appends entries inside the caller's transaction, which must end soon: it holds the heads of the partitions it touches."""
     if not entries:
         return
     parts: defaultdict[int, list[LogEntry]] = defaultdict(list)
     for entry in entries:
         parts[partition_of(entry.user_id)].append(entry)
-    await connection.execute(_APPEND, list(parts), [ENCODER.encode(part) for part in parts.values()], now)
+    await connection.execute(_APPEND, list(parts), [ENCODER.encode(part) for part in parts.values()], now, urgency)
 
 
 async def head(connection: Any, partition: int) -> int:

@@ -7,13 +7,17 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from push.copy_format import HEADER, TRAILER
+import numpy as np
+import numpy.typing as npt
+
+from push.copy_format import HEADER, TRAILER, blank, layout, microseconds
 
 COLUMNS: Final = (
     "user_id", "event_id", "type", "occurred_at", "received_at", "slot", "offer_id", "decision_id", "properties",
 )  # fmt: skip  # those of fixed width first
 
 _FIXED: Final = struct.Struct(">h iq i16s ih iq iq ih".replace(" ", ""))
+_KEY: Final = layout([("user_id", ">i8"), ("event_key", "V16"), ("received_at", ">i8")])
 _NULL: Final = (-1).to_bytes(4, signed=True)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -31,6 +35,15 @@ class StoredEvent(NamedTuple):
     decision_id: UUID | None
     slot: int
     properties: str
+
+
+def keys(claimed: Sequence[tuple[int, UUID]], now: datetime) -> npt.NDArray[np.void]:
+    """Rows of event_keys, for push.copy_format: (user_id, event_key) pairs received now."""
+    rows = blank(_KEY, len(claimed))
+    rows["user_id"] = [user_id for user_id, _ in claimed]
+    rows["event_key"] = np.frombuffer(b"".join([key.bytes for _, key in claimed]), "V16")
+    rows["received_at"] = microseconds(now)
+    return rows
 
 
 async def stream(rows: Sequence[StoredEvent]) -> AsyncIterator[bytes]:

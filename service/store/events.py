@@ -9,6 +9,7 @@ from uuid import UUID
 import xxhash
 from asyncpg.pgproto import pgproto
 
+from push import copy_format
 from schema.event import EventType
 from schema.ids import milliseconds, uuid7_bytes
 from schema.log import LogEntry
@@ -32,12 +33,6 @@ _CLAIM: Final = """
     select k.user_id, k.event_key, $3
       from unnest($1::bigint[], $2::uuid[]) with ordinality as k(user_id, event_key, place) order by k.place
     on conflict do nothing returning user_id, event_key
-"""
-# Half of what _CLAIM costs the server, which there inserts speculatively and looks beforehand.
-_CLAIM_ALL: Final = """
-    insert into event_keys (user_id, event_key, received_at)
-    select k.user_id, k.event_key, $3
-      from unnest($1::bigint[], $2::uuid[]) with ordinality as k(user_id, event_key, place) order by k.place
 """
 # What identifies an event, each part with its length before it: schema.ids.framed.
 _IDENTITY: Final = struct.Struct("<IqI16s")
@@ -95,7 +90,10 @@ async def claim_all(connection: Any, keys: Sequence[tuple[int, UUID]], now: date
     """As `claim`, where all are expected to be new. Raises asyncpg.UniqueViolationError when one is not: the transaction is over then."""
     ordered = sorted(set(keys))
     if ordered:
-        await connection.execute(_CLAIM_ALL, [key[0] for key in ordered], [key[1] for key in ordered], now)
+        # By COPY, at half of what _CLAIM costs the server, which there inserts speculatively and looks beforehand.
+        rows = event_rows.keys(ordered, now)
+        columns = copy_format.columns_of(rows.dtype)
+        await connection.copy_to_table("event_keys", source=copy_format.stream(rows), columns=columns, format="binary")
     return set(ordered)
 
 

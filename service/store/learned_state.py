@@ -19,6 +19,11 @@ def tastes_in(packed: bytes, user_id: int | None = None) -> Tastes:
     return _read(tastes.unpack, packed, "tastes", user_id)
 
 
+def readable_tastes(packed: bytes, user_id: int) -> bytes:
+    """The same bytes; when they cannot be read, those of a person nothing is known of."""
+    return tastes_in(packed, user_id).pack()
+
+
 def rhythm_in(packed: bytes, user_id: int | None = None) -> Rhythm:
     """The rhythm in `packed`; user_id, when the caller knows it, is for the log."""
     return _read(rhythm.unpack, packed, "rhythm", user_id)

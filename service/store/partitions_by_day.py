@@ -20,6 +20,14 @@ _DDL: Final = """
     select format('create table if not exists %I partition of %I for values from (%L) to (%L)', $1::text, $2::text, $3::uuid, $4::uuid)
 """
 
+# As migration 0046 says it of the partitions that were there.
+_UNREAD: Final = """
+    select format('alter table %I %s', $1::text, string_agg(format('alter column %I set statistics 0', attname), ', '))
+      from pg_attribute
+     where attrelid = $1::text::regclass and atttypid in ('bytea'::regtype, 'jsonb'::regtype) and attnum > 0 and not attisdropped
+    having count(*) > 0
+"""
+
 
 async def ensure(connection: Any, now: datetime, days_ahead: int = 2) -> None:
     """Makes the partitions of today and of `days_ahead` further days in UTC that do not exist.
@@ -44,3 +52,5 @@ async def _create(connection: Any, name: str, table: str, lowest: UUID, end: UUI
     async with connection.transaction():
         await connection.execute(LOCK_WAIT)
         await connection.execute(await connection.fetchval(_DDL, name, table, lowest, end))
+        if (unread := await connection.fetchval(_UNREAD, name)) is not None:
+            await connection.execute(unread)

@@ -1,7 +1,9 @@
 """Who is meant: from an app's own id to our user, made on first sight and held against a merge while we write for them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from service.errors import ApiError
@@ -37,6 +39,11 @@ class Person(NamedTuple):
     time_zone: str | None
     known_as: str | None
 
+
+Named = tuple[int, str | None]
+"""Our user of a key, and for an anonymous_id the name they have."""
+
+NOBODY: Final[Mapping[PersonKey, Named]] = MappingProxyType({})
 
 # The identity comes first: on a conflict nothing is left behind but an unused number.
 _CREATE: Final = """
@@ -101,34 +108,44 @@ def refused() -> ApiError:
     return ApiError(403, "user_token_required", detail)
 
 
-async def ensure(connection: Any, keys: Collection[PersonKey], now: datetime) -> dict[PersonKey, Person]:
+async def ensure(
+    connection: Any, keys: Collection[PersonKey], now: datetime, remembered: Mapping[PersonKey, Named] = NOBODY
+) -> dict[PersonKey, Person]:
     """The person of every key, made when missing; until the caller's transaction ends no merge can take them away.
 
     Locks in a fixed order (identities by key, then users by id), so transactions that begin with this cannot deadlock on people.
+    What is `remembered` of a user_id is not looked up, and found anew when its user is not there any more.
     """
     people: dict[PersonKey, Person] = {}
+    named = dict(remembered)
     for _ in range(_ATTEMPTS):
         missing = set(keys) - people.keys()
-        named = await _named(connection, missing)
-        if len(named) < len(missing):
-            await create(connection, missing - named.keys(), now)
-            named = await _named(connection, missing)
+        named |= await _ensured(connection, missing - named.keys(), now)
         zones = dict(await connection.fetch(_SHARE, list({user_id for user_id, _ in named.values()})))
-        # Whoever was merged away between the two is found anew.
-        people |= {
+        people = {
             key: Person(user_id, zones[user_id], name) for key, (user_id, name) in named.items() if user_id in zones
         }
         if len(people) == len(keys):
             return people
+        # Whoever was merged away between the two is found anew.
+        named = {key: named[key] for key in people}
     raise _vanished(len(keys) - len(people))
 
 
-async def _named(connection: Any, keys: Collection[PersonKey]) -> dict[PersonKey, tuple[int, str | None]]:
+async def _ensured(connection: Any, keys: AbstractSet[PersonKey], now: datetime) -> dict[PersonKey, Named]:
+    named = await _named(connection, keys) if keys else {}
+    if len(named) < len(keys):
+        await create(connection, keys - named.keys(), now)
+        named = await _named(connection, keys)
+    return named
+
+
+async def _named(connection: Any, keys: Collection[PersonKey]) -> dict[PersonKey, Named]:
     """Our user of each known key, and for an anonymous_id the name they have; without a lock."""
     users = [external_id for kind, external_id in keys if kind == USER]
     anonymous = [external_id for kind, external_id in keys if kind == ANONYMOUS]
     rows = await connection.fetch(_NAMED, users, anonymous)
-    return {PersonKey(row[0], row[1]): (row[2], row[3]) for row in rows}
+    return {PersonKey(kind, external_id): (user_id, name) for kind, external_id, user_id, name in rows}
 
 
 async def create(connection: Any, keys: Collection[PersonKey], now: datetime) -> None:

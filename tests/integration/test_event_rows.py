@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from schema.ids import stable_entropy, uuid7
 from service.ingest import writer
-from service.ingest.writer import CAREFUL_FOR, Haste
+from service.ingest.writer import CAREFUL_FOR, Haste, Remembered
 from service.store import event_rows, events
 from service.store.event_rows import StoredEvent
 from service.store.pool import open_pool
@@ -55,11 +55,11 @@ async def test_rows_are_written_as_they_are(pool: asyncpg.Pool) -> None:
 
 
 async def test_what_was_told_before_is_found_out_by_the_hasty_too(pool: asyncpg.Pool) -> None:
-    haste = Haste()
-    assert await writer.write(pool, [event("a"), event("b"), event("a")], haste=haste) == [True, True, False]
-    assert await writer.write(pool, [event("c"), event("b")], haste=haste) == [True, False]
-    assert not haste.is_on()
-    assert await writer.write(pool, [event("c"), event("d")], haste=haste) == [False, True]
+    known = Remembered()
+    assert await writer.write(pool, [event("a"), event("b"), event("a")], remembered=known) == [True, True, False]
+    assert await writer.write(pool, [event("c"), event("b")], remembered=known) == [True, False]
+    assert not known.haste.is_on()
+    assert await writer.write(pool, [event("c"), event("d")], remembered=known) == [False, True]
     assert await pool.fetchval("select count(*) from events") == 4
     assert await pool.fetchval("select count(*) from event_keys") == 4
 

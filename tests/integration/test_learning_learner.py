@@ -573,6 +573,34 @@ async def test_it_learns_at_once_when_told_and_stops_when_asked(pool: asyncpg.Po
         await asyncio.wait_for(task, 2.0)
 
 
+async def test_a_learner_that_gathers_counts_at_once_when_somebody_waits(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fixed:
+        async def now(self) -> Any:
+            return NOW
+
+    monkeypatch.setattr(learning, "GATHERS_FROM", 1)
+    monkeypatch.setattr(learning, "GATHERS_S", 600.0)
+    stop = asyncio.Event()
+    async with pool.acquire() as connection:
+        await log(connection, entry(1, EventType.PURCHASE, START, tag_ids=(1,)))
+        task = asyncio.create_task(world.learner(pool).run(Fixed(), stop))
+        try:
+            async with asyncio.timeout(30.0):
+                while not await connection.fetchval("select count(*) from user_state"):
+                    await asyncio.sleep(0.01)
+                async with connection.transaction():
+                    bought = entry(2, EventType.PURCHASE, START, tag_ids=(1,))
+                    await event_log.append(connection, [bought], START, event_log.IN_TIME)
+                await log(connection, entry(3, EventType.PURCHASE, START, tag_ids=(1,)))
+                while await connection.fetchval("select count(*) from user_state") < 3:
+                    await asyncio.sleep(0.01)
+        finally:
+            stop.set()
+            await asyncio.wait_for(task, 2.0)
+
+
 async def test_learning_goes_on_after_whatever_happened(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Fixed:
         async def now(self) -> Any:

@@ -11,6 +11,11 @@ from service.store.pool import open_pool
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 COUNT = "select count(*) from pg_inherits where inhparent = 'events'::regclass"
 
+SAMPLED = """
+    select string_agg(attname, ', ') from pg_attribute
+     where attrelid = $1::text::regclass and atttypid in ('bytea'::regtype, 'jsonb'::regtype) and attstattarget is distinct from 0
+"""
+
 
 async def test_many_at_once_make_each_partition_once(database: str) -> None:
     async with await open_pool(database, 6) as pool:
@@ -28,3 +33,11 @@ async def test_an_event_lands_in_its_day(connection: asyncpg.Connection) -> None
     await partitions_by_day.ensure(connection, NOW, days_ahead=0)
     assert await connection.fetchval("select to_regclass('events_20260302')") is not None
     assert await connection.fetchval("select to_regclass('events_20260303')") is None
+
+
+async def test_nobody_samples_what_is_packed_or_json(connection: asyncpg.Connection) -> None:
+    await partitions_by_day.ensure(connection, NOW, days_ahead=0)
+    for table in ("events_default", "decisions_default", *(f"{table}_20260302" for table in partitions_by_day.TABLES)):
+        assert not await connection.fetchval(SAMPLED, table), table
+    assert not await connection.fetchval(SAMPLED, "user_state")
+    assert not await connection.fetchval(SAMPLED, "event_log")

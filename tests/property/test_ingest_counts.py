@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -76,7 +77,7 @@ async def state(pool: asyncpg.Pool) -> list[Any]:
 def test_every_event_is_counted_once_and_resending_is_harmless(database: str) -> None:
     with asyncio.Runner() as runner:
         pool = runner.run(open_pool(database, 2))
-        buffer = EventBuffer(pool, 20_000, writer.write)
+        buffer = EventBuffer(pool, 20_000, partial(writer.write, remembered=writer.Remembered()))
         intake = Intake(_Stopped(), OfferIds(pool), buffer)
 
         async def take(body: bytes) -> BatchAnswer:
