@@ -7,7 +7,7 @@ from typing import Final
 from push import outbox
 from push.drawing.draft import PrivateWords
 from push.drawing.due import BATCH_ROWS, DueDrawer
-from service.clock import SystemClock
+from service.clock import running_clock
 from service.decision.policy import BUILT_IN
 from service.planning.push_decider import PipelineDecider
 from service.rounds import Rounds
@@ -33,7 +33,7 @@ class Drawer:
         self._settings = settings
         self._dsn = dsn
         self._stop = asyncio.Event()
-        self._clock = SystemClock()
+        self._clock = running_clock(settings.hastened_clock)
 
     def stop(self) -> None:
         """Ends `run` after the batches under way."""

@@ -10,7 +10,7 @@ import asyncpg
 
 from bandits.kernels import warm
 from push.channels.mail.unsubscribe import UNSUBSCRIBE
-from service.clock import Clock, SystemClock
+from service.clock import Clock, running_clock
 from service.decision.batcher import DecisionBatcher
 from service.decision.degraded import Degraded
 from service.decision.policy import BUILT_IN
@@ -89,7 +89,7 @@ class Resources:
             degraded = None if is_virtual else self._degraded(pulse, stack)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
             stack.push_async_callback(_cancel, feeling)
-            self.clock = VirtualClock(self.pool) if self.settings.is_virtual_clock else SystemClock()
+            self.clock = VirtualClock(self.pool) if is_virtual else running_clock(self.settings.hastened_clock)
             if self.settings.is_virtual_clock:
                 self.hand = ClockHand(self.pool, self._dsn)
                 await self.hand.open()

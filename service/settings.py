@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from service.client_address import networks
+from service.clock import running_clock
 
 PREFIX: Final = "WELLTIMED_"
 _PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
@@ -152,6 +153,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Campaigns are made as drafts, and another key than their maker's approves them."""
     is_virtual_clock: bool = False
     """Time comes from a row of the database (demo and tests only); commits then do not wait for the disk."""
+    hastened_clock: str = ""
+    """For a soak only: an instant, the real instant at which the clock shows it, and how many times as fast as the real one it runs from then on."""
 
 
 def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -199,6 +202,10 @@ def _checked(settings: Settings) -> Settings:
         networks(settings.trusted_proxies)
     except ValueError as error:
         raise SettingsError(f"WELLTIMED_TRUSTED_PROXIES: {error}") from None
+    try:
+        running_clock(settings.hastened_clock)
+    except ValueError as error:
+        raise SettingsError(f"WELLTIMED_HASTENED_CLOCK: {error}") from None
     if settings.encryption_keys is not None:
         encryption_keys(settings.encryption_keys)
     _check_mail(settings)

@@ -3,7 +3,7 @@
 import uvloop
 
 from push.stand_in.app import create_stand_in
-from service.clock import Clock, SystemClock
+from service.clock import Clock, running_clock
 from service.service_account import read_account
 from service.settings import Settings
 from service.sockets import listen, server
@@ -17,7 +17,8 @@ def run(settings: Settings, dsn: str) -> None:
 
     async def serve() -> None:
         async with await open_pool(dsn, 1) as pool:
-            clock: Clock = VirtualClock(pool) if settings.is_virtual_clock else SystemClock()
+            running = running_clock(settings.hastened_clock)
+            clock: Clock = VirtualClock(pool) if settings.is_virtual_clock else running
             app = create_stand_in(now=clock.now, service_account=account)
             await server(app).serve(sockets=[listen("127.0.0.1", settings.stand_in_port)])
 

@@ -9,7 +9,6 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ import asyncpg
 from push.sealing import NotOpened
 from push.stand_in.account import make_service_account
 from service import exposition, metrics_dir, telemetry
+from service.clock import running_clock
 from service.encryption import FILE, Encryption
 from service.settings import PREFIX, Settings, SettingsError
 from service.sockets import reserve, reserve_alone
@@ -115,7 +115,7 @@ class Supervisor:
         connection = await asyncpg.connect(dsn)
         try:
             await pool.prepare(connection)
-            now = datetime.now(UTC)
+            now = await running_clock(self._settings.hastened_clock).now()
             if not self._settings.is_virtual_clock:
                 await partitions_by_day.ensure(connection, now)
             await self._seal(connection)

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -17,7 +17,7 @@ from push.planning.planner import Planner
 from push.sending.dispatcher import Dispatcher
 from push.sending.governor import Governor, SharedGovernor, Ungoverned
 from service import telemetry
-from service.clock import Clock, SystemClock
+from service.clock import HastenedClock, SystemClock, running_clock
 from service.decision.policy import BUILT_IN
 from service.encryption import Encryption
 from service.learning.composer import Composer
@@ -70,7 +70,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._planned = asyncio.Event()
         self._drawn = asyncio.Event()
-        self._clock: Clock = SystemClock()
+        self._clock = running_clock(settings.hastened_clock)
         self._day: date | None = None
         self._days_made_at: datetime | None = None
 
@@ -103,7 +103,7 @@ class Worker:
                 stack.push_async_callback(deliverer.channel.close)
             await self.policy.refresh()
             if await self.snapshot.refresh() is None:
-                await self.composer.publish(datetime.now(UTC))  # the prior alone, the same at any time
+                await self.composer.publish(await self._clock.now())  # the prior alone, the same at any time
                 await self.snapshot.refresh()
             if self._settings.is_virtual_clock:
                 await virtual_clock.follow(self._dsn, self.settle, self._stop)
@@ -185,7 +185,7 @@ class Worker:
         await self.composer.publish(now)
         await self._refresh()
 
-    async def _run_in_real_time(self, clock: Clock) -> None:
+    async def _run_in_real_time(self, clock: SystemClock | HastenedClock) -> None:
         every = Rounds(clock, self._stop).every
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pulse.feel(self._stop))
@@ -225,12 +225,12 @@ class Worker:
     async def _hear(self, _: datetime) -> None:
         await wake.hear(self._dsn, self._planned, self._stop)
 
-    async def _lead(self, clock: Clock) -> None:
+    async def _lead(self, clock: SystemClock | HastenedClock) -> None:
         while not self._stop.is_set():
             try:
                 # A new one each time: a schedule that was stopped does not start again.
                 learners = Learners(self.taste_mapper, self.effect_learner)
-                works = ticks(self.pool, clock, self.planner, self.dispatcher, learners)
+                works = ticks(self.pool, clock, self.planner, self.dispatcher, learners, clock.pace)
                 await Leader(self._dsn, works).run(self._stop)
             except Exception:  # noqa: BLE001 - whatever it is, the other rounds go on
                 failed("leader")

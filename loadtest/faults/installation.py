@@ -110,10 +110,16 @@ async def serving(workers: int, settings: Mapping[str, str] | None = None) -> As
     Raises:
         NotServedError: it was not ready within READY_TIMEOUT_S; with the end of its log.
     """
+    async with fresh_folder() as folder, running(folder, workers, settings or {}) as installation:
+        yield installation
+
+
+@contextlib.asynccontextmanager
+async def fresh_folder() -> AsyncIterator[Path]:
+    """A directory for `running`, removed with all that is in it when the context ends."""
     folder = _new_dir()
     try:
-        async with running(folder, workers, settings or {}) as installation:
-            yield installation
+        yield folder
     finally:
         await _remove(folder)
 

@@ -1,6 +1,6 @@
 """How far behind the background work is, for /metrics and `welltimed doctor`: what counters cannot tell, because nothing happens."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from service import telemetry
@@ -42,8 +42,7 @@ async def read(connection: Any, now: datetime) -> Vitals:
     uncounted = await retention.uncounted_since(connection)
     published = await connection.fetchval(_SNAPSHOT_AT)
     return Vitals(
-        # Entries are appended in real time, also where people live in virtual time.
-        learner_lag_s=max((datetime.now(UTC) - uncounted).total_seconds(), 0.0) if uncounted else 0.0,
+        learner_lag_s=max((now - uncounted).total_seconds(), 0.0) if uncounted else 0.0,
         late_s=await late_s(connection, now),
         snapshot_age_s=max((now - published).total_seconds(), 0.0) if published else 0.0,
         strayed=await connection.fetchval(_STRAYED),

@@ -112,6 +112,7 @@ async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
     mapper = TasteMapper(pool, CatalogueCache())
     learners = Learners(mapper, EffectLearner(pool))
     all_of_them = ticks(pool, SystemClock(), Planner(pool, FirstAllowed(), SEED), dispatcher, learners)
+    assert min(tick.every_s for tick in all_of_them) == 5.0
     for tick in all_of_them:
         await tick.run(1)
         await tick.run(1)

@@ -14,6 +14,7 @@ GOOD = {
     "INGEST_QUEUE_MAX": ("500", "10000000"),
     "FCM_MESSAGES_PER_MINUTE": ("60", "100000000"),
     "LOG_LEVEL": (*LOG_LEVELS, "INFO"),
+    "HASTENED_CLOCK": ("", "2030-01-07T00:00:00Z 2026-11-22T12:00:00+01:00 204.5"),
 }
 BAD = {
     "PORT": ("-1", "65536", "http", ""),
@@ -25,6 +26,11 @@ BAD = {
     "LOG_LEVEL": ("loud", "", "10"),
     "BOOTSTRAP_KEY": ("pk_" + "x" * 30, "sk_short"),
     "LOGLEVEL": ("info",),
+    "HASTENED_CLOCK": (
+        "60",
+        "2030-01-07T00:00:00 2026-11-22T12:00:00Z 60",
+        "2030-01-07T00:00:00Z 2026-11-22T12:00:00Z 0",
+    ),
 }
 
 
