@@ -20,6 +20,7 @@ KEPT: Final = (
     ("event_log", "appended_at", timedelta(hours=72)),
     ("event_keys", "received_at", timedelta(days=7)),
     ("idempotency_keys", "created_at", timedelta(hours=24)),
+    ("answers", "answered_at", timedelta(days=8, hours=6)),
 )
 PURGED_EVERY: Final = timedelta(minutes=10)
 LATE_REAL_S: Final = 30.0

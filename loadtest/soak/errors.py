@@ -30,7 +30,8 @@ def read(path: Path) -> Logged:
         except msgspec.DecodeError:
             entry = {"level": "error", "event": line.decode(errors="replace")}
         if entry.get("level") in _ERRORS:
-            errors.append(str(entry)[:CHARACTERS_MAX])
+            about = str(entry.get("exception", ""))[-CHARACTERS_MAX:]
+            errors.append(f"{entry.get('event')} {about}".strip())
         else:
             about = entry.get("work") or entry.get("reason") or entry.get("error") or ""
             warnings[_DIGITS.sub("…", f"{entry.get('event')} {about}".strip())] += 1

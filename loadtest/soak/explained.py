@@ -24,9 +24,6 @@ _READ_BYTES_MAX: Final = 8 * 2**20
 WHOLE: Final = {
     "from exposures": "a refit, the map of tastes and what pushes add are learned from all exposures",
     "from push_windows": "what pushes add is learned from all windows",
-    "delete from event_keys": "once every ten minutes",
-    "delete from event_log": "once every ten minutes",
-    "vacuum": "",
 }
 """Statements that read a table whole by design, by words of theirs."""
 

@@ -45,7 +45,7 @@ async def run(plan: Plan, say: Say) -> Report:
         async with running(folder, plan.workers, settings | {"HASTENED_CLOCK": clock.setting}) as installation:
             say(f"day 0, {plan.pace:.0f} times as fast as the real one")
             made = await _days(plan, installation, clock, days, say)
-        made.log = errors.read(folder / "serve.log")
+            made.log = errors.read(folder / "serve.log")
         return report.finished(made)
 
 

@@ -93,9 +93,12 @@ class Learner:
         async def read_and_count(connection: Any, ours: Books) -> _Pass:
             offsets = {partition: place.last_seq for partition, place in ours.places.items()}
             batches = await event_log.read(connection, offsets, BATCHES_MAX, appended_before)
-            counted = await self._count(connection, ours, batches, now)
+            counted = await self._count(connection, ours, batches, now) if batches else 0
             read = Counter(batch.partition for batch in batches)
-            return _Pass(counted, is_complete=not read or max(read.values()) < BATCHES_MAX)
+            is_complete = not read or max(read.values()) < BATCHES_MAX
+            if is_complete:
+                await self._forget(connection, now)
+            return _Pass(counted, is_complete)
 
         done = await self._with_books(now, read_and_count)
         FOLDED.inc(done.counted)
@@ -121,10 +124,6 @@ class Learner:
         return done
 
     async def _count(self, connection: Any, ours: Books, batches: Sequence[LogBatch], now: datetime) -> int:
-        if not batches:
-            await self._forget(connection, now)
-            return 0
-
         async def count(into: Books, some: Sequence[LogBatch]) -> int:
             return await self._fold(connection, into, some, now)
 

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from service.store import pieces
+
 KEPT_FOR: Final = timedelta(days=8)
 """An event is taken for seven days after it happened (service.ingest): by then all is told of the offer; a day is for the learner."""
 
@@ -21,7 +23,10 @@ _DELETE: Final = """
     delete from answers a using unnest($1::bigint[], $2::uuid[]) as t(user_id, event_id)
      where a.user_id = t.user_id and a.event_id = t.event_id
 """
-_PURGE: Final = "delete from answers where answered_at < $1"
+_PURGE: Final = """
+    delete from answers where ctid = any (array(
+        select ctid from answers where answered_at < $1 order by answered_at limit $2))
+"""
 
 
 class Answer(NamedTuple):
@@ -52,5 +57,5 @@ async def delete(connection: Any, keys: Collection[tuple[int, UUID]]) -> None:
 
 
 async def purge(connection: Any, now: datetime) -> None:
-    """Forgets the answers that were given too long ago to be matched anew."""
-    await connection.execute(_PURGE, now - KEPT_FOR)
+    """Forgets the answers that were given too long ago to be matched anew. The caller must not be in a transaction."""
+    await pieces.delete(connection, _PURGE, now - KEPT_FOR, pieces.ROWS)

@@ -8,11 +8,14 @@ from typing import Any, Final, NamedTuple
 
 from schema.ids import partition_of
 from schema.log import DECODER, ENCODER, LogEntry
+from service.store import pieces
 
 CHANNEL: Final = "event_log"
 AT_ONCE: Final = ""
 IN_TIME: Final = "in_time"
 """How soon what was appended should be counted, as the notification says it: somebody waits for it, or nobody does."""
+TRIMMED_ROWS: Final = 500
+"""Of a partition, in one transaction."""
 
 # One statement, one round trip: the heads are locked in the order of the partitions, so that writers cannot deadlock.
 _APPEND: Final = """
@@ -38,9 +41,13 @@ _READ: Final = """
      order by l.partition, l.seq
 """
 _HEAD: Final = "select seq from event_log_heads where partition = $1"
+# From the front of each partition: in the order of seq lies also the order of time, and by time there is no index.
 _TRIM: Final = """
-    delete from event_log e using learner_partitions p
-     where e.partition = p.partition and e.seq <= p.last_seq and e.appended_at < $1
+    delete from event_log where ctid = any (array(
+        select e.ctid from learner_partitions p cross join lateral (
+            select l.ctid, l.appended_at from event_log l where l.partition = p.partition and l.seq <= p.last_seq
+             order by l.seq limit $2) e
+         where e.appended_at < $1))
 """
 
 
@@ -81,5 +88,5 @@ async def read(
 
 
 async def trim(connection: Any, before: datetime) -> None:
-    """Deletes what the learner has counted and that is older than `before`."""
-    await connection.execute(_TRIM, before)
+    """Deletes what the learner has counted and that is older than `before`. The caller must not be in a transaction."""
+    await pieces.delete(connection, _TRIM, before, TRIMMED_ROWS)

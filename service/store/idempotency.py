@@ -8,6 +8,7 @@ from uuid import UUID
 
 from schema.ids import stable_entropy
 from service.errors import ApiError
+from service.store import pieces
 
 KEPT_FOR: Final = timedelta(hours=24)
 
@@ -21,7 +22,10 @@ _KEEP: Final = """
     insert into idempotency_keys (key_id, user_external_id, idempotency_key, request_sha256, status, answer, created_at)
     values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning 1
 """
-_PURGE: Final = "delete from idempotency_keys where created_at < $1"
+_PURGE: Final = """
+    delete from idempotency_keys where ctid = any (array(
+        select ctid from idempotency_keys where created_at < $1 order by created_at limit $2))
+"""
 
 
 class Attempt(NamedTuple):
@@ -108,5 +112,5 @@ def _reused() -> ApiError:
 
 
 async def purge(connection: Any, now: datetime) -> None:
-    """Deletes the answers that are older than a day."""
-    await connection.execute(_PURGE, now - KEPT_FOR)
+    """Deletes the answers that are older than a day. The caller must not be in a transaction."""
+    await pieces.delete(connection, _PURGE, now - KEPT_FOR, pieces.ROWS)
