@@ -65,7 +65,7 @@ class Watch:
         self.samples.append(sample)
         self._pacing.hear_lag(sample.lag_s)
         tables = await sampling.tables(self._connection)
-        share = max(sample.events / self._plan.events, 0.0)
+        share = max(sample.events / self._plan.events, sample.at_s / (self._plan.minutes_max * 60))
         self.plans.hear(self._log.read(), tables.rows, min(share, 1.0))
         if time.monotonic() - self._told_at > TELL_EVERY_S:
             self._told_at = time.monotonic()
