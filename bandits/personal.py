@@ -108,7 +108,7 @@ class Personal:
     def _weight(self, at_s: float) -> float:
         """What a row of that instant weighs among the sums, which are moved to its half-life if that is a later one."""
         self._move(int(at_s // HALF_LIFE_S))
-        return 1.0 / _faded(self.period, at_s)
+        return 1.0 / faded(self.period, at_s)
 
     def _move(self, period: int) -> None:
         if period > self.period:
@@ -122,7 +122,7 @@ class Personal:
 
     def at(self, now_s: float) -> F64:
         """The sums, (kernels.SIZE,), as they weigh at that instant."""
-        return self.sums * _faded(self.period, now_s)
+        return self.sums * faded(self.period, now_s)
 
     def pack(self) -> bytes:
         """As a little-endian record of BYTES bytes."""
@@ -165,12 +165,12 @@ def end_to_end(sums: Sequence[bytes], now_s: float) -> tuple[F32, list[float]]:
         UnknownSumsError: one of them cannot be read.
     """
     periods = [_period(data) if data else 0 for data in sums]
-    faded = {period: _faded(period, now_s) for period in {*periods}}
+    worth = {period: faded(period, now_s) for period in {*periods}}
     numbers = b"".join([data[_HEAD.size :] or _NOTHING_PACKED for data in sums])
-    return np.frombuffer(numbers, "<f4").reshape(len(sums), kernels.SIZE), [faded[period] for period in periods]
+    return np.frombuffer(numbers, "<f4").reshape(len(sums), kernels.SIZE), [worth[period] for period in periods]
 
 
-def _faded(period: int, now_s: float) -> float:
+def faded(period: int, now_s: float) -> float:
     """What is left at now_s of the weight 1 at the beginning of a half-life."""
     return float(2.0 ** (period - now_s / HALF_LIFE_S))
 
@@ -204,7 +204,7 @@ def scores(z: F32, data: bytes, variances: Sequence[float], now_s: float) -> Per
     """
     mean, covariance = np.empty(DIMS, np.float32), np.empty((DIMS, DIMS), np.float32)
     period, sums = _read(data) if data else (0, _NOTHING)
-    if not kernels.posterior(sums, _faded(period, now_s), precision_of(variances), mean, covariance):
+    if not kernels.posterior(sums, faded(period, now_s), precision_of(variances), mean, covariance):
         raise UnknownSumsError("sums without a posterior")
     return PersonalScores(z, mean, covariance)
 

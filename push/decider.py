@@ -1,8 +1,8 @@
 """What push asks of the rest of the program: when to reach a person, what to say, and where to tell that it was said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -24,6 +24,37 @@ class Due(NamedTuple):
 
 
 Batch = Sequence[tuple[StoredCampaign, Sequence[Due]]]
+
+
+class DueMany(NamedTuple):
+    """Pushes that are due for many people, a column at a time, each person once; `campaign` (n,) points into `campaigns`.
+
+    outbox_ids and entropies are (n, 16); `just_drawn` as of Due, by number, of those who have any.
+    """
+
+    campaigns: Sequence[StoredCampaign]
+    campaign: npt.NDArray[np.int64]
+    user_ids: npt.NDArray[np.int64]
+    outbox_ids: npt.NDArray[np.uint8]
+    entropies: npt.NDArray[np.uint8]
+    just_drawn: Mapping[int, tuple[Contact, ...]]
+
+
+class DrawnMany(NamedTuple):
+    """What was drawn for some of them, by their numbers: decisions as text; where nothing is sent no offer and no message, but a reason.
+
+    `tags` are those of the offer.
+    """
+
+    numbers: Sequence[int]
+    decision_ids: Sequence[str]
+    offer_ids: Sequence[int | None]
+    messages: Sequence[bytes | None]
+    reasons: Sequence[str | None]
+    tags: Sequence[Sequence[str]]
+
+
+NOBODY: Final = DrawnMany((), (), (), (), (), ())
 
 
 class Draft(NamedTuple):
@@ -130,6 +161,10 @@ class Decider(Protocol):
 
         All of a transaction at once: what is promised is written last, so that nobody waits long for the counts of an offer.
         """
+        ...
+
+    async def decide_many(self, connection: Any, asked: DueMany, now: datetime) -> DrawnMany:
+        """The same for those who need nothing made for them alone, of campaigns that push and do nothing else; the others are left to `decide`."""
         ...
 
 

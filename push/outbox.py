@@ -1,7 +1,7 @@
 """The outbox: planned -> ready (drawn) -> sending (leased, committed before the first byte) -> one of the final states."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -36,47 +36,6 @@ class Key(NamedTuple):
     occurrence_at: datetime
 
 
-class DueRow(NamedTuple):
-    """A planned row whose moment has come, or has gone by; its place is its own until the transaction that locked it ends."""
-
-    key: Key
-    place: Any
-    outbox_id: UUID
-    has_ended: bool
-    is_late: bool
-    is_gone: bool
-    expires_at: datetime
-    send_at: datetime
-
-    def stopped_by(self) -> str | None:
-        """Why nothing is drawn for it: its campaign has ended, its time is over, or its person is no more."""
-        if self.has_ended:
-            return "campaign_ended"
-        if self.is_late:
-            return "expired"
-        return "person_gone" if self.is_gone else None
-
-
-class DueRows(NamedTuple):
-    """What was found due; all of it, or as much as a batch holds."""
-
-    rows: list[DueRow]
-    is_all: bool
-
-
-class DrawnRow(NamedTuple):
-    """What was drawn for a due row, by its place and occurrence; `message` as `draft.message_of` writes it, and what is reserved with it."""
-
-    place: Any
-    occurrence_at: datetime
-    state: State
-    outcome: str | None
-    decision_id: UUID | None = None
-    offer_id: int | None = None
-    message: bytes | None = None
-    reservation_id: str | None = None
-
-
 class Settled(NamedTuple):
     """What became of a row that was claimed under `fence`; with retry_at it is ready again from then on. Unknown: perhaps it was sent."""
 
@@ -96,31 +55,6 @@ _PLAN: Final = """
            as t(u, o, b, s, l, e, m)
     on conflict do nothing
 """
-# Each campaign that may send has the same share of a batch: a large one does not keep the others waiting, and a paused one is not read.
-# A merge of people moves these rows before all else, so that the lock on a row keeps it, and its decision, with the person it is drawn for.
-# What lies before the instant from which a campaign is looked through was drawn just now: while any snapshot sees it, its entries stay.
-_DUE: Final = """
-    with going as materialized (
-        select c.campaign_id, c.status = 'ended' as has_ended, f.looked_from
-          from campaigns_with_planned join campaigns c using (campaign_id)
-          left join unnest($3::uuid[], $4::timestamptz[]) as known(campaign_id, send_at) on known.campaign_id = c.campaign_id
-         cross join lateral (select coalesce(known.send_at, '-infinity') as looked_from) f
-         cross join lateral (
-            select 1 from outbox o where o.campaign_id = c.campaign_id and o.state = 0 and o.send_at between f.looked_from and $1
-             order by o.send_at limit 1) due
-         where c.status <> 'paused'
-           and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional')) limit $2
-    )
-    select share.user_id, share.campaign_id, share.occurrence_at, share.place, share.outbox_id, going.has_ended, share.send_until <= $1,
-           not exists (select from users u where u.user_id = share.user_id), share.expires_at, share.send_at, (select count(*) from going)
-      from going cross join lateral (
-        select o.user_id, o.campaign_id, o.occurrence_at, o.ctid as place, o.outbox_id, o.send_at, o.send_until, o.expires_at
-          from outbox o
-         where o.campaign_id = going.campaign_id and o.state = 0 and o.send_at between going.looked_from and $1
-         order by o.send_at, o.outbox_id limit (select $2 / count(*) from going)
-           for update skip locked) share
-     order by share.send_at, share.outbox_id limit $2
-"""
 _IS_BACKLOG: Final = """
     select count(*) >= $2
       from (select from campaigns_with_planned join campaigns c using (campaign_id) cross join lateral (
@@ -129,14 +63,6 @@ _IS_BACKLOG: Final = """
              where c.status <> 'paused'
                and not exists (select 1 from sending_stop s where not (s.spares_transactional and c.body ->> 'kind' = 'transactional'))
              limit $2) found
-"""
-# The bounds of a batch's occurrences keep the other days out of every plan.
-_DRAWN: Final = """
-    update outbox o set state = t.state, decision_id = t.decision_id, offer_id = t.offer_id, message = t.message, reservation_id = t.reservation_id,
-           outcome = t.outcome, settled_at = case when t.state = 1 then null else $1::timestamptz end
-      from unnest($2::tid[], $3::timestamptz[], $4::smallint[], $5::text[], $6::uuid[], $7::integer[], $8::bytea[], $9::uuid[])
-           as t(place, occurrence_at, state, outcome, decision_id, offer_id, message, reservation_id)
-     where o.ctid = t.place and o.occurrence_at = t.occurrence_at and o.occurrence_at between $10 and $11
 """
 # Row by row by its key, which the lateral look asks for. Who has a lease is being sent; asked by its state, a planner that believes that
 # nobody is would go by the index of the leased, and compare each of them with each row of the batch. A place is of one day's table, which
@@ -195,20 +121,6 @@ async def outcomes(connection: Any, campaign_id: UUID) -> CampaignOutcomes:
     return CampaignOutcomes(states=states, decisions=decisions, reasons=dict(reasons), unknown_attempts=unknowns)
 
 
-async def due(
-    connection: Any, now: datetime, rows_max: int, looked_from: Mapping[UUID, datetime] | None = None
-) -> DueRows:
-    """Planned rows whose moment has come, locked for the caller's transaction; those that others hold are left out.
-
-    Fewer than `rows_max` may come although more are due: each campaign gets its share. A campaign in `looked_from` is looked through from
-    that moment on.
-    """
-    known = looked_from or {}
-    found = await connection.fetch(_DUE, now, rows_max, list(known), list(known.values()))
-    rows = [DueRow(Key(row[0], row[1], row[2]), *row[3:10]) for row in found]
-    return DueRows(rows, is_all([row[1] for row in found], found[0][10] if found else 0, rows_max))
-
-
 async def is_backlog(connection: Any, now: datetime, rows_min: int) -> bool:
     """Whether so many planned rows are due."""
     return bool(await connection.fetchval(_IS_BACKLOG, now, rows_min))
@@ -223,13 +135,6 @@ def is_all(campaign_ids: Sequence[UUID], going: int, rows_max: int) -> bool:
         rows_max: what they shared.
     """
     return not campaign_ids or max(Counter(campaign_ids).values()) < rows_max // going
-
-
-async def drawn(connection: Any, rows: Sequence[DrawnRow], now: datetime) -> None:
-    """Notes what was drawn for due rows, in the transaction that locked them and logged the decisions."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    occurrences = {*columns[1]}
-    await connection.execute(_DRAWN, now, *columns, min(occurrences), max(occurrences))
 
 
 async def settle(connection: Any, settled: Sequence[Settled], now: datetime) -> set[int]:

@@ -11,6 +11,7 @@ A decision's slate uses the indices 0, 1, ... of its slots; other draws of the s
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandits.kernels.compile import f64, kernel, u64
 
@@ -55,6 +56,18 @@ def key_from_bytes(identifier: bytes) -> int:
         raise ValueError(f"an identifier of 16 bytes is needed, got {len(identifier)}")
     high, low = int.from_bytes(identifier[:8], "big"), int.from_bytes(identifier[8:], "big")
     return _mix_integer((low + _mix_integer((high + GOLDEN) & WORD)) & WORD)
+
+
+def keys_from_bytes(identifiers: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """`key_from_bytes` of each of (n, 16) bytes."""
+    high, low = np.ascontiguousarray(identifiers).view(">u8").astype(np.uint64).T
+    return _mix_integers(low + _mix_integers(high + u(GOLDEN)))
+
+
+def _mix_integers(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> u(30))) * u(MIX_1)
+    z = (z ^ (z >> u(27))) * u(MIX_2)
+    return z ^ (z >> u(31))
 
 
 def _mix_integer(z: int) -> int:

@@ -76,7 +76,17 @@ def laid_out(
     model: Model, goods: Goods, terms: Terms, given: Sequence[Drawer], now_s: float
 ) -> tuple[People, Shelf, Belief, many.Terms]:
     """What the kernel takes; arguments as in `draw`."""
-    return _people(given, terms.kind, now_s), _shelf(model, goods), _belief(model, terms), _terms(terms, now_s)
+    return _people(given, terms.kind, now_s), *beside_people(model, goods, terms, now_s)
+
+
+def beside_people(model: Model, goods: Goods, terms: Terms, now_s: float) -> tuple[Shelf, Belief, many.Terms]:
+    """What the kernel takes besides; arguments as in `draw`."""
+    return _shelf(model, goods), _belief(model, terms), _terms(terms, now_s)
+
+
+def ranked_by(kind: PolicyKind) -> int:
+    """What the kernel ranks offers by."""
+    return _COLUMN.get(kind, BY_VALUE)
 
 
 def _people(given: Sequence[Drawer], kind: PolicyKind, now_s: float) -> People:
@@ -86,11 +96,11 @@ def _people(given: Sequence[Drawer], kind: PolicyKind, now_s: float) -> People:
     choices = {id(one.eligible): one.eligible for one in given}
     places = [0, *accumulate([len(choice) for choice in choices.values()])]
     number = {name: n for n, name in enumerate(choices)}
-    ranked_by = _COLUMN.get(kind, BY_VALUE)
+    rank = ranked_by(kind)
     records = [
         PERSON_STRUCT.pack(
             one.key, float(one.hour % 24) if one.hour >= 0 else -1.0, one.nearness, faded[n], starts[n], starts[n + 1],
-            baskets[n], baskets[n + 1], EVENLY if one.is_control else ranked_by, number[id(one.eligible)], one.may_personalise, one.is_wet,
+            baskets[n], baskets[n + 1], EVENLY if one.is_control else rank, number[id(one.eligible)], one.may_personalise, one.is_wet,
         )
         for n, one in enumerate(given)
     ]  # fmt: skip  # in the order of PERSON

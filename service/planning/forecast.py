@@ -26,7 +26,7 @@ from service.decision.stock import Stock
 from service.errors import ApiError
 from service.planning.forecast_report import Held, Report, Sampled, steps_in_sql
 from service.planning.moments import LearnedMoments
-from service.planning.push_decider import ask_of, candidates_of, judged, near_home
+from service.planning.push_asks import ask_of, candidates_of, judged, near_home
 from service.store import decision_people
 from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.current_policy import PolicyCache

@@ -16,7 +16,7 @@ from service.store import drawn_columns
 COLUMNS: Final = (
     "user_id", "decision_id", "user_version", "action", "in_holdout", "in_control", "is_degraded", "send_probability",
     "channel", "snapshot_version", "catalogue_version", "feature_set", "campaign_id", "placement", "policy", "reason_codes",
-    "request", "tastes", "eligible", "personal", *drawn_columns.COLUMNS,
+    "request", "eligible", "tastes", "personal", *drawn_columns.COLUMNS,
 )  # fmt: skip  # what is each one's own; what many of a batch share; the rest
 
 _OWN: Final = struct.Struct(">h iq i16s iq ih i? i? i? id".replace(" ", ""))
@@ -56,17 +56,17 @@ class Row(NamedTuple):
 def encoded(rows: Sequence[Row]) -> bytes:
     """What COPY decisions (COLUMNS) FROM STDIN takes."""
     requests: dict[int, bytes] = {}
-    shared: dict[tuple[object, ...], bytes] = {}
+    known: dict[tuple[object, ...], bytes] = {}
     parts = [HEADER]
     for row in rows:
         request = requests.get(id(row.request))  # the same for many of a batch
         if request is None:
-            request = requests[id(row.request)] = _sized(_encode(row.request))
+            request = requests[id(row.request)] = request_of(row.request)
         alike = row[8:15]
-        told = shared.get(alike)
+        told = known.get(alike)
         if told is None:
-            told = shared[alike] = _shared(row)
-        parts += (_own(row), told, request, _sized(row.tastes), _sized(row.eligible), _sized(row.personal), row.drawn)
+            told = known[alike] = shared(*alike)
+        parts += (_own(row), told, request, sized(row.eligible), sized(row.tastes), sized(row.personal), row.drawn)
     parts.append(TRAILER)
     return b"".join(parts)
 
@@ -78,19 +78,34 @@ def _own(row: Row) -> bytes:
     )  # fmt: skip  # each with its length
 
 
-def _shared(row: Row) -> bytes:
-    head = _SHARED.pack(2, row.channel, 8, row.snapshot_version, 8, row.catalogue_version, 2, FEATURE_SET)
-    campaign = _NULL if row.campaign_id is None else _sized(row.campaign_id.bytes)
-    return b"".join((head, campaign, _text(row.placement), _text(row.policy), _texts(row.reason_codes)))
+def shared(
+    channel: int,
+    snapshot_version: int,
+    catalogue_version: int,
+    campaign_id: UUID | None,
+    placement: str,
+    policy: str,
+    reason_codes: tuple[str, ...],
+) -> bytes:
+    """The columns that many of a batch share, from channel to reason_codes."""
+    head = _SHARED.pack(2, channel, 8, snapshot_version, 8, catalogue_version, 2, FEATURE_SET)
+    campaign = _NULL if campaign_id is None else sized(campaign_id.bytes)
+    return b"".join((head, campaign, _text(placement), _text(policy), _texts(reason_codes)))
 
 
-def _sized(data: bytes) -> bytes:
+def request_of(given: DecisionInputs) -> bytes:
+    """The column request."""
+    return sized(_encode(given))
+
+
+def sized(data: bytes) -> bytes:
+    """A field: its bytes with their length before them."""
     return _LENGTH.pack(len(data)) + data
 
 
 @lru_cache(maxsize=1024)
 def _text(given: str) -> bytes:
-    return _sized(given.encode())
+    return sized(given.encode())
 
 
 @lru_cache(maxsize=256)

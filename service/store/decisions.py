@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 
 from schema.decision import DecisionInputs
-from service.store import decision_rows
+from service.store import decision_columns, decision_rows
+from service.store.decision_columns import Columns
 from service.store.decision_rows import Row
 from service.store.logged_decision import LoggedDecision
 
@@ -35,8 +36,17 @@ class Outcome(NamedTuple):
 
 async def insert(connection: Any, rows: Sequence[Row]) -> None:
     """Logs decisions in one atomic batch; once this returns they survive a crash."""
-    source = _at_once(decision_rows.encoded(rows))
-    await connection.copy_to_table("decisions", source=source, columns=decision_rows.COLUMNS, format="binary")
+    await _copy(connection, decision_rows.encoded(rows))
+
+
+async def insert_many(connection: Any, given: Columns) -> None:
+    """The same for decisions that lie in columns."""
+    await _copy(connection, decision_columns.encoded(given))
+
+
+async def _copy(connection: Any, data: bytes) -> None:
+    columns = decision_rows.COLUMNS
+    await connection.copy_to_table("decisions", source=_at_once(data), columns=columns, format="binary")
 
 
 async def _at_once(data: bytes) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from push import outbox
 from push.campaign import campaigns
 from push.campaign.occurrences import due_from
 from push.clock import standing
-from push.decider import Batch, Draft, Drawn, Due
+from push.decider import NOBODY, Batch, Draft, Drawn, DrawnMany, Due, DueMany
 from push.drawing.due import DueDrawer
 from push.planning import audience
 from push.planning.plan_rows import Planned
@@ -135,6 +135,9 @@ class FirstOffer:
         self.offer_id = offer_id
         self.silent = silent
         self.title = title
+
+    async def decide_many(self, _connection: Any, _asked: DueMany, _now: datetime) -> DrawnMany:
+        return NOBODY
 
     async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
         return [await self._one(connection, one, now) for _, due in batch for one in due]

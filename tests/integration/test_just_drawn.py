@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from push import outbox
+from push import due_rows
 from push.clock import standing
 from push.drawing import due
 from push.drawing.due import DueDrawer
@@ -92,8 +92,8 @@ async def test_what_is_not_counted_is_neither_held_back_nor_put_off(pool: asyncp
     orders = await push_world.campaign(pool, "orders", kind="transactional", **ALL)
     await push_world.planned(pool, orders, PEOPLE)
     async with pool.acquire() as connection:
-        rows, _ = await outbox.due(connection, NOW, 500)
-    assert len(rows) == 2 * len(PEOPLE)
+        rows = await due_rows.due(connection, NOW, 500)
+    assert len(rows.user_ids) == 2 * len(PEOPLE)
     assert await (await drawer(pool)).draw_due(standing(NOW)) == 2 * len(PEOPLE)
     found = await states(pool)
     assert found[State.READY] + found.get(State.NO_SEND, 0) == 2 * len(PEOPLE)

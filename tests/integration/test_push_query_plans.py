@@ -9,13 +9,14 @@ import asyncpg
 import msgspec
 import pytest
 
-from push import agenda, outbox, outbox_days, triggered
+from push import agenda, drawn_rows, due_rows, outbox, outbox_days, triggered
 from push.campaign import campaigns
 from push.channels import delivery_claim
 from push.contact import contacts
 from push.planning import audience
 from push.sending import claim, endings
 from schema.audience import Audience
+from service.store import due_people
 from service.store.pool import prepare
 from tests.integration import push_world
 from tests.integration.push_world import HOUR, NOW, STARTS_AT
@@ -32,7 +33,7 @@ _RESTS = """
 """
 QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (agenda._LOOK, (NOW,)),
-    (outbox._DUE, (NOW, 500, [None], [NOW])),
+    (due_rows._DUE, (NOW, 500, [None], [NOW])),
     (outbox._IS_BACKLOG, (NOW, 500)),
     (endings._REPEAT, (NOW, NOW, 10)),
     (endings._SWEEP, (NOW, NOW)),
@@ -47,7 +48,9 @@ QUERIES: list[tuple[str, tuple[Any, ...]]] = [
     (contacts._PUT, ([1, 2], ["[]", "[]"])),
     (contacts._GIVE_BACK, ([1, 2], [None, None])),
     (outbox._SETTLE, (NOW, [1], [None], [NOW], [1], [3], [""], [None], [False], 1, NOW, NOW)),
-    (outbox._DRAWN, (NOW, [(0, 1)], [NOW], [3], [""], [None], [1], [None], [None], NOW, NOW)),
+    (drawn_rows._DRAWN, (NOW, NOW, NOW + HOUR, [(0, 1)], [3], [""], [None], [1], [None], [None])),
+    (due_people._READ, ([1, 2], True)),
+    (due_rows._GONE, ([1, 2],)),
     (audience._AMONG, (*audience.asked(Audience(), NOW), [1, 2])),
     (triggered._PLAN, ([1], ["campaign"], [NOW], [NOW], [None], [0], [NOW], [NOW], 1)),
     (triggered._PURGE, (NOW, 500)),
@@ -64,7 +67,7 @@ _HELD_BACK = """
 """
 ALWAYS_RUN = [
     (agenda._LOOK, (NOW,)),
-    (outbox._DUE, (NOW, 500, [None], [NOW])),
+    (due_rows._DUE, (NOW, 500, [None], [NOW])),
     (outbox._IS_BACKLOG, (NOW, 500)),
     (claim._TAKE, (NOW, 500)),
 ]
@@ -195,10 +198,9 @@ async def test_each_campaign_has_its_share_of_a_batch(connection: asyncpg.Connec
         stored = await push_world.campaign(connection, name)
         await push_world.planned(connection, stored, range(1, people + 1))
     async with connection.transaction():
-        rows, is_all = await outbox.due(connection, NOW, 300)
-        taken = Counter(row.key.campaign_id for row in rows)
-    assert sorted(taken.values()) == [10, 100, 100]
-    assert not is_all
+        rows = await due_rows.due(connection, NOW, 300)
+    assert sorted(Counter(rows.campaign.tolist()).values()) == [10, 100, 100]
+    assert not rows.is_all
 
 
 @pytest.mark.parametrize(("people", "is_all"), [(99, True), (100, False)])
@@ -210,9 +212,10 @@ async def test_all_has_been_taken_when_no_campaign_fills_its_share(
     for name, due in (("one", people), ("other", 1), ("third", 50)):
         await push_world.planned(connection, await push_world.campaign(connection, name), range(1, due + 1))
     async with connection.transaction():
-        assert (await outbox.due(connection, NOW, 300)).is_all is is_all
+        assert (await due_rows.due(connection, NOW, 300)).is_all is is_all
     async with connection.transaction():
-        assert (await outbox.due(connection, NOW - HOUR, 300)) == ([], True)
+        none = await due_rows.due(connection, NOW - HOUR, 300)
+    assert (len(none.user_ids), none.is_all) == (0, True)
 
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])

@@ -13,7 +13,7 @@ from push.channel import Card
 from push.channels import delivery_claim
 from push.channels.webhooks import endpoints
 from push.contact.contacts import RulesCache
-from push.decider import Batch, Draft, Drawn, Due, Slot
+from push.decider import NOBODY, Batch, Draft, Drawn, DrawnMany, Due, DueMany, Slot
 from push.sending import claim
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
@@ -114,6 +114,9 @@ class Slates:
 
     def __init__(self, own: dict[tuple[int, int], int]) -> None:
         self.own = own
+
+    async def decide_many(self, _connection: Any, _asked: DueMany, _now: datetime) -> DrawnMany:
+        return NOBODY
 
     async def decide(self, connection: Any, batch: Batch, now: datetime) -> list[Drawn]:
         return [await self._one(connection, one, now) for _, due in batch for one in due]
