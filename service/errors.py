@@ -184,8 +184,14 @@ def _(_error: asyncpg.DataError) -> ApiError:
 @translate.register
 def _(error: asyncpg.InterfaceError) -> ApiError:
     # asyncpg has no type of its own for a connection or pool that closed under us; the rest are mistakes of ours.
-    kind = asyncpg.PostgresConnectionError if "clos" in str(error) else Exception
+    kind = asyncpg.PostgresConnectionError if "clos" in str(error) or _is_of_giving_back(error) else Exception
     return translate.dispatch(kind)(error)
+
+
+def _is_of_giving_back(error: Exception) -> bool:
+    """Whether a pool found a connection that it was given back in the middle of something: it was cut at an unlucky moment."""
+    code = asyncpg.pool.PoolConnectionHolder.release.__code__
+    return any(frame.f_code is code for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def request_id_of(scope: Any) -> str:

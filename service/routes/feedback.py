@@ -67,9 +67,14 @@ class FeedbackController(Controller):
 
         async def effect(connection: Any) -> FeedbackAnswer:
             try:
-                applied = await feedback.apply(connection, who, answered, triggers.react)
+                try:
+                    applied = await feedback.apply(connection, who, answered, triggers.react)
+                except NoSuchDecision:
+                    await _while_importing(settings)
+                    # It may have been imported between our look at the database and that at the journals.
+                    applied = await feedback.apply(connection, who, answered, triggers.react)
             except NoSuchDecision:
-                raise await _missing(settings) from None
+                raise ApiError(404, "not_found", "This person has no such decision.") from None
             except NoSuchSlot:
                 raise invalid_field("/slot", "The decision offered nothing in this slot.") from None
             if applied.log_place is not None:
@@ -83,11 +88,10 @@ class FeedbackController(Controller):
         return answer
 
 
-async def _missing(settings: Settings) -> ApiError:
-    """What is said of a decision that is not in the database: it may be in a journal that is about to be imported."""
+async def _while_importing(settings: Settings) -> None:
+    """A decision that is not in the database may be in a journal that is about to be imported. Raises ApiError 503 while there is one."""
     if await asyncio.to_thread(journal.files, settings.data_dir):
-        return ApiError(503, "unavailable", "Decisions are being imported at the moment; try again.", retry_after_s=1)
-    return ApiError(404, "not_found", "This person has no such decision.")
+        raise ApiError(503, "unavailable", "Decisions are being imported at the moment; try again.", retry_after_s=1)
 
 
 def _of_token(key: bytes, decision_id: UUID, data: Feedback, now: datetime) -> int:

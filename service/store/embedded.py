@@ -6,7 +6,7 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -47,6 +47,8 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
 
 START_TIMEOUT_S: Final = 300.0  # recovery after a crash replays up to max_wal_size
 STOP_TIMEOUT_S: Final = 30.0
+ORPHANS_S: Final = 2.0
+"""How long the processes of a postmaster that died may take to end by themselves; in a checkpoint they would sync hundreds of files first."""
 POLL_S: Final = 0.02
 SERVER_LOG_BYTES_MAX: Final = 16 * 2**20
 LOG_TAIL_CHARACTERS: Final = 1500
@@ -161,11 +163,16 @@ class EmbeddedPostgres:
             )
 
     def _running_server(self, tools: Tools) -> PidFile:
-        """The server that answers, started if none is alive. A live one that does not answer yet is waited for."""
+        """The server that answers, started if none is alive. A live one that does not answer yet is waited for, orphans are ended."""
         deadline = time.monotonic() + START_TIMEOUT_S
+        led_at = time.monotonic()
         while True:
             pids = processes_in(self._data, tools.account)
             server = read_pid_file(self._data)
+            if not pids or (server is not None and server.pid in pids):
+                led_at = time.monotonic()
+            elif time.monotonic() - led_at > ORPHANS_S:
+                _end_orphans(pids)
             if server is not None and server.is_ready and answers(server):
                 if not pids:
                     raise PostgresUnavailable(
@@ -235,6 +242,13 @@ class EmbeddedPostgres:
     def _log_tail(self) -> str:
         log = self._root / "server.log"
         return log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:] if log.exists() else ""
+
+
+def _end_orphans(pids: Sequence[int]) -> None:
+    """Nothing is lost: what a postmaster that died leaves behind is recovered from the log in any case."""
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 def _as_list_element(text: str) -> str:

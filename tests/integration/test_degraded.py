@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from loadtest.faults import small_disk
@@ -232,3 +233,32 @@ async def test_a_journal_without_room_refuses_in_words_and_goes_on_when_there_is
         told = [one.json() for one in answers if one.is_success] + [first, second]
         ids = [one["decision_id"] for one in told]
         assert tuple(await town.direct.fetchrow(LOGGED, ids)) == (len(ids), len(ids))
+
+
+async def test_a_decision_that_is_imported_while_it_is_looked_for_is_found(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = await shown_to(town)
+    async with town.outage():
+        told = await town.decide(name)
+        (path,) = journal.files(town.data_dir)
+        kept = path.read_bytes()
+    await town.imported()
+    await town.direct.execute("delete from decisions where decision_id = $1", told["decision_id"])
+    looked = journal.files
+
+    def files(data_dir: Path) -> list[Path]:
+        """The first look at the journals comes when the last of them has just been imported."""
+        monkeypatch.undo()
+        begun = path.with_suffix(".begun")
+        begun.write_bytes(kept)
+        begun.rename(path)
+        while looked(data_dir):
+            time.sleep(0.01)
+        return []
+
+    monkeypatch.setattr(journal, "files", files)
+    answer = await town.api.post(
+        f"/v1/decisions/{told['decision_id']}/feedback", json={"type": "shown", "user_id": name}
+    )
+    assert answer.status_code == 200, answer.text

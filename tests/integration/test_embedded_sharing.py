@@ -15,6 +15,8 @@ from service.store.embedded import EmbeddedPostgres
 from service.store.postmaster import processes_in, read_pid_file
 from tests.integration.embedded_process import UserProcess
 
+ENDED_S_MAX = 60.0
+
 
 @pytest.fixture
 def root(reachable_folder: Path) -> Path:
@@ -154,3 +156,22 @@ def test_stop_with_force_ignores_the_other_users(server: EmbeddedPostgres, root:
     server.stop(force=True)
     assert running(root) == []
     other.stop()
+
+
+async def test_what_a_dead_postmaster_left_and_does_not_end_is_ended(server: EmbeddedPostgres, root: Path) -> None:
+    """As a checkpointer in the middle of its syncs, on a slow disk: a start would wait for it for minutes."""
+    connection = await asyncpg.connect(server.dsn())
+    await connection.execute("create table kept as select 1 as n")
+    stuck = connection.get_server_pid()
+    os.kill(stuck, signal.SIGSTOP)
+    pid_file = read_pid_file(root / "data")
+    assert pid_file is not None
+    os.kill(pid_file.pid, signal.SIGKILL)
+    began = time.monotonic()
+    await asyncio.to_thread(server.start)
+    assert time.monotonic() - began < ENDED_S_MAX
+    assert stuck not in running(root)
+    connection.terminate()
+    again = await asyncpg.connect(server.dsn())
+    assert await again.fetchval("select n from kept") == 1
+    await again.close()

@@ -1,3 +1,5 @@
+import errno
+
 import asyncpg
 import msgspec
 import pytest
@@ -78,6 +80,8 @@ def test_a_text_with_nul_is_named() -> None:
         (asyncpg.DeadlockDetectedError(), 503, "unavailable", 1),
         (asyncpg.ConnectionDoesNotExistError(), 503, "unavailable", 1),
         (asyncpg.InterfaceError("pool is closing"), 503, "unavailable", 1),
+        (asyncpg.DiskFullError("no room"), 503, "unavailable", 5),
+        (OSError(errno.ENOSPC, "no room"), 503, "unavailable", 5),
         (asyncpg.InterfaceError("another operation is in progress"), 500, "internal", None),
         (asyncpg.UniqueViolationError(), 500, "internal", None),
         (asyncpg.DataError(), 400, "invalid_field", None),
