@@ -198,10 +198,9 @@ def request_id_of(scope: Any) -> str:
     """The X-Request-Id of this request: the client's when it is well formed, else one of our own."""
     state: dict[str, Any] = scope["state"]
     if "request_id" not in state:
-        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        state["request_id"] = (
-            sent.decode("ascii") if _REQUEST_ID.fullmatch(sent) else f"{_NUMBERS.getrandbits(128):032x}"
-        )
+        sent = dict(scope["headers"]).get(b"x-request-id")
+        is_good = sent is not None and _REQUEST_ID.fullmatch(sent)
+        state["request_id"] = sent.decode("ascii") if is_good else f"{_NUMBERS.getrandbits(128):032x}"
     return state["request_id"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
 
 

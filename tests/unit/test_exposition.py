@@ -3,6 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import generate_latest
+
+from service import telemetry
 from service.exposition import exposition, forget
 
 COUNTS = """
@@ -33,6 +37,21 @@ def test_any_process_tells_of_all_that_write_to_the_directory(tmp_path: Path) ->
     text = exposition(tmp_path).decode()
     assert f'worker="{first}"' not in text
     assert f'worker="{second}"' in text
+
+
+def test_many_that_are_observed_at_once_are_each_observed() -> None:
+    amounts, told = [0.0005, 0.001, 0.0010001, 0.3, 7.0, 7.0], []
+    for at_once in (False, True):
+        registry = CollectorRegistry()
+        histogram = Histogram("some_seconds", "Some.", buckets=(0.001, 0.01, 1.0), registry=registry)
+        if at_once:
+            telemetry.observe_all(histogram, amounts)
+        else:
+            for amount in amounts:
+                histogram.observe(amount)
+        told.append([line for line in generate_latest(registry).decode().splitlines() if "_created" not in line])
+    assert told[0] == told[1]
+    assert 'some_seconds_bucket{le="0.001"} 2.0' in told[0]
 
 
 def test_a_process_without_the_directory_tells_of_itself() -> None:
