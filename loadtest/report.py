@@ -49,11 +49,16 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
-    """POST /v1/events in the closed loop, in events; processor time for one, in µs; PostgreSQL's with what learning it takes there."""
+    """POST /v1/events in the closed loop, in events; processor time for one, in µs; PostgreSQL's with what learning it takes there.
+
+    `cores` is what all of ours used of the machine; the reference needs one.
+    """
 
     per_s: float
     cpu_us: float
     postgres_cpu_us: float
+    background_cpu_us: float
+    cores: float
     ratio_to_insert: float
     cpu_ratio_to_insert: float
 
@@ -151,6 +156,8 @@ def _events(rounds: Rounds) -> Events:
         per_s=_median(rounds.events, lambda each: each.per_s * EVENTS_PER_REQUEST),
         cpu_us=_median(rounds.events, lambda each: each.cpu_us / EVENTS_PER_REQUEST),
         postgres_cpu_us=median(rounds.event_postgres_us),
+        background_cpu_us=median(rounds.event_background_us),
+        cores=median(_event_cores(rounds)),
         ratio_to_insert=median(_event_ratios(rounds)),
         cpu_ratio_to_insert=median(_event_cpu_ratios(rounds)),
     )
@@ -202,6 +209,11 @@ def _event_cpu_ratios(rounds: Rounds) -> list[float]:
     theirs = [client + postgres for client, postgres in zip(_client_us(rounds), rounds.batch_postgres_us, strict=True)]
     ours = zip(rounds.events, rounds.event_postgres_us, strict=True)
     return _ratios(theirs, (each.cpu_us / EVENTS_PER_REQUEST + postgres for each, postgres in ours))
+
+
+def _event_cores(rounds: Rounds) -> Iterable[float]:
+    for each, *others_us in zip(rounds.events, rounds.event_postgres_us, rounds.event_background_us, strict=True):
+        yield (each.server_cpu_s + 1e-6 * sum(others_us) * each.answered * EVENTS_PER_REQUEST) / each.seconds
 
 
 def _client_us(rounds: Rounds) -> list[float]:

@@ -33,11 +33,14 @@ class References(NamedTuple):
 
 
 class Rounds(NamedTuple):
-    """What was seen, a value for each round; PostgreSQL's processor time by event (its learning included) and by row of the batches."""
+    """What was seen, a value for each round; PostgreSQL's processor time by event (its learning included) and by row of the batches, and that of
+    the background worker by event.
+    """
 
     decisions: list[Throughput]
     events: list[Throughput]
     event_postgres_us: list[float]
+    event_background_us: list[float]
     echo: list[Throughput]
     inserts: list[Throughput]
     batches: list[Inserted]
@@ -46,7 +49,7 @@ class Rounds(NamedTuple):
 
 async def take(bench: Bench, beside: References, count: int, turn_s: float, said: Said) -> Rounds:
     """`count` rounds of five turns, `turn_s` seconds each, the warming included."""
-    rounds = Rounds([], [], [], [], [], [], [])
+    rounds = Rounds([], [], [], [], [], [], [], [])
     asked = bench.requests.decisions()
     turns = [
         _closed(bench, bench.target(), asked, turn_s, rounds.decisions),
@@ -78,12 +81,15 @@ def _events(bench: Bench, turn_s: float, rounds: Rounds) -> Turn:
     closed = _closed(bench, bench.target(), bench.requests.event_batches(), turn_s, rounds.events)
 
     async def turn() -> None:
-        before = await sessions.cpu_s(bench.connection, sessions.SERVER)
+        background = bench.served.background_pid()
+        before, background_s = await sessions.cpu_s(bench.connection, sessions.SERVER), processes.cpu_s(background)
         await closed()
         # Whoever is next must not pay for what the learner has yet to count.
         await caught_up(bench.connection)
         spent_s = sessions.spent_s(before, await sessions.cpu_s(bench.connection, sessions.SERVER))
-        rounds.event_postgres_us.append(1e6 * spent_s / (rounds.events[-1].answered_in_all * EVENTS_PER_REQUEST))
+        events = rounds.events[-1].answered_in_all * EVENTS_PER_REQUEST
+        rounds.event_postgres_us.append(1e6 * spent_s / events)
+        rounds.event_background_us.append(1e6 * (processes.cpu_s(background) - background_s) / events)
 
     return turn
 

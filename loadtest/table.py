@@ -164,7 +164,9 @@ def _pair(each: Beside) -> Row:
 
 
 def _facts(report: Report) -> Iterator[Row]:
-    over = report.overload
+    over, events = report.overload, report.events
+    yield "an event: CPU µs of the background worker, which learns", number(events.background_cpu_us)
+    yield "events: cores used by API worker, PostgreSQL and background worker", number(events.cores)
     yield "three times capacity: refused, share", number(over.refused_share)
     yield "three times capacity: failed, share", number(over.failed_share)
     yield "three times capacity: answered ÷ answered at capacity", number(over.goodput_share)

@@ -14,13 +14,17 @@ Write = Callable[[Any, Sequence[CheckedEvent]], Awaitable[list[Outcome]]]
 
 
 class EventBuffer:
-    """Holds at most `queue_max` events that wait for their commit; one task writes them."""
+    """Holds at most `queue_max` events that wait for their commit; one batch is written while the one before is being committed."""
 
     def __init__(self, pool: Any, queue_max: int, write: Write) -> None:
         self._pool = pool
         self._write = write
         self._batcher: Batcher[Sequence[CheckedEvent], list[Outcome]] = Batcher(
-            "events", self._commit, Limits(queue_max, ROWS_PER_COMMIT_MAX), len, telemetry.INGEST_QUEUE.set
+            "events",
+            self._commit,
+            Limits(queue_max, ROWS_PER_COMMIT_MAX, overlaps=True),
+            len,
+            telemetry.INGEST_QUEUE.set,
         )
 
     def open(self) -> None:

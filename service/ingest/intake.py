@@ -32,11 +32,10 @@ class Intake:
             ApiError: 400 or 413 for the envelope as a whole, 503 when it cannot be taken now.
         """
         now = await self._clock.now()
-        batch = envelope.open_envelope(body)
-        decoded = envelope.decode(batch)
-        names = envelope.offer_names(decoded)
+        opened = envelope.read(body)
+        names = envelope.offer_names(opened.events)
         known = await self._offers.of(names) if names else {}
-        judged = judge(decoded, moment(batch.sent_at, now), caller, known)
+        judged = judge(opened.events, moment(opened.sent_at, now), caller, known)
         outcomes = await self._buffer.submit(list(judged.accepted.values()))
         problems = judged.problems | _refused(judged, outcomes) if None in outcomes else judged.problems
         answer = BatchAnswer(

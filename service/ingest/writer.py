@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from schema.log import LogEntry
+from service.batching import hand_on
 from service.ingest.checked import CheckedEvent, Outcome
 from service.store import event_log, events, inbox, people
 from service.store.event_rows import StoredEvent
@@ -82,6 +83,8 @@ async def _commit(
                 connection, [inbox.Answered(r.user_id, r.decision_id, r.slot, r.type) for r in answers], now
             )
             await react(connection, noted.rows)
+            # From here on it is PostgreSQL's disk that is waited for.
+            hand_on()
             # Last, since it holds the heads of the log until the commit.
             await event_log.append(connection, noted.entries, now, event_log.IN_TIME)
         known.users.remember(found)

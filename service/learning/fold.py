@@ -80,7 +80,9 @@ class _Pass:
         entry = fact.entry
         at_s = entry.occurred_at.timestamp()
         self.people.lessons.bought(fact.user_id, entry.tag_ids, at_s)
-        self.populations.setdefault(fact.partition, Population()).bought(entry.tag_ids, entry.local_hour, at_s)
+        if (counted := self.populations.get(fact.partition)) is None:
+            counted = self.populations[fact.partition] = Population()
+        counted.bought(entry.tag_ids, entry.local_hour, at_s)
         self._visited(fact)
 
     def _visited(self, fact: Fact) -> None:

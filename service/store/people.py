@@ -79,11 +79,13 @@ _NAMED: Final = """
            (select n.external_id from identities n where n.user_id = i.user_id and n.kind = 0 limit 1)
       from identities i where i.kind = 1 and i.external_id = any($2::text[])
 """
+# The devices of all at once: to look for them person by person costs the server a quarter more.
 _SHARE: Final = """
-    select u.user_id, coalesce(u.time_zone, (
-             select d.time_zone from devices d
-              where d.user_id = u.user_id and d.time_zone is not null order by d.last_seen_at desc limit 1))
-      from users u where u.user_id = any($1::bigint[]) and u.merged_into is null
+    select u.user_id, coalesce(u.time_zone, d.time_zone)
+      from users u left join (
+             select distinct on (user_id) user_id, time_zone from devices
+              where user_id = any($1::bigint[]) and time_zone is not null order by user_id, last_seen_at desc) d using (user_id)
+     where u.user_id = any($1::bigint[]) and u.merged_into is null
      order by u.user_id for key share of u
 """
 _HOLD_BY_ID: Final = """

@@ -36,7 +36,7 @@ async def hold(connection: Any, user_ids: Collection[int]) -> dict[int, int]:
     wanted = set(user_ids)
     for _ in range(_ATTEMPTS):
         rows = await connection.fetch(_HOLD, sorted(wanted))
-        merged_into |= {row[0]: row[1] for row in rows}
+        merged_into |= dict(rows)
         wanted = {into for into in merged_into.values() if into is not None} - merged_into.keys()
         if not wanted:
             break
@@ -57,7 +57,8 @@ def _survivor(merged_into: Mapping[int, int | None], user_id: int) -> int | None
 
 async def load(connection: Any, user_ids: Collection[int]) -> dict[int, State]:
     """The states of those users who have one."""
-    return {row[0]: State(*row[1:]) for row in await connection.fetch(_LOAD, list(user_ids))}
+    rows = await connection.fetch(_LOAD, list(user_ids))
+    return {user_id: State(tastes, rhythm, personal) for user_id, tastes, rhythm, personal in rows}
 
 
 async def put(connection: Any, states: Mapping[int, State], now: datetime) -> None:

@@ -100,11 +100,12 @@ def acts_as(user_id: str | None, anonymous_id: str | None) -> Speaker:
 @given(fed(BATCH), st.booleans())
 def test_a_batch_is_taken_apart_event_by_event(body: bytes, is_secret: bool) -> None:
     try:
-        batch = envelope.open_envelope(body)
+        sent_at, events = envelope.read(body)
     except ApiError as error:
         told(error)
         return
-    events = envelope.decode(batch)
+    batch = envelope.open_envelope(body)
+    assert (sent_at, events) == (batch.sent_at, envelope.decode(batch))
     caller = Caller(is_secret=is_secret, may_backfill=is_secret, acts_as=acts_as)
     judged = judge.judge(events, judge.moment(batch.sent_at, NOW), caller, {"milk": 1})
     assert sorted([*judged.accepted, *judged.problems]) == list(range(len(batch.batch)))

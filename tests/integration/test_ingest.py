@@ -89,6 +89,22 @@ async def test_the_local_hour_is_that_of_the_persons_clock(pool: asyncpg.Pool, b
     assert hours == [-1, 5 * 24 + 20]  # Saturday 11:55 UTC is 20:55 in Tokyo
 
 
+async def test_the_clock_of_a_person_without_a_zone_is_that_of_the_device_seen_last(
+    pool: asyncpg.Pool, buffer: EventBuffer
+) -> None:
+    await buffer.submit([event("e1"), event("e2", user="bob")])
+    zones = [("a", "Asia/Tokyo", 3), ("b", None, 1), ("c", "Europe/Berlin", 2), ("d", "Asia/Tokyo", 9)]
+    for device, zone, days_ago in zones:
+        await pool.execute(
+            """insert into devices (user_id, device_id, address, address_kind, platform, time_zone, address_updated_at, last_seen_at)
+               select user_id, $1, $1, 'token', 'ios', $2, $3, $3 from users where external_id = 'ann'""",
+            *(device, zone, NOW - timedelta(days=days_ago)),
+        )
+    await buffer.submit([event("e3"), event("e4", user="bob")])
+    hours = Counter(entry.local_hour for entry in await entries_of(pool))
+    assert hours == {-1: 3, 5 * 24 + 12: 1}  # Saturday 11:55 UTC is 12:55 in Berlin
+
+
 async def test_repeats_are_duplicates_inside_a_batch_and_after_it(pool: asyncpg.Pool, buffer: EventBuffer) -> None:
     assert await buffer.submit([event("e1"), event("e1"), event("e2"), event("e1", user="bob")]) == [
         True,

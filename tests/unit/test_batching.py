@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.batching import Batcher, Limits
+from service.batching import Batcher, Limits, hand_on
 from service.errors import ApiError
 
 
@@ -87,3 +87,59 @@ async def test_closing_answers_what_was_taken() -> None:
     assert [task.result() for task in tasks] == [0, 2, 4]
     with pytest.raises(ApiError, match="stopping"):
         await batcher.submit(1)
+
+
+class Overlapping:
+    """Serves each question alone: hands on, then waits until it is told that this one is over."""
+
+    def __init__(self, *, hands_on: bool = True) -> None:
+        self.begun: list[int] = []
+        self.over: dict[int, asyncio.Event] = {number: asyncio.Event() for number in range(5)}
+        self.batcher: Batcher[int, int] = Batcher("numbers", self.serve, Limits(100, 1, overlaps=True))
+        self._hands_on = hands_on
+
+    async def serve(self, questions: Sequence[int]) -> Sequence[int]:
+        self.begun += questions
+        if self._hands_on:
+            hand_on()
+        await self.over[questions[0]].wait()
+        return questions
+
+
+async def turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_the_next_batch_begins_beside_what_is_left_of_one_and_no_third() -> None:
+    served = Overlapping()
+    served.batcher.open()
+    asked = [served.batcher.put(number) for number in range(4)]
+    await turns()
+    assert served.begun == [0, 1]
+    served.over[1].set()  # the later one is over first
+    await turns()
+    assert (served.begun, asked[1].done(), asked[0].done()) == ([0, 1], True, False)
+    served.over[0].set()
+    await turns()
+    assert served.begun == [0, 1, 2, 3]
+    served.over[3].set()
+    closing = asyncio.create_task(served.batcher.close())
+    await turns()
+    assert not closing.done()
+    served.over[2].set()
+    await closing
+    assert [each.result() for each in asked] == [0, 1, 2, 3]
+
+
+async def test_a_batch_that_does_not_hand_on_is_alone() -> None:
+    served = Overlapping(hands_on=False)
+    served.batcher.open()
+    asked = [served.batcher.put(number) for number in range(2)]
+    await turns()
+    assert served.begun == [0]
+    for over in served.over.values():
+        over.set()
+    await served.batcher.close()
+    assert [each.result() for each in asked] == [0, 1]
+    hand_on()  # outside of any batch it says nothing

@@ -36,8 +36,9 @@ def take(
     *raw: bytes, caller: Caller = PUBLISHABLE, sent_at: datetime = NOW
 ) -> tuple[list[CheckedEvent], list[EventProblem]]:
     body = b'{"sent_at":"%s","batch":[%s]}' % (sent_at.isoformat().encode(), b",".join(raw))
-    batch = envelope.open_envelope(body)
-    judged = judge(envelope.decode(batch), moment(batch.sent_at, NOW), caller, OFFERS)
+    opened, batch = envelope.read(body), envelope.open_envelope(body)
+    assert opened == (batch.sent_at, envelope.decode(batch))
+    judged = judge(opened.events, moment(opened.sent_at, NOW), caller, OFFERS)
     return list(judged.accepted.values()), list(judged.problems.values())
 
 
@@ -126,21 +127,21 @@ def test_events_that_are_no_json_spoil_only_themselves() -> None:
 )
 def test_a_member_of_the_envelope_that_is_no_json_is_named(body: bytes, pointer: str) -> None:
     with pytest.raises(ApiError) as caught:
-        envelope.open_envelope(body)
+        envelope.read(body)
     assert (caught.value.status, [error.pointer for error in caught.value.errors]) == (400, [pointer])
 
 
 def test_the_last_of_two_batches_counts_however_it_is_read() -> None:
     twice = rb'{"sent_at":"2026-11-21T12:00:00Z","batch":[{},{}],"batch":[%s]}'
-    assert len(envelope.open_envelope(twice % b"1").batch) == 1
-    assert len(envelope.open_envelope(twice % rb'"\ud83d"').batch) == 1
+    assert len(envelope.read(twice % b"1").events) == 1
+    assert len(envelope.read(twice % rb'"\ud83d"').events) == 1
 
 
 def test_a_batch_too_large_names_the_batch() -> None:
     for event_text in (b"{}", rb'"\ud83d"'):
         body = b'{"sent_at":"2026-11-21T12:00:00Z","batch":[' + b",".join([event_text] * 501) + b"]}"
         with pytest.raises(ApiError) as caught:
-            envelope.open_envelope(body)
+            envelope.read(body)
         assert (caught.value.status, caught.value.errors[0].pointer) == (413, "/batch")
 
 
@@ -166,7 +167,7 @@ def test_an_escaped_backslash_before_u0000_is_plain_text() -> None:
 )
 def test_only_the_envelope_fails_as_a_whole(body: bytes, status: int, code: str) -> None:
     with pytest.raises(ApiError) as caught:
-        envelope.open_envelope(body)
+        envelope.read(body)
     assert (caught.value.status, caught.value.code) == (status, code)
 
 

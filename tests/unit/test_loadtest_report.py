@@ -75,6 +75,7 @@ def measured() -> Measured:
         decisions=[throughput(1_000, 500), throughput(500, 1_000, 200), throughput(1_000, 500)],
         events=[throughput(500, 1_000), throughput(250, 2_000), throughput(500, 1_000)],
         event_postgres_us=[20.0, 40.0, 20.0],
+        event_background_us=[10.0, 20.0, 10.0],
         echo=[throughput(10_000, 50), throughput(5_000, 100), throughput(10_000, 50)],
         inserts=[throughput(3_000, 100, 80), throughput(1_500, 200, 160), throughput(3_000, 100, 80)],
         batches=[Inserted(20_000, 1.0, 0.2), Inserted(10_000, 1.0, 0.2), Inserted(20_000, 1.0, 0.2)],
@@ -121,6 +122,7 @@ def test_a_slow_round_does_not_change_the_ratios() -> None:
     assert found.decisions.per_s == 1_000
     assert found.events.per_s == 10_000
     assert found.events.cpu_us == pytest.approx(50.0)
+    assert (found.events.background_cpu_us, found.events.cores) == pytest.approx((10.0, 0.8))
     assert found.events.ratio_to_insert == pytest.approx(0.5)
     assert found.events.cpu_ratio_to_insert == pytest.approx((10 + 25) / (50 + 20))
     assert found.spread["decisions.per_s"] == pytest.approx(2.0)
