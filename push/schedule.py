@@ -1,5 +1,7 @@
 """The one door to APScheduler: a few recurrent jobs, on the one node that holds the lock."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -48,4 +50,6 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
 
     async def _run(self, tick: Tick) -> None:
-        await tick.run(self._epoch)
+        # Nobody but `stop` cancels, and to APScheduler that would be an error to tell of.
+        with contextlib.suppress(asyncio.CancelledError):
+            await tick.run(self._epoch)

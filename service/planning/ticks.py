@@ -167,5 +167,9 @@ class _Fenced:
         async with self._pool.acquire() as connection:
             is_ours = await store.claim(connection, self._name, now, self._every_s, epoch)
         if is_ours:
-            await self._work(now)
+            try:
+                await self._work(now)
+            except Exception:
+                telemetry.FAILURES.labels(self._name).inc()
+                raise  # APScheduler tells of it
             telemetry.TICKS.labels(self._name).inc()

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from push.planning.planner import Planner
-from push.schedule import Tick
+from push.schedule import Schedule, Tick
 from push.sending.dispatcher import Dispatcher
 from schema.ids import uuid7
 from service.clock import SystemClock
@@ -20,6 +20,7 @@ from service.store import partitions_by_day
 from service.store import ticks as store
 from service.store.catalogue import CatalogueCache
 from service.store.pool import open_pool
+from service.telemetry import FAILURES
 from tests.integration.push_world import NOW, SEED
 from tests.planning import FirstAllowed
 
@@ -97,11 +98,47 @@ async def test_a_tick_runs_once_an_interval_under_the_newest_leadership(pool: as
     assert sorted(claimed) == [False, False, False, True]
 
 
-async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
+def all_ticks(pool: asyncpg.Pool) -> list[Tick]:
     class NoChannel:
         name = "none"
 
     dispatcher = Dispatcher(pool, NoChannel(), None)  # type: ignore[arg-type] # nothing is sent here
+    learners = Learners(TasteMapper(pool, CatalogueCache()), EffectLearner(pool))
+    return ticks(pool, SystemClock(), Planner(pool, FirstAllowed(), SEED), dispatcher, learners)
+
+
+async def test_a_tick_that_fails_is_counted(pool: asyncpg.Pool) -> None:
+    await pool.execute("alter table event_keys rename to elsewhere")
+    (tick,) = (tick for tick in all_ticks(pool) if tick.name == "purge_event_keys")
+    failures = FAILURES.labels("purge_event_keys")
+    before = failures._value.get()
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await tick.run(1)
+    assert failures._value.get() == before + 1
+
+
+async def test_a_tick_that_the_end_breaks_off_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def run(_epoch: int) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    schedule = Schedule([Tick("long", 60.0, run)])
+    schedule.start()
+    schedule.resume(1)
+    async with asyncio.timeout(10):
+        await began.wait()
+        schedule.stop()
+        await ended.wait()
+    await asyncio.sleep(0)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
     now = datetime.now(UTC)
     old = now - timedelta(days=8)
     await pool.execute(
@@ -109,9 +146,7 @@ async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:
     )
     await pool.execute("insert into event_log values (3, 1, '', $1), (3, 2, '', $1)", old)
     await pool.execute("update learner_partitions set last_seq = 1 where partition = 3")
-    mapper = TasteMapper(pool, CatalogueCache())
-    learners = Learners(mapper, EffectLearner(pool))
-    all_of_them = ticks(pool, SystemClock(), Planner(pool, FirstAllowed(), SEED), dispatcher, learners)
+    all_of_them = all_ticks(pool)
     assert min(tick.every_s for tick in all_of_them) == 5.0
     for tick in all_of_them:
         await tick.run(1)
