@@ -199,8 +199,10 @@ def request_id_of(scope: Any) -> str:
     state: dict[str, Any] = scope["state"]
     if "request_id" not in state:
         sent = dict(scope["headers"]).get(b"x-request-id")
-        is_good = sent is not None and _REQUEST_ID.fullmatch(sent)
-        state["request_id"] = sent.decode("ascii") if is_good else f"{_NUMBERS.getrandbits(128):032x}"
+        if sent is not None and _REQUEST_ID.fullmatch(sent):
+            state["request_id"] = sent.decode("ascii")
+        else:
+            state["request_id"] = f"{_NUMBERS.getrandbits(128):032x}"
     return state["request_id"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
 
 
