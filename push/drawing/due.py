@@ -32,6 +32,9 @@ BATCH_ROWS: Final = 500
 BACKLOG_ROWS: Final = 2000
 """Of a batch once it is known that more is due: half a second's work, and what each transaction costs besides is shared by more."""
 
+MANY: Final = 16
+"""From so many on columns cost less than objects; below, what a batch costs besides is more than what they spare."""
+
 LANES_ALONE: Final = 2
 """Of a process that draws alone, where order does not matter: PostgreSQL works for one while Python works for the other. Of several each
 has one, for what lanes hold the others have to walk past.
@@ -139,7 +142,7 @@ class DueDrawer:
         alone = np.array([campaign.is_push_only() for campaign in known], np.bool_)
         numbers = np.flatnonzero(mine & alone[rows.campaign]) if len(known) else np.zeros(0, np.int64)
         numbers = numbers[np.sort(np.unique(rows.user_ids[numbers], return_index=True)[1])]
-        if not len(numbers):
+        if len(numbers) < MANY:
             return
         user_ids, outbox_ids = rows.user_ids[numbers], rows.outbox_ids[numbers]
         just_drawn = self._just_drawn.of_many(user_ids.tolist(), outbox_ids, now)
