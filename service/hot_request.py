@@ -39,12 +39,12 @@ class HotRequest:
     """
 
     message_event = _Nobody()
-    disconnected = False
 
     __slots__ = (
         "_body",
         "_connection",
         "_place",
+        "disconnected",
         "headers",
         "keep_alive",
         "more_body",
@@ -66,6 +66,7 @@ class HotRequest:
         self.keep_alive = keep_alive
         self.more_body = True
         self.response_started = self.response_complete = False
+        self.disconnected = False  # uvicorn says so when the client has gone
         if place is not None:
             place.step_out()
 

@@ -138,6 +138,8 @@ async def test_answers_leave_in_the_order_of_what_was_asked(lane: Lane) -> None:
 
 
 async def test_who_goes_leaves_no_place_behind(lane: Lane) -> None:
+    wrong: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
     for sent, came in ((HEAD + b"\r\nhalf", 0), (HEAD + b"\r\nwhole.", 1)):
         kitchen = Kitchen()
         async with serving(kitchen, lane) as client:
@@ -150,6 +152,7 @@ async def test_who_goes_leaves_no_place_behind(lane: Lane) -> None:
         for request in kitchen.came:
             kitchen.answer(request)  # it goes nowhere
         assert lane.in_flight == 0
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
