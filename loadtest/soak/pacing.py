@@ -1,7 +1,10 @@
 """When the next request is due: by the shape of the day, no sooner than the learner can follow."""
 
 import asyncio
+import contextlib
+import signal
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from loadtest.soak.plan import Plan, SoakClock
@@ -39,6 +42,18 @@ class Pacing:
     def stop(self) -> None:
         """Ends it now."""
         self._is_over = True
+
+    @contextlib.contextmanager
+    def ended_by_signals(self) -> Iterator[None]:
+        """Who is told to end (SIGTERM, SIGINT) tells nothing more, and judges what was reached."""
+        loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
 
     def hear_lag(self, lag_s: float) -> None:
         """Holds the traffic back while the learner is far behind."""

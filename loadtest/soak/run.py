@@ -78,8 +78,9 @@ async def _days(plan: Plan, installation: Installation, clock: SoakClock, made: 
         watch = Watch(plan, installation, connection, told, pacing, say)
         before = await sampling.tables(connection)
         watching = asyncio.create_task(watch.work())
-        await _traffic(plan, installation, told, pacing)
-        await watching
+        with pacing.ended_by_signals():
+            await _traffic(plan, installation, told, pacing)
+            await watching
         seconds, days = time.monotonic() - began, clock.days_since(clock.shown)
         say("all is told, waiting for rest")
         await audit.at_rest(connection)

@@ -1,6 +1,9 @@
 """What a soak judges by: a slope that no outlier moves, the shape of a day, and plans as PostgreSQL's log has them."""
 
+import asyncio
 import json
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,11 @@ import pytest
 
 from loadtest.soak import errors, exposition, past, plan_watch
 from loadtest.soak.explained import Explained, Log, entries
-from loadtest.soak.plan import BEGINS_AT, FULL, NoRoomError, check_room
+from loadtest.soak.pacing import Pacing
+from loadtest.soak.plan import BEGINS_AT, FULL, NoRoomError, SoakClock, check_room
 from loadtest.soak.plan_watch import PlanWatch
 from loadtest.soak.shape import HOURLY, Shape
+from loadtest.soak.told import Told
 from loadtest.soak.trend import rise, trend
 
 ROWS = {"events_20300107": 50_000.0, "tags": 60.0}
@@ -54,6 +59,36 @@ def test_traffic_has_a_trough_at_night_and_a_peak_at_noon_and_comes_to_everythin
     assert [shape.share_by(days) for days in (-1.0, 0.0, 8.5, 9.0)] == [0.0, 0.0, 1.0, 1.0]
     friday, sunday = (shape.share_by(day + 1.0) - shape.share_by(float(day)) for day in (4, 6))
     assert friday / sunday == pytest.approx(118 / 74)
+
+
+async def test_a_run_that_is_told_to_end_ends_its_traffic() -> None:
+    clock = SoakClock(BEGINS_AT, datetime.now(UTC), 60.0)
+    pacing = Pacing(FULL, clock, Told())
+    with pacing.ended_by_signals():
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await pacing.next_events(100) == 0
+            assert not await pacing.until_told(1)
+    assert pacing.is_over
+
+
+async def test_no_more_is_told_than_is_due_and_all_of_it_in_the_end() -> None:
+    plan = FULL._replace(events=250, days=0.5, minutes_max=1.0)
+    clock = SoakClock(BEGINS_AT, datetime.now(UTC) - timedelta(hours=6), 1.0)
+    told = Told()
+    pacing = Pacing(plan, clock, told)
+    due = 250 * Shape(0.5).share_by(0.25)
+    batches = []
+    while sum(batches) + 10 <= due:
+        batches.append(await pacing.next_events(10))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await pacing.next_events(10)
+    late = Pacing(plan, clock._replace(since=clock.since - timedelta(hours=7)), told)
+    async with asyncio.timeout(10):
+        assert [await late.next_events(100) for _ in range(3)] == [100, 100, 50]
+        told.counts["view"] = 250
+        assert await late.next_events(1) == 0
 
 
 def node(kind: str, table: str = "", **more: Any) -> dict[str, Any]:
