@@ -21,6 +21,8 @@ UNANSWERED: Final = -1
 REFUSALS: Final = (429, 503)
 _RETRY_AFTER: Final = b"\r\nretry-after:"
 _CONNECT_AT_ONCE: Final = 50
+SETTLE_S: Final = 0.7
+"""Connections are there before the flood: that thousands are opened in the same instant is not what is measured."""
 
 
 class Kind(NamedTuple):
@@ -100,6 +102,7 @@ class _OpenLoop:
                 *(wire.connect(self._port, self._on_answer, place) for place in some)
             )
         self._free.extend(self._connections)
+        await asyncio.sleep(SETTLE_S)
 
     def begin(self) -> None:
         start = time.monotonic() + 0.02

@@ -10,7 +10,7 @@ from loadtest.references import Inserted
 from loadtest.requests import EVENTS_PER_REQUEST
 from loadtest.stretch import Bench
 
-CONNECTIONS: Final = 32
+CONNECTIONS: Final = 64
 """Enough to keep one worker busy, few enough that its queue is not what is measured."""
 WARM_S: Final = 0.4
 ANSWERS_MIN: Final = 10 * CONNECTIONS

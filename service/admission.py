@@ -53,11 +53,20 @@ class Lane:
 
     def enter(self) -> None:
         """Lets one in. Raises ApiError 503 when it would wait for too long."""
-        if self.in_flight >= self._limit:
-            self._refused.inc()
-            detail = f"More {self.name} have come than can be answered soon; try again."
-            raise ApiError(503, "overloaded", detail, retry_after_s=RETRY_AFTER_S)
+        if self.is_full:
+            raise self.refuse()
         self.step_in()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next one would wait for too long."""
+        return self.in_flight >= self._limit
+
+    def refuse(self) -> ApiError:
+        """Counts one that is not let in; why it is not."""
+        self._refused.inc()
+        detail = f"More {self.name} have come than can be answered soon; try again."
+        return ApiError(503, "overloaded", detail, retry_after_s=RETRY_AFTER_S)
 
     def leave(self) -> None:
         """One that was let in is answered, or has gone."""

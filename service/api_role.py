@@ -43,5 +43,9 @@ def api_server(resources: Resources) -> ApiServer:
     )
     hot = FastLane(resources) if settings.fast_lane else None
     return ApiServer(
-        front, partial(Connection, connections, front.enter, hot), connections, resources.begin_stop, settings.drain_s
+        front,
+        partial(Connection, connections, front.enter, hot, front.turn_away),
+        connections,
+        resources.begin_stop,
+        settings.drain_s,
     )

@@ -21,6 +21,14 @@ ANSWER_STALLED_S: Final = 10.0
 Enter = Callable[[str, str, Sequence[tuple[bytes, bytes]], str], Any]
 """Lets a request in by method, path, headers and peer; what it gives goes into the scope's state as LANE. Raises ApiError to refuse."""
 
+TurnAway = Callable[[bytes], bytes | None]
+"""The refusal of bytes that have come at a connection where nothing is under way; None where they are to be parsed."""
+
+
+def _nobody(_: bytes) -> None:
+    """Turns nobody away."""
+
+
 LANE: Final = "lane"
 
 
@@ -38,12 +46,20 @@ class Connection(HttpToolsProtocol):
     cycle: Any
     """What is being answered: uvicorn's, or what stands in its place."""
 
-    def __init__(self, connections: Connections, enter: Enter, hot: Hot | None = None, **given: Any) -> None:
-        """What `hot` takes is served by it, everything else by uvicorn's application."""
+    def __init__(
+        self,
+        connections: Connections,
+        enter: Enter,
+        hot: Hot | None = None,
+        turn_away: TurnAway = _nobody,
+        **given: Any,
+    ) -> None:
+        """What `hot` takes is served by it, everything else by uvicorn's application; what `turn_away` answers, by nobody."""
         super().__init__(**given)
         self._connections = connections
         self._enter = enter
         self._hot = hot
+        self._turn_away = turn_away
         self._address = ""
         self._waits_since: float | None = None
         """Since when a request is arriving, or on a new connection nothing; None when the last one is here whole."""
@@ -72,6 +88,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses; a head that does not end is refused, and so are trailers that do not."""
+        if self._turned_away(data):
+            return
         if self._waits_since is None:  # also for bytes that the parser skips, such as empty lines before a request
             self._begin_to_wait()
         self._arrived_bytes += len(data)
@@ -149,6 +167,19 @@ class Connection(HttpToolsProtocol):
         """Closes it when a part of a request is here and nothing is being answered but that."""
         if self._is_in_body or not self._is_answering():
             self.transport.close()
+
+    def _turned_away(self, data: bytes) -> bool:
+        """Answers what would be refused anyway before it is parsed: under a flood whoever reads and refuses does nothing else."""
+        is_under_way = self._waits_since is not None and self._arrived_bytes > 0
+        if is_under_way or self._is_answering() or self.flow.write_paused or self._connections.is_stopping:
+            return False
+        answer = self._turn_away(data)
+        if answer is None or self.transport.is_closing():
+            return False
+        self._waits_since = None
+        self.transport.write(answer)
+        self.on_response_complete()
+        return True
 
     def _begin_hot(self, hot: Hot, lane: Any) -> bool:
         """Whether the request is one of those; a client that does not take its answers waits for them as with any application."""

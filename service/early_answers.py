@@ -1,6 +1,7 @@
 """Answers that no application is asked for: the bytes by which a connection refuses."""
 
 import asyncio
+import re
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -9,6 +10,10 @@ from service.errors import MEDIA_TYPE, ApiError, headers_of, problem_of
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Of a request, while it is not whole."""
+
+
+_NAME: Final = re.compile(rb"[a-z0-9-]+")
+_SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
 def of(error: ApiError, request_id: str = "", *, closes: bool = True) -> bytes:
@@ -24,6 +29,21 @@ def of(error: ApiError, request_id: str = "", *, closes: bool = True) -> bytes:
         f"x-content-type-options: nosniff\r\n{''.join(lines)}\r\n"
     )
     return STATUS_LINE[error.status] + head.encode() + body
+
+
+def headers_of_whole(data: bytes) -> dict[bytes, bytes] | None:
+    """The headers of these bytes if they are one request, whole, of the plainest kind, so that nobody can take them for another; else None."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    headers: dict[bytes, bytes] = {}
+    for line in head.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        name = name.lower()
+        if not colon or name in headers or not _NAME.fullmatch(name):
+            return None
+        headers[name] = value.strip(b" \t")
+    if not end or headers.keys() & _SPECIAL or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return None
+    return headers if headers.get(b"content-length") == str(len(body)).encode() else None
 
 
 TOO_SLOW: Final = of(ApiError(408, "request_timeout", "The request did not arrive in time; send it again."))

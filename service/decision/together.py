@@ -24,7 +24,7 @@ from service.store.catalogue import Catalogue
 from service.store.drawn_columns import Drawn
 
 TOGETHER_MIN: Final = 1
-TOGETHER_MAX: Final = 128
+TOGETHER_MAX: Final = 32
 """Of one call: while it runs nothing else does."""
 
 TermsOf = Callable[[DecisionInputs], Terms]
