@@ -13,6 +13,7 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 
 
 _NAME: Final = re.compile(rb"[a-z0-9-]+")
+_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -38,7 +39,7 @@ def headers_of_whole(data: bytes) -> dict[bytes, bytes] | None:
     for line in head.split(b"\r\n")[1:]:
         name, colon, value = line.partition(b":")
         name = name.lower()
-        if not colon or name in headers or not _NAME.fullmatch(name):
+        if not colon or name in headers or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return None
         headers[name] = value.strip(b" \t")
     if not end or headers.keys() & _SPECIAL or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
