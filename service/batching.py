@@ -102,7 +102,7 @@ class Batcher(Generic[Question, Answer]):
             ApiError: 503 when too much waits, or the worker stops.
         """
         if not self._is_open:
-            raise _stopping()
+            raise stopping()
         size = self._size_of(question)
         if self._waiting + size > self._limits.waiting_max:
             detail = f"Too many {self._name} wait; try again."
@@ -128,7 +128,7 @@ class Batcher(Generic[Question, Answer]):
                 await before
         finally:
             self._is_open = False
-            _fail(self._requests, _stopping)
+            _fail(self._requests, stopping)
 
     async def _begin(self, before: asyncio.Task[None] | None) -> asyncio.Task[None]:
         """Begins the next batch; returns when it was served or handed on, and the one before is over."""
@@ -170,7 +170,7 @@ class Batcher(Generic[Question, Answer]):
             for request in requests:
                 await self._answer_alone(request)
         finally:
-            _fail(requests, _stopping)
+            _fail(requests, stopping)
             self._count(-sum(request.size for request in requests))
 
     async def _answer(self, requests: list[_Request[Question, Answer]]) -> None:
@@ -214,5 +214,6 @@ def _unreachable() -> ApiError:
     )
 
 
-def _stopping() -> ApiError:
+def stopping() -> ApiError:
+    """Told to who is still here when a worker ends."""
     return ApiError(503, "unavailable", "This worker is stopping; try again.", retry_after_s=RETRY_AFTER_S)

@@ -18,6 +18,8 @@ BODY_BYTES_PER_S_MIN: Final = 4_096
 """A body has longer by what has come of it at this rate: who sends steadily over a bad line is not cut off."""
 ANSWER_STALLED_S: Final = 10.0
 """How long a client may take nothing of an answer that does not fit into the socket."""
+LANE: Final = "lane"
+
 Enter = Callable[[str, str, Sequence[tuple[bytes, bytes]], str], Any]
 """Lets a request in by method, path, headers and peer; what it gives goes into the scope's state as LANE. Raises ApiError to refuse."""
 
@@ -27,9 +29,6 @@ TurnAway = Callable[[bytes], bytes | None]
 
 def _nobody(_: bytes) -> None:
     """Turns nobody away."""
-
-
-LANE: Final = "lane"
 
 
 class Hot(Protocol):
@@ -173,8 +172,7 @@ class Connection(HttpToolsProtocol):
         is_under_way = self._waits_since is not None and self._arrived_bytes > 0
         if is_under_way or self._is_answering() or self.flow.write_paused or self._connections.is_stopping:
             return False
-        answer = self._turn_away(data)
-        if answer is None or self.transport.is_closing():
+        if self.transport.is_closing() or (answer := self._turn_away(data)) is None:
             return False
         self._waits_since = None
         self.transport.write(answer)

@@ -1,6 +1,5 @@
 """Answers that no application is asked for: the bytes by which a connection refuses."""
 
-import asyncio
 import re
 from typing import Final
 
@@ -54,11 +53,16 @@ HEAD_TOO_LARGE: Final = of(
 TOO_MANY: Final = of(ApiError(503, "overloaded", "Too many connections are open; try again.", retry_after_s=1))
 
 
+class Nobody:
+    """Who waits for more of a body that no application reads."""
+
+    def set(self) -> None:
+        """Nothing needs to be woken."""
+
+
 class Refused:
     """Stands where uvicorn keeps what is being answered, for a request that was answered before it began: its body is passed over."""
 
     response_started = response_complete = True
     more_body = keep_alive = False
-
-    def __init__(self) -> None:
-        self.message_event = asyncio.Event()
+    message_event = Nobody()

@@ -16,6 +16,7 @@ import msgspec
 from schema.decision import DecisionRequest
 from schema.problem import FieldError
 from service import errors, guards
+from service.batching import stopping
 from service.errors import ApiError
 from service.guards import Principal
 from service.hot_request import HotRequest
@@ -104,14 +105,10 @@ def _tell(route: _Route, request: HotRequest, reply_of: Callable[[Any], Reply], 
 
 
 def _refuse(route: _Route, request: HotRequest, error: BaseException) -> None:
-    leaving = errors.told(error if isinstance(error, Exception) else _cut_off(), request.scope, route.path)
+    leaving = errors.told(error if isinstance(error, Exception) else stopping(), request.scope, route.path)
     body = errors.problem_of(leaving, errors.request_id_of(request.scope))
     more = b"".join([_line(name, text) for name, text in errors.headers_of(leaving).items()])
     request.answer(leaving.status, _head_of(request, more + _PROBLEM, body), body)
-
-
-def _cut_off() -> ApiError:
-    return ApiError(503, "unavailable", "This worker is stopping; try again.", retry_after_s=1)
 
 
 def _line(name: str, text: str) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from service.early_answers import Nobody
+
 _CLOSE: Final = b"connection: close\r\n\r\n"
 _END: Final = b"\r\n"
 
@@ -24,13 +26,6 @@ class Place(Protocol):
     def step_in(self) -> None: ...
 
 
-class _Nobody:
-    """Who waits for more of a body: nobody."""
-
-    def set(self) -> None:
-        """Nothing needs to be woken."""
-
-
 class HotRequest:
     """Stands where uvicorn keeps what is being answered, from its head to its answer; one of POST with a length.
 
@@ -38,7 +33,7 @@ class HotRequest:
     send half of one would fill it.
     """
 
-    message_event = _Nobody()
+    message_event = Nobody()
 
     __slots__ = (
         "_body",

@@ -5,7 +5,6 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Iterator
 from typing import Final
 
 from loadtest.faults import report, run
@@ -14,6 +13,7 @@ from loadtest.faults.installation import NotServedError
 from loadtest.faults.load import NotSettledError
 from loadtest.faults.recovery import NotRecoveredError
 from loadtest.faults.run import Plan
+from loadtest.groups import leaves
 
 FULL: Final = (100, 1_200.0)
 SHORT: Final = (5, 12.0)
@@ -32,18 +32,10 @@ def main() -> None:
     try:
         made = asyncio.run(run.run(plan, said))
     except* (NotServedError, NotSettledError, NotRecoveredError, Unanswered) as group:
-        print("\n".join(f"faults: {error}" for error in _leaves(group)), file=sys.stderr)
+        print("\n".join(f"faults: {error}" for error in leaves(group)), file=sys.stderr)
         sys.exit(2)
     print(report.as_json(made) if asked.json else report.as_text(made))
     sys.exit(0 if made.is_clean else 1)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 def _arguments() -> argparse.Namespace:

@@ -3,7 +3,6 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ import uvloop
 
 from loadtest.faults.caller import Unanswered
 from loadtest.faults.installation import NotServedError
+from loadtest.groups import leaves
 from loadtest.soak import report, run
 from loadtest.soak.plan import FULL, SHORT, NoRoomError, Plan
 from loadtest.world import NotSetUpError
@@ -31,20 +31,12 @@ def main() -> None:
     try:
         made = uvloop.run(run.run(plan, said))
     except* _NO_RUN as group:
-        print("\n".join(f"soak: {error}" for error in _leaves(group)), file=sys.stderr)
+        print("\n".join(f"soak: {error}" for error in leaves(group)), file=sys.stderr)
         sys.exit(2)
     if asked.report:
         asked.report.write_text(report.as_text(made) + "\n")
     print(report.as_json(made) if asked.json else report.as_text(made))
     sys.exit(0 if made.is_clean else 1)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 def _plan(asked: argparse.Namespace) -> Plan:

@@ -22,7 +22,7 @@ from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM
 from push.drawing.due import BACKLOG_ROWS
 from schema.decision import Context, DecisionInputs
-from service.decision import policy
+from service.decision import many, policy
 from service.decision.pipeline import terms_of
 from service.decision.together import goods
 from service.learning.composer import Composer
@@ -40,9 +40,6 @@ from service.store.pool import open_pool
 TELL_EVERY_BATCHES: Final = 10
 KERNEL_PEOPLE_MAX: Final = 20_000
 """So many are drawn by the bare kernel, and their seconds scaled to all."""
-
-AT_ONCE: Final = 128
-"""Of a call of the bare kernel."""
 
 
 _READ: Final = """
@@ -179,8 +176,8 @@ def _kernel(shop: Catalogue, model: Model | None, rows: int) -> float:
     )
     terms = terms_of(asked, b"", in_control=False)
     shelf, seconds = goods.of(shop, model), 0.0
-    for begin in range(0, len(given), AT_ONCE):
-        laid_out = draw_together.laid_out(model, shelf, terms, given[begin : begin + AT_ONCE], NOW.timestamp())
+    for begin in range(0, len(given), many.CALL):
+        laid_out = draw_together.laid_out(model, shelf, terms, given[begin : begin + many.CALL], NOW.timestamp())
         began = time.perf_counter()
         draws = draw_many(*laid_out)
         seconds += time.perf_counter() - began

@@ -149,6 +149,16 @@ async def test_what_is_not_exactly_a_hot_route_is_answered_by_the_other_lane(lan
     assert (await lanes.fast.get("/livez")).status_code == 200
 
 
+@pytest.mark.parametrize("path", [path.encode() for path in BOTH])
+def test_a_body_that_must_be_asked_for_or_is_too_long_goes_the_other_way(path: bytes) -> None:
+    lane = FastLane(None)  # type: ignore[arg-type] # nothing is served
+    plain = {b"content-length": b"2"}
+    assert lane.takes(path, plain)
+    for more in ({b"expect": b"100-continue"}, {b"transfer-encoding": b"chunked"}, {b"content-length": b"600000"}):
+        assert not lane.takes(path, plain | more)
+    assert not lane.takes(path, {})
+
+
 async def test_decisions_are_alike_but_for_chance_and_time(lanes: Lanes) -> None:
     chance = ("decision_id", "expires_at", "offers", "action", "reason_codes", "holdout", "policy")
     for headers in (lanes.secret, lanes.secret | {"Content-Type": "Application/JSON; charset=utf-8"}):

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from service.admission import Lane
-from service.connection import LANE, Connection
+from service.connection import LANE, Connection, TurnAway
 from service.connections import Connections
 from service.hot_request import HotRequest
 
@@ -69,7 +69,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(kitchen: Kitchen, lane: Lane) -> AsyncIterator[Client]:
+async def serving(kitchen: Kitchen, lane: Lane, turn_away: TurnAway = lambda _: None) -> AsyncIterator[Client]:
     def enter(*_: object) -> Lane:
         lane.enter()
         return lane
@@ -79,7 +79,7 @@ async def serving(kitchen: Kitchen, lane: Lane) -> AsyncIterator[Client]:
     state = ServerState()
     state.default_headers = [(b"date", b"today")]
     given = {"config": config, "server_state": state, "app_state": {}}
-    protocol = partial(Connection, Connections(10, 10), enter, kitchen, **given)
+    protocol = partial(Connection, Connections(10, 10), enter, kitchen, turn_away, **given)
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -184,3 +184,36 @@ async def test_everything_else_is_the_applications(lane: Lane, request_bytes: by
         await client.send(request_bytes)
         assert (await client.answer())[1] == b"app..."
     assert kitchen.came == []
+
+
+async def test_who_is_turned_away_may_ask_again_on_the_same_connection(lane: Lane) -> None:
+    answers = [b"HTTP/1.1 503 Sorry\r\n\r\nno way", b"HTTP/1.1 503 Sorry\r\n\r\nsorry.", None]
+    kitchen = Kitchen(at_once=True)
+    async with serving(kitchen, lane, lambda _: answers.pop(0)) as client:
+        for told in (b"no way", b"sorry.", b"abcdef"):
+            await client.send(HEAD + b"\r\nabcdef")
+            assert (await client.answer())[1] == told
+    assert len(kitchen.came) == 1
+
+
+async def test_what_is_inside_of_a_request_is_never_taken_for_one(lane: Lane) -> None:
+    inside = HEAD + b"\r\nsecret"
+    asked: list[bytes] = []
+
+    def turn_away(data: bytes) -> bytes | None:
+        asked.append(data)
+        return b"HTTP/1.1 503 Sorry\r\n\r\ntaken!" if data == inside else None
+
+    kitchen = Kitchen(at_once=True)
+    async with serving(kitchen, lane, turn_away) as client:
+        lane._limit = 0  # the first is refused by its head, so that nothing is being answered while its body comes
+        head = b"POST /other HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(inside)
+        await client.send(head)
+        assert b"503" in await client.reader.readuntil(b"\r\n\r\n")
+        await client.reader.readuntil(b"}")
+        lane._limit = 9
+        await client.send(inside)
+        await asyncio.sleep(0.05)
+        await client.send(HEAD + b"\r\nabcdef")
+        assert (await client.answer())[1] == b"abcdef"
+    assert asked == [head, HEAD + b"\r\nabcdef"]
