@@ -1,5 +1,6 @@
 """What is known of many people whose learned states lie one after the other, as a draw takes it and its log keeps it."""
 
+from itertools import compress
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -87,16 +88,14 @@ def _tastes(
 
 def _sums(states: Packed, now_s: float) -> tuple[list[bytes], F32, npt.NDArray[np.float64], Mask]:
     data, starts, sizes = states
-    found = np.zeros(len(sizes), _SUMS)
-    some = np.flatnonzero(sizes == personal.BYTES)
-    raw = np.frombuffer(data, np.uint8)
-    found[some] = raw[starts[some, None] + np.arange(personal.BYTES)].view(_SUMS)[:, 0]
+    begins, ends = starts.tolist(), (starts + sizes).tolist()
+    packed = [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
+    found, is_whole = np.zeros(len(sizes), _SUMS), sizes == personal.BYTES
+    found[is_whole] = np.frombuffer(b"".join(compress(packed, is_whole.tolist())), _SUMS)
     is_ours = (found["version"] == personal.VERSION) & (found["dims"] == personal.DIMS)
     found[~is_ours] = 0
     periods = found["period"]
     faded = np.empty(len(sizes))
     for period in np.unique(periods).tolist():
         faded[periods == period] = personal.faded(period, now_s)
-    begins, ends = starts.tolist(), (starts + sizes).tolist()
-    packed = [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
     return packed, np.ascontiguousarray(found["sums"]), faded, (sizes == 0) | is_ours

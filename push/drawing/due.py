@@ -217,9 +217,9 @@ class DueDrawer:
     def _entropies(self, rows: DueRows, known: Sequence[StoredCampaign], numbers: I64) -> Bytes:
         """The random bits of each, (n, 16)."""
         found = np.empty((len(numbers), 16), np.uint8)
-        together = np.stack([rows.campaign[numbers], rows.occurrences[numbers]])
-        for place, occurrence in np.unique(together, axis=1).T:
-            some = np.flatnonzero((together[0] == place) & (together[1] == occurrence))
+        campaigns, occurrences = rows.campaign[numbers], rows.occurrences[numbers]
+        for place, occurrence in {*zip(campaigns.tolist(), occurrences.tolist(), strict=True)}:
+            some = np.flatnonzero((campaigns == place) & (occurrences == occurrence))
             start = instant(occurrence).replace(tzinfo=None)
             found[some] = entropies_of(self._seed, known[place], start, rows.user_ids[numbers[some]])
         return found

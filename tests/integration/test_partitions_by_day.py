@@ -16,6 +16,11 @@ SAMPLED = """
      where attrelid = $1::text::regclass and atttypid in ('bytea'::regtype, 'jsonb'::regtype) and attstattarget is distinct from 0
 """
 
+ARRAYS = """
+    select attname from pg_attribute join pg_type t on t.oid = atttypid
+     where attrelid = $1::text::regclass and typcategory = 'A' and attstattarget = 0
+"""
+
 
 async def test_many_at_once_make_each_partition_once(database: str) -> None:
     async with await open_pool(database, 6) as pool:
@@ -33,6 +38,12 @@ async def test_an_event_lands_in_its_day(connection: asyncpg.Connection) -> None
     await partitions_by_day.ensure(connection, NOW, days_ahead=0)
     assert await connection.fetchval("select to_regclass('events_20260302')") is not None
     assert await connection.fetchval("select to_regclass('events_20260303')") is None
+
+
+async def test_nobody_samples_arrays(connection: asyncpg.Connection) -> None:
+    await partitions_by_day.ensure(connection, NOW, days_ahead=0)
+    arrays = {row[0] for row in await connection.fetch(ARRAYS, "decisions_20260302")}
+    assert arrays == {"offer_ids", "propensities", "reason_codes", "personal_offsets"}
 
 
 async def test_nobody_samples_what_is_packed_or_json(connection: asyncpg.Connection) -> None:

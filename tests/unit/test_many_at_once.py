@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
+import pytest
 
 from bandits.kernels.random import key_from_bytes, keys_from_bytes
 from push.drawing import feedback_token
@@ -27,14 +28,15 @@ def test_keys() -> None:
     assert keys_from_bytes(RANDOM).tolist() == [key_from_bytes(one.tobytes()) for one in RANDOM]
 
 
-def test_feedback_tokens() -> None:
+@pytest.mark.parametrize("key", [b"key", bytes(range(64)), bytes(range(65))])
+def test_feedback_tokens(key: bytes) -> None:
     ids = RANDOM[: len(USERS)]
     until_s = int(NOW.timestamp())
     alone = [
-        feedback_token.sign(b"key", UUID(bytes=one.tobytes()), user_id, until_s)
+        feedback_token.sign(key, UUID(bytes=one.tobytes()), user_id, until_s)
         for one, user_id in zip(ids, USERS.tolist(), strict=True)
     ]
-    assert [token.decode() for token in feedback_token.sign_many(b"key", ids, USERS, until_s)] == alone
+    assert [token.decode() for token in feedback_token.sign_many(key, ids, USERS, until_s)] == alone
 
 
 def test_groups() -> None:
