@@ -13,9 +13,9 @@ IN_FLIGHT_MIN: Final = 64
 """So many are always let in: a batch needs company to be cheap, and one client alone is no overload."""
 BUSY: Final = 8
 """With fewer in flight the speed at which answers leave says how many were asked, not how many could be answered."""
-LOOK_S: Final = 0.25
+LOOK_S: Final = 0.1
 """How much time with BUSY in flight or more one look at the speed takes in."""
-MEMORY_S: Final = 1.0
+MEMORY_S: Final = 0.5
 """The speed is a mean that forgets with this time constant."""
 SPEED_AT_FIRST_PER_S: Final = 1_000.0
 
@@ -54,7 +54,8 @@ class Lane:
     def enter(self) -> None:
         """Lets one in. Raises ApiError 503 when it would wait for too long."""
         if self.is_full:
-            raise self.refuse()
+            self.count_refused()
+            raise self.refusal
         self.step_in()
 
     @property
@@ -62,11 +63,15 @@ class Lane:
         """Whether the next one would wait for too long."""
         return self.in_flight >= self._limit
 
-    def refuse(self) -> ApiError:
-        """Counts one that is not let in; why it is not."""
-        self._refused.inc()
+    @property
+    def refusal(self) -> ApiError:
+        """Why one is not let in."""
         detail = f"More {self.name} have come than can be answered soon; try again."
         return ApiError(503, "overloaded", detail, retry_after_s=RETRY_AFTER_S)
+
+    def count_refused(self) -> None:
+        """One is not let in."""
+        self._refused.inc()
 
     def leave(self) -> None:
         """One that was let in is answered, or has gone."""

@@ -142,6 +142,15 @@ class Connection(HttpToolsProtocol):
         else:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """An answer is sent. Its connection is idle from the next `look` on: a timer for each answer costs as much as a refusal."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+        else:
+            self._unset_keepalive_if_required()
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+
     def look(self, now: float) -> None:
         """Closes it when its client has taken too long to ask, or takes nothing of the answer."""
         if self._is_stalled(now):
@@ -152,7 +161,6 @@ class Connection(HttpToolsProtocol):
         elif self._waits_since is not None:
             self._look_at_request(now, self._waits_since)
         elif self.timeout_keep_alive_task is None and not self._is_answering():
-            # uvicorn stops its timer at every byte, and winds it up again only by an answer that comes later.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )

@@ -11,8 +11,8 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 """Of a request, while it is not whole."""
 
 
-_NAME: Final = re.compile(rb"[a-z0-9-]+")
-_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_LINE: Final = re.compile(rb"([A-Za-z0-9-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+_BESIDE: Final = len(b":\r\n")
 _SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -34,16 +34,32 @@ def of(error: ApiError, request_id: str = "", *, closes: bool = True) -> bytes:
 def headers_of_whole(data: bytes) -> dict[bytes, bytes] | None:
     """The headers of these bytes if they are one request, whole, of the plainest kind, so that nobody can take them for another; else None."""
     head, end, body = data.partition(b"\r\n\r\n")
-    headers: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n")[1:]:
-        name, colon, value = line.partition(b":")
-        name = name.lower()
-        if not colon or name in headers or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            return None
-        headers[name] = value.strip(b" \t")
-    if not end or headers.keys() & _SPECIAL or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+    lines = head.partition(b"\r\n")[2] + b"\r\n"
+    found: list[tuple[bytes, bytes]] = _LINE.findall(lines)
+    if not end or sum([len(name) + len(value) + _BESIDE for name, value in found]) != len(lines):
+        return None  # something is between them
+    headers = {name.lower(): value.strip(b" \t") for name, value in found}
+    if len(headers) != len(found) or headers.keys() & _SPECIAL:
+        return None
+    if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
     return headers if headers.get(b"content-length") == str(len(body)).encode() else None
+
+
+class Refusal:
+    """The same refusal for many: all but the id of the request is written once for each length of one."""
+
+    def __init__(self, error: ApiError) -> None:
+        self._error = error
+        self._around: dict[int, list[bytes]] = {}
+
+    def of(self, request_id: str) -> bytes:
+        """The whole answer, after which the connection stays open."""
+        around = self._around.get(len(request_id))
+        if around is None:
+            place = "?" * len(request_id)  # no id has one, and nothing else so many that hang together
+            around = self._around[len(request_id)] = of(self._error, place, closes=False).split(place.encode())
+        return request_id.encode().join(around)
 
 
 TOO_SLOW: Final = of(ApiError(408, "request_timeout", "The request did not arrive in time; send it again."))

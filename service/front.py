@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from service import early_answers, telemetry
+from service import telemetry
 from service.admission import Lane
 from service.client_address import ClientAddresses
 from service.connection import LANE
-from service.early_answers import headers_of_whole
+from service.early_answers import Refusal, headers_of_whole
 from service.errors import MEDIA_TYPE, ApiError, headers_of, problem_of, request_id_of
 from service.rate_limits import RateLimits
 
@@ -22,6 +22,7 @@ _ALWAYS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """Who watches over a worker must see it also when it is full."""
 
 _UNKNOWN: Final = object()
+_NO_LANE: Final = (None, None)
 _SECRET: Final = b"Bearer sk_"
 
 
@@ -45,7 +46,9 @@ class Front:
             "/v1/decisions": Lane("decisions", decisions_wait_s),
             "/v1/events": Lane("events", EVENTS_WAIT_S),
         }
-        self._lines = {f"POST {path} HTTP/1.1".encode(): lane for path, lane in self._hot.items()}
+        self._lines = {
+            f"POST {path} HTTP/1.1".encode(): (lane, Refusal(lane.refusal)) for path, lane in self._hot.items()
+        }
         self._others = Lane("others", OTHERS_WAIT_S)
         self._warned = False
 
@@ -64,13 +67,14 @@ class Front:
 
     def turn_away(self, data: bytes) -> bytes | None:
         """The refusal of a whole request to a lane that is full; None for anything else, which has to be read with care."""
-        lane = self._lines.get(data[: data.find(b"\r\n")])
-        if lane is None or not lane.is_full:
+        lane, refusal = self._lines.get(data[: data.find(b"\r\n")], _NO_LANE)
+        if lane is None or refusal is None or not lane.is_full:
             return None
         headers = headers_of_whole(data)
         if headers is None:
             return None
-        return early_answers.of(lane.refuse(), request_id_of({"state": {}, "headers": headers.items()}), closes=False)
+        lane.count_refused()
+        return refusal.of(request_id_of({"state": {}, "headers": headers}))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Raises nothing of its own: refusals are answers."""

@@ -16,7 +16,7 @@ from push.drawing.due import LANES_ALONE, DueDrawer
 from push.planning.planner import Planner
 from push.sending.dispatcher import Dispatcher
 from push.sending.governor import Governor, SharedGovernor, Ungoverned
-from service import telemetry
+from service import garbage, telemetry
 from service.clock import HastenedClock, SystemClock, running_clock
 from service.decision.policy import BUILT_IN
 from service.encryption import Encryption
@@ -50,6 +50,7 @@ DISPATCH_LANES: Final = 4
 PUBLISH_EVERY_S: Final = 0.25
 REFIT_EVERY_S: Final = 5.0
 """How often it is looked whether a refit is due."""
+GIVE_BACK_EVERY_S: Final = 60.0
 
 DAYS_MADE: Final = timedelta(days=7)
 """In virtual time partitions are made for so many days at once: after each every statement is planned anew, and a day lasts a second."""
@@ -196,6 +197,7 @@ class Worker:
             group.create_task(every(PUSH_EVERY_S, self.send, self._drawn))
             group.create_task(every(RETRY_S, self._hear))
             group.create_task(every(MEASURE_EVERY_S, VitalsMeter(self.pool).measure))
+            group.create_task(every(GIVE_BACK_EVERY_S, self._give_back))
             for deliverer in self.deliverers:
                 group.create_task(every(PUSH_EVERY_S, deliverer.work(clock.now, self._stop)))
             group.create_task(self._lead(clock))
@@ -221,6 +223,9 @@ class Worker:
         telemetry.SENDING_STOPPED.set(await stop.is_stopped(self.pool))
         if (await agenda.look(self.pool, now)).has_to_send:
             await self.dispatcher.dispatch(self._clock.now, self._stop)
+
+    async def _give_back(self, _: datetime) -> None:
+        await asyncio.to_thread(garbage.give_back)
 
     async def _hear(self, _: datetime) -> None:
         await wake.hear(self._dsn, self._planned, self._stop)

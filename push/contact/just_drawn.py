@@ -19,6 +19,8 @@ PEOPLE_MAX: Final = 20_000
 COUNTS_FOR: Final = timedelta(minutes=1)
 """What was drawn and did not leave in that time, as behind an outage, no longer holds others back."""
 
+_COUNTS_FOR_MS: Final = COUNTS_FOR // timedelta(milliseconds=1)
+
 
 class JustDrawn:
     """Of so many people, the last ones."""
@@ -27,11 +29,12 @@ class JustDrawn:
         self._drawn: OrderedDict[int, list[Contact]] = OrderedDict()
 
     def add(self, user_id: int, contact: Contact) -> None:
-        """Remembers one more."""
-        before = self._drawn.pop(user_id, None)
-        self._drawn[user_id] = [contact] if before is None else [*before[-7:], contact]  # as the newest
-        if len(self._drawn) > PEOPLE_MAX:
-            self._drawn.popitem(last=False)
+        """Remembers one more, and forgets what no longer counts."""
+        drawn, since_ms = self._drawn, contact.at_ms - _COUNTS_FOR_MS
+        before = drawn.pop(user_id, ())
+        drawn[user_id] = [*(one for one in before[-7:] if one.at_ms > since_ms), contact]  # as the newest
+        while len(drawn) > PEOPLE_MAX or next(iter(drawn.values()))[-1].at_ms <= since_ms:
+            drawn.popitem(last=False)
 
     def of(self, user_id: int, outbox_id: UUID, now: datetime) -> tuple[Contact, ...]:
         """What was drawn for a person in the last minute, but for the push that is asked for: its draw may have been undone."""

@@ -28,6 +28,9 @@ from service.store.policies import InForce
 
 _LOG: Final = telemetry.logger("decisions")
 
+ENTROPY_BYTES: Final = 10
+"""Of each decision's id, and so of its draw."""
+
 LIMITS: Final = Limits(waiting_max=2_048, batch_max=256)
 
 
@@ -132,7 +135,7 @@ class DecisionBatcher:
         in_force = self._policy.current
 
         def ask_of(request: DecisionRequest, catalogue: Catalogue) -> Ask:
-            return _ask(request, catalogue, in_force)
+            return _ask(request, catalogue, in_force, os.urandom(ENTROPY_BYTES))
 
         return await degraded.decide([question[:2] for question in batch], ask_of, self._catalogue.current, model, now)
 
@@ -141,9 +144,11 @@ class DecisionBatcher:
             found = await self._identify(connection, {question.speaker.key for question in batch}, now)
             catalogue, in_force = self._catalogue.current, self._policy.current
             spoken_for = [speaker.speaks_for(found[speaker.key].known_as) for speaker, _, _ in batch]
+            heard = list(compress(batch, spoken_for))
+            entropy = os.urandom(ENTROPY_BYTES * len(heard))
             asked = [
-                (_ask(request, catalogue, in_force), found[speaker.key])
-                for speaker, request, _ in compress(batch, spoken_for)
+                (_ask(request, catalogue, in_force, entropy[at : at + ENTROPY_BYTES]), found[speaker.key])
+                for at, (speaker, request, _) in zip(range(0, len(entropy), ENTROPY_BYTES), heard, strict=True)
             ]
             decided = iter(await pipeline.decide(connection, asked, catalogue, model, now) if asked else ())
             return [next(decided) if is_spoken_for else None for is_spoken_for in spoken_for]
@@ -171,7 +176,7 @@ def decided_of(answer: Decided | ApiError | None) -> Decided:
     return answer
 
 
-def _ask(request: DecisionRequest, catalogue: Catalogue, in_force: InForce) -> Ask:
+def _ask(request: DecisionRequest, catalogue: Catalogue, in_force: InForce, entropy: bytes) -> Ask:
     known, offers = catalogue.index_by_external, catalogue.ids
     return Ask(
         placement=request.placement,
@@ -183,7 +188,7 @@ def _ask(request: DecisionRequest, catalogue: Catalogue, in_force: InForce) -> A
         holdout_share=policy.HOLDOUT_SHARE,
         control_share=policy.CONTROL_SHARE,
         campaign_id=None,
-        entropy=os.urandom(10),
+        entropy=entropy,
     )
 
 

@@ -27,11 +27,13 @@ _UTC_OFFSET: Final = timedelta(0)
 class OfferFeatures(NamedTuple):
     """What featurize needs of one catalogue.
 
-    discounts (offers,); is_relevant_tag (tags,), whether any offer carries the tag; may_be_personal and is_never_personal (offers,).
+    discounts (offers,); is_relevant_tag (tags,), whether any offer carries the tag, and the ids of those that are, by name;
+    may_be_personal and is_never_personal (offers,).
     """
 
     discounts: npt.NDArray[np.float32]
     is_relevant_tag: npt.NDArray[np.bool_]
+    relevant_by_name: dict[str, int]
     may_be_personal: npt.NDArray[np.bool_]
     is_never_personal: npt.NDArray[np.bool_]
 
@@ -43,8 +45,10 @@ def of_catalogue(catalogue: Catalogue) -> OfferFeatures:
     discounts = np.where(catalogue.price_minor > 0, np.clip(catalogue.discount_minor / price, 0.0, 1.0), 0.0)
     relevant = np.zeros(int(catalogue.tag_ids.max(initial=-1)) + 1, np.bool_)
     relevant[catalogue.tag_ids[catalogue.tag_ids >= 0]] = True
+    by_name = {name: tag for name, tag in catalogue.tag_id_by_name.items() if tag < len(relevant) and relevant[tag]}
     personal = ~catalogue.is_sensitive & (catalogue.min_age <= 0)
-    return OfferFeatures(discounts.astype(np.float32), relevant, personal, np.zeros(len(personal), np.bool_))
+    never = np.zeros(len(personal), np.bool_)
+    return OfferFeatures(discounts.astype(np.float32), relevant, by_name, personal, never)
 
 
 def phi_of(
@@ -105,9 +109,9 @@ def basket_tag_ids(catalogue: Catalogue, context: Context) -> list[int]:
     """The tags of the basket which some offer carries: no other can matter, and no other is kept."""
     if not context.basket_tags:
         return []
-    relevant = of_catalogue(catalogue).is_relevant_tag
-    named = {catalogue.tag_id_by_name.get(tag.strip().lower(), -1) for tag in context.basket_tags}
-    return sorted(tag_id for tag_id in named if 0 <= tag_id < len(relevant) and relevant[tag_id])
+    relevant = of_catalogue(catalogue).relevant_by_name
+    names = {tag.strip().lower() for tag in context.basket_tags}
+    return sorted([relevant[name] for name in names if name in relevant])
 
 
 def kept(context: Context) -> Context:

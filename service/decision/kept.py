@@ -30,7 +30,6 @@ def of_step(step: Step, catalogue: Catalogue, model: Model, now: datetime, left:
 
 def _answer(step: Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
     indices, reasons = _shown(step)
-    taker = Taker(step.person.user_id, step.decision_id, step.ask)
     return Decided(
         decision_id=step.decision_id,
         person=step.person,
@@ -43,8 +42,12 @@ def _answer(step: Step, catalogue: Catalogue, model: Model, now: datetime, left:
         snapshot_version=model.version,
         reason_codes=reasons,
         decided_at=now,
-        reserved=(None,) * len(indices) if left is None else left.take(taker, indices),
+        reserved=(None,) * len(indices) if left is None else left.take(_taker(step), indices),
     )
+
+
+def _taker(step: Step) -> Taker:
+    return Taker(step.person.user_id, step.decision_id, step.ask)
 
 
 def _shown(step: Step) -> tuple[tuple[int, ...], tuple[str, ...]]:

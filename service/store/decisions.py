@@ -1,6 +1,6 @@
 """The decision log: written before an answer leaves, read to explain and to replay."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -46,12 +46,8 @@ async def insert_many(connection: Any, given: Columns) -> None:
 
 async def _copy(connection: Any, data: bytes) -> None:
     columns = decision_rows.COLUMNS
-    await connection.copy_to_table("decisions", source=_at_once(data), columns=columns, format="binary")
-
-
-async def _at_once(data: bytes) -> AsyncIterator[bytes]:
-    """For COPY: what a file is asked for is read in a thread."""
-    yield data
+    # bytes would be taken for the name of a file
+    await connection.copy_to_table("decisions", source=memoryview(data), columns=columns, format="binary")
 
 
 async def read(connection: Any, user_id: int, decision_id: UUID) -> LoggedDecision | None:

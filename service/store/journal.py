@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -50,12 +50,9 @@ class Journal:
         self._file: BinaryIO | None = None
         self._size = 0
 
-    async def copy_to_table(
-        self, _table: str, *, source: AsyncIterator[bytes], columns: Sequence[str], **_format: str
-    ) -> None:
+    async def copy_to_table(self, _table: str, *, source: memoryview, columns: Sequence[str], **_format: str) -> None:
         """Appends a batch; one at a time. Raises OSError when it is full or the disk refuses; then nothing was kept."""
-        rows = b"".join([part async for part in source])
-        body = _ENCODER.encode(Batch(tuple(columns), rows))
+        body = _ENCODER.encode(Batch(tuple(columns), bytes(source)))
         await asyncio.to_thread(self._append, _HEAD.pack(len(body), crc32(body)) + body)
 
     def seal(self) -> None:

@@ -153,12 +153,10 @@ async def test_a_decision_is_imported_once_however_often_its_journal_is_found(to
 
 
 async def test_a_journal_that_is_refused_holds_up_no_other(town: Town) -> None:
-    async def at_once() -> AsyncIterator[bytes]:
-        yield HEADER + b"\0\x01\0\0\0\x01x" + TRAILER
-
+    rows = memoryview(HEADER + b"\0\x01\0\0\0\x01x" + TRAILER)
     for columns in (("of_another_release",), ("user_id",)):
         strange = journal.Journal(town.data_dir)
-        await strange.copy_to_table("decisions", source=at_once(), columns=columns, format="binary")
+        await strange.copy_to_table("decisions", source=rows, columns=columns, format="binary")
         strange.seal()
     assert await journal_import.import_all(town.direct, town.data_dir) == 0
     assert journal.files(town.data_dir) == []

@@ -1,6 +1,6 @@
 """Many decisions drawn by one call of the kernel are logged bit for bit as if each had been drawn alone."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, get_args
 from uuid import UUID
@@ -43,8 +43,8 @@ class Kept:
     def __init__(self) -> None:
         self.data = b""
 
-    async def copy_to_table(self, _table: str, *, source: AsyncIterator[bytes], **_: Any) -> None:
-        self.data = b"".join([part async for part in source])
+    async def copy_to_table(self, _table: str, *, source: memoryview, **_: Any) -> None:
+        self.data = bytes(source)
 
 
 def mapped(model: Model) -> Model:

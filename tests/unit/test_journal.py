@@ -2,7 +2,7 @@
 
 import fcntl
 import resource
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,8 @@ from service.store.journal import Journal, JournalFull
 COLUMNS = ("user_id", "decision_id")
 
 
-async def _at_once(rows: bytes) -> AsyncIterator[bytes]:
-    yield rows
-
-
 async def keep(one: Journal, rows: bytes) -> None:
-    await one.copy_to_table("decisions", source=_at_once(rows), columns=COLUMNS, format="binary")
+    await one.copy_to_table("decisions", source=memoryview(rows), columns=COLUMNS, format="binary")
 
 
 def read(path: Path) -> list[bytes]:

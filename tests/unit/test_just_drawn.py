@@ -33,6 +33,17 @@ def test_of_very_many_the_last_are_kept() -> None:
     assert just.of(2, TWO, NOW) != ()
 
 
+def test_what_no_longer_counts_is_not_kept() -> None:
+    just = JustDrawn()
+    for user_id in range(50):
+        just.add(user_id, contact(ONE, NOW + timedelta(seconds=user_id)))
+    later = NOW + COUNTS_FOR + timedelta(seconds=40)
+    just.add(49, contact(TWO, later))
+    assert list(just._drawn) == [*range(41, 49), 49]
+    just.add(49, contact(THREE, later + COUNTS_FOR))
+    assert just._drawn == {49: [contact(THREE, later + COUNTS_FOR)]}
+
+
 def test_what_is_claimed_meanwhile_counts_once() -> None:
     sent = [contact(ONE, NOW - timedelta(days=1)), contact(TWO)]
     assert with_drawn(sent, (contact(TWO, NOW - timedelta(seconds=1)), contact(THREE))) == [*sent, contact(THREE)]

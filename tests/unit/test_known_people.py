@@ -47,7 +47,7 @@ def test_a_change_between_the_reading_and_the_remembering_is_not_lost() -> None:
 def test_what_is_remembered_is_bounded_in_age_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     known = KnownPeople()
     people = [person(n) for n in range(5)]
-    monkeypatch.setattr(known_people, "PEOPLE_MAX", 3)
+    monkeypatch.setattr(known_people, "ROWS_MAX", 3)
     for one in people:
         known.remember(dict([one]), known.mark())
     assert [known.get(key) is not None for key, _ in people] == [False, False, True, True, True]
