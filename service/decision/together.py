@@ -62,7 +62,7 @@ def _is_plain(step: Step) -> bool:
 def _draw(part: Sequence[Step], catalogue: Catalogue, model: Model, terms: Terms) -> list[Step]:
     known, has_layer = inputs.of_catalogue(catalogue), bool(len(model.personal_variances))
     try:
-        drawers = [_drawer(step, known, has_layer=has_layer) for step in part]
+        drawers = [_drawer(step, known, key, has_layer=has_layer) for step, key in zip(part, _keys(part), strict=True)]
         draws = draw_together.draw(
             model, goods.of(catalogue, model), terms, drawers, part[0].inputs.decided_at.timestamp()
         )
@@ -88,7 +88,14 @@ goods: Final = Remembered(_goods_of)
 """The offers as the kernel takes them."""
 
 
-def _drawer(step: Step, known: inputs.OfferFeatures, *, has_layer: bool) -> Drawer:
+def _keys(part: Sequence[Step]) -> list[int]:
+    """Of each one's own random numbers."""
+    ids = b"".join([step.decision_id.bytes for step in part])
+    keys: list[int] = random.keys_from_bytes(np.frombuffer(ids, np.uint8).reshape(len(part), -1)).tolist()
+    return keys
+
+
+def _drawer(step: Step, known: inputs.OfferFeatures, key: int, *, has_layer: bool) -> Drawer:
     person, given = step.person, step.inputs
     packed = sums = b""
     if given.may_personalise:
@@ -102,7 +109,7 @@ def _drawer(step: Step, known: inputs.OfferFeatures, *, has_layer: bool) -> Draw
         given.local_hour,
         step.in_control,
         step.eligible.places,
-        random.key_from_bytes(step.decision_id.bytes),
+        key,
         inputs.nearness(context),
         bool(context.is_raining),
         given.basket_tag_ids,
