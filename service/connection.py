@@ -82,7 +82,7 @@ class Connection(HttpToolsProtocol):
         """Gives its place free."""
         self._connections.drop(self, self._address)
         if isinstance(self.cycle, HotRequest):
-            self.cycle.drop()
+            self._connections.release(self.cycle.drop())
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
         """A piece of the body is here; how large all may be is the application's business."""
         self._beside_body_bytes = 0
         if isinstance(self.cycle, HotRequest):
-            self.cycle.add(body)
+            self._add(self.cycle, body)
         else:
             super().on_body(body)
 
@@ -137,7 +137,7 @@ class Connection(HttpToolsProtocol):
         self._is_in_body = False
         request = self.cycle
         if isinstance(request, HotRequest) and request.more_body:
-            request.complete()
+            self._connections.release(request.complete())
             cast("Hot", self._hot).serve(request)
         else:
             super().on_message_complete()
@@ -195,6 +195,14 @@ class Connection(HttpToolsProtocol):
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         self.cycle = HotRequest(self, self.url, headers, lane, keep_alive=keep_alive)
         return True
+
+    def _add(self, request: HotRequest, body: bytes) -> None:
+        if self._connections.hold(len(body)):
+            request.add(body)
+            return
+        self._end(early_answers.TOO_MANY_BODIES)
+        self._connections.release(request.drop())
+        self.cycle = early_answers.Refused()
 
     def _begin_in(self, lane: Any) -> None:
         """Hands the request to the application, which leaves the lane; a target that cannot be read gets to no application."""

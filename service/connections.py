@@ -11,6 +11,8 @@ from service import telemetry
 
 KEPT_DESCRIPTORS: Final = 256
 """File descriptors that no client gets: PostgreSQL's connections, files, sockets to others."""
+ARRIVING_BYTES_MAX: Final = 64 * 2**20
+"""Of all bodies of hot requests that are on their way: they are held before anybody has looked who sends them."""
 
 
 class Open(Protocol):
@@ -35,6 +37,7 @@ class Connections:
         self.empty.set()
         self._most_per_address = most_per_address
         self._is_exempt = is_exempt
+        self._arriving_bytes = 0
         self._open: set[Open] = set()
         self._by_address: Counter[str] = Counter()
 
@@ -63,6 +66,18 @@ class Connections:
         self._by_address[address] -= 1
         if self._by_address[address] <= 0:
             del self._by_address[address]
+
+    def hold(self, count: int) -> bool:
+        """Counts bytes of a body that is on its way; False when there is no room for them."""
+        if self._arriving_bytes + count > ARRIVING_BYTES_MAX:
+            telemetry.REFUSED.labels("arriving_bodies").inc()
+            return False
+        self._arriving_bytes += count
+        return True
+
+    def release(self, count: int) -> None:
+        """These bytes are on their way no longer."""
+        self._arriving_bytes -= count
 
     def sweep(self) -> None:
         """Closes what has taken too long. One pass over all a second costs less than a timer for each request."""

@@ -66,6 +66,9 @@ TOO_SLOW: Final = of(ApiError(408, "request_timeout", "The request did not arriv
 HEAD_TOO_LARGE: Final = of(
     ApiError(431, "headers_too_large", f"The head of a request may have at most {HEAD_BYTES_MAX} bytes.")
 )
+TOO_MANY_BODIES: Final = of(
+    ApiError(503, "overloaded", "Too many bodies are on their way; try again.", retry_after_s=1)
+)
 TOO_MANY: Final = of(ApiError(503, "overloaded", "Too many connections are open; try again.", retry_after_s=1))
 
 

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from service import connections as limits
 from service.admission import Lane
 from service.connection import LANE, Connection, TurnAway
 from service.connections import Connections
@@ -69,7 +70,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(kitchen: Kitchen, lane: Lane, turn_away: TurnAway = lambda _: None) -> AsyncIterator[Client]:
+async def serving(
+    kitchen: Kitchen, lane: Lane, turn_away: TurnAway = lambda _: None, connections: Connections | None = None
+) -> AsyncIterator[Client]:
     def enter(*_: object) -> Lane:
         lane.enter()
         return lane
@@ -79,7 +82,7 @@ async def serving(kitchen: Kitchen, lane: Lane, turn_away: TurnAway = lambda _: 
     state = ServerState()
     state.default_headers = [(b"date", b"today")]
     given = {"config": config, "server_state": state, "app_state": {}}
-    protocol = partial(Connection, Connections(10, 10), enter, kitchen, turn_away, **given)
+    protocol = partial(Connection, connections or Connections(10, 10), enter, kitchen, turn_away, **given)
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -194,6 +197,35 @@ async def test_who_is_turned_away_may_ask_again_on_the_same_connection(lane: Lan
             await client.send(HEAD + b"\r\nabcdef")
             assert (await client.answer())[1] == told
     assert len(kitchen.came) == 1
+
+
+async def test_bodies_on_their_way_have_room_together(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ARRIVING_BYTES_MAX", 8)
+    all_open = Connections(10, 10)
+    kitchen = Kitchen(at_once=True)
+    async with (
+        serving(kitchen, lane, connections=all_open) as slow,
+        serving(kitchen, lane, connections=all_open) as other,
+    ):
+        await slow.send(HEAD + b"\r\nabcd")
+        await other.send(HEAD + b"\r\nabcd")
+        await other.send(b"ef")
+        head = await other.reader.read()
+        assert b"503" in head
+        assert b"retry-after: 1" in head
+        assert kitchen.came == []  # though its body ended with what was refused
+        await slow.send(b"ef")
+        assert (await slow.answer())[1] == b"abcdef"
+        await slow.send(HEAD + b"\r\nabcdef")
+        assert (await slow.answer())[1] == b"abcdef"
+        await slow.send(HEAD + b"\r\nabcd")
+    await until_empty(all_open)
+    assert (all_open._arriving_bytes, lane.in_flight) == (0, 0)
+
+
+async def until_empty(open_ones: Connections) -> None:
+    async with asyncio.timeout(30):
+        await open_ones.empty.wait()
 
 
 async def test_what_is_inside_of_a_request_is_never_taken_for_one(lane: Lane) -> None:
