@@ -15,25 +15,23 @@ _STORED: Final = re.compile(r"stored\s*=\s*[0-9.e+-]+")
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A figure, named by its path in the report: what it was, and by what share it may be worse. `why` says where that is not a fifth.
+    """A figure, named by its path in the report: what it was, and by what share it may be worse; by which, beside others on the machine.
+    `why` says where that is not a fifth.
 
     What `is_for_full` is judged in the full form only, which is run on a machine that has nothing else to do.
     """
 
     stored: float
     worse_max: float = 0.20
+    worse_max_beside: float | None = None
     is_less_better: bool = False
     is_for_full: bool = False
     why: str = ""
 
-    @property
-    def bound(self) -> float:
-        """The worst that still holds."""
-        return self.stored * (1 + self.worse_max if self.is_less_better else 1 - self.worse_max)
-
-    def holds(self, value: float) -> bool:
-        """Whether the value is no worse; no value is."""
-        return math.isfinite(value) and (value <= self.bound if self.is_less_better else value >= self.bound)
+    def bound(self, *, is_beside: bool = False) -> float:
+        """The worst that still holds, where `is_beside` says beside others."""
+        share = self.worse_max_beside if is_beside and self.worse_max_beside is not None else self.worse_max
+        return self.stored * (1 + share if self.is_less_better else 1 - share)
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,21 +54,27 @@ def read(path: Path = BUDGETS) -> dict[str, Budget]:
     return msgspec.convert(tomllib.loads(path.read_text()), dict[str, Budget])
 
 
-def judge(budgets: Mapping[str, Budget], report: Any, *, is_full: bool) -> list[Guard]:
-    """Those whose part the run had."""
+def judge(budgets: Mapping[str, Budget], report: Any, *, is_full: bool, is_beside: bool = False) -> list[Guard]:
+    """Those whose part the run had, as they are where `is_beside` says that others were at work too."""
     found = ((name, budget, value_of(report, name)) for name, budget in budgets.items())
     return [
-        Guard(
-            name=name,
-            value=value,
-            stored=budget.stored,
-            bound=budget.bound,
-            is_less_better=budget.is_less_better,
-            holds=budget.holds(value),
-        )
+        _guard(name, budget, value, budget.bound(is_beside=is_beside))
         for name, budget, value in found
         if value is not None and (is_full or not budget.is_for_full)
     ]
+
+
+def _guard(name: str, budget: Budget, value: float, bound: float) -> Guard:
+    """A value that is none does not hold."""
+    is_within = value <= bound if budget.is_less_better else value >= bound
+    return Guard(
+        name=name,
+        value=value,
+        stored=budget.stored,
+        bound=bound,
+        is_less_better=budget.is_less_better,
+        holds=math.isfinite(value) and is_within,
+    )
 
 
 def value_of(report: Any, name: str) -> float | None:

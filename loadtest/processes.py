@@ -10,12 +10,15 @@ _PROC: Final = Path("/proc")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _AFTER_NAME = 2  # fields of /proc/PID/stat are counted from 1 and the name in parentheses is the second
 _STATE, _PPID, _CUTIME, _CSTIME = 3, 4, 16, 17
-_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # of the first line of /proc/stat, the word before them left out
+_USER, _NICE, _SYSTEM, _IDLE, _IOWAIT, _IRQ, _SOFTIRQ, _STEAL = range(
+    8
+)  # of the first line of /proc/stat, the word before them left out
 
 
 class Machine(NamedTuple):
-    """Seconds that all cores together were idle, and that a hypervisor gave to others, since the machine started."""
+    """Seconds that all cores together were busy, were idle, and that a hypervisor gave to others, since the machine started."""
 
+    busy_s: float
     idle_s: float
     stolen_s: float
 
@@ -78,7 +81,8 @@ def resident_bytes(pid: int) -> int:
 def machine() -> Machine:
     """How busy the machine has been."""
     fields = [int(field) / _TICKS_PER_S for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
-    return Machine(fields[_IDLE] + fields[_IOWAIT], fields[_STEAL])
+    busy_s = sum(fields[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
+    return Machine(busy_s, fields[_IDLE] + fields[_IOWAIT], fields[_STEAL])
 
 
 def child_with(parent: int, words: tuple[str, ...]) -> int:

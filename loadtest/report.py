@@ -25,14 +25,17 @@ from loadtest.stretch import Driver, Stretch
 from loadtest.workloads import Cold, Import, Viral
 
 FAILED_SHARE_MAX: Final = 0.001
+OTHERS_CORES_MAX: Final = 0.2
+"""Of a machine that is ours; from there on ratios of processor time tell of others too."""
 QUICK: Final = plan.QUICK.name
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was measured; `load_before` is the load average before the run."""
+    """Where it was measured; `load_before` is the load average before the run, `others_cores` what others used of the machine during the rounds."""
 
     cores: int
     load_before: float
+    others_cores: float
     python: str
     kernel: str
 
@@ -114,6 +117,7 @@ def report_of(measured: Measured, now: datetime, bounds: Mapping[str, Budget]) -
         machine=Machine(
             cores=os.cpu_count() or 1,
             load_before=measured.load_before,
+            others_cores=measured.rounds.others_cores,
             python=platform.python_version(),
             kernel=platform.release(),
         ),
@@ -124,10 +128,11 @@ def report_of(measured: Measured, now: datetime, bounds: Mapping[str, Budget]) -
         spread=_spreads(rounds),
         **{name: getattr(measured, name) for name in _AS_MEASURED},
     )
+    is_beside = measured.rounds.others_cores > OTHERS_CORES_MAX
     found = msgspec.structs.replace(
         found,
         claims=claims.judge(found),
-        guards=budgets.judge(bounds, found, is_full=found.form != QUICK),
+        guards=budgets.judge(bounds, found, is_full=found.form != QUICK, is_beside=is_beside),
         late=_late(measured),
     )
     return msgspec.structs.replace(found, missed=_missed(found, measured))

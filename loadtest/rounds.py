@@ -1,8 +1,10 @@
 """Ours and the references take turns in short rounds on the same machine, so that its noise meets them all alike."""
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from loadtest import processes, references, sessions
 from loadtest.closed_loop import Target, Throughput, closed_loop
@@ -34,7 +36,8 @@ class References(NamedTuple):
 
 class Rounds(NamedTuple):
     """What was seen, a value for each round; PostgreSQL's processor time by event (its learning included) and by row of the batches, and that of
-    the background worker by event.
+    the background worker by event. `others_cores` are those that neither ours nor the generator used while all that was measured, stolen
+    ones too.
     """
 
     decisions: list[Throughput]
@@ -45,6 +48,7 @@ class Rounds(NamedTuple):
     inserts: list[Throughput]
     batches: list[Inserted]
     batch_postgres_us: list[float]
+    others_cores: float = 0.0
 
 
 async def take(bench: Bench, beside: References, count: int, turn_s: float, said: Said) -> Rounds:
@@ -58,10 +62,28 @@ async def take(bench: Bench, beside: References, count: int, turn_s: float, said
         _closed(bench, beside.insert, asked, turn_s, rounds.inserts),
         _batches(bench, turn_s, rounds),
     ]
+    before = _Used.read()
     for number in range(count):
         said(f"round {number + 1} of {count}: decisions, events, echo, INSERT, batches in turn")
         await in_turn(turns, number)
-    return rounds
+    return rounds._replace(others_cores=_Used.read().others_since(before))
+
+
+class _Used(NamedTuple):
+    """Seconds: an instant, what all used of the machine until then, and what we and our children did."""
+
+    at_s: float
+    all_s: float
+    ours_s: float
+
+    @classmethod
+    def read(cls) -> Self:
+        machine = processes.machine()
+        return cls(time.monotonic(), machine.busy_s + machine.stolen_s, processes.tree_cpu_s(os.getpid()))
+
+    def others_since(self, before: "_Used") -> float:
+        at_s, all_s, ours_s = (late - early for late, early in zip(self, before, strict=True))
+        return max(all_s - ours_s, 0.0) / at_s
 
 
 async def against(ours: Bench, other: Bench, count: int, turn_s: float) -> tuple[list[Throughput], list[Throughput]]:

@@ -200,6 +200,7 @@ def _noise(report: Report) -> Table:
     rows = [(f"{name}: best ÷ worst round", number(value)) for name, value in report.spread.items()]
     rows += [
         ("cores", str(report.machine.cores)),
+        ("cores used by others during the rounds", number(report.machine.others_cores)),
         ("load before the run", number(report.machine.load_before)),
         ("failed, share", number(report.failed_share)),
         ("seconds in all", number(report.seconds)),
