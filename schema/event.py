@@ -55,7 +55,7 @@ class Batch(Incoming, frozen=True):
     batch: list[msgspec.Raw]
 
 
-class Event(Incoming, frozen=True):
+class Event(Incoming, frozen=True, gc=False):
     """One event of a batch. Exactly one of user_id and anonymous_id names the person.
 
     `properties` of a purchase: {"tags": [...], "amount": ..., "store_id": ...}; tags are those of the catalogue's taxonomy.

@@ -14,6 +14,8 @@ PARTITIONS: Final = 64
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_VERSION_7: Final = [(0x7000 | free).to_bytes(2) for free in range(1 << 12)]
+_VARIANT: Final = [bytes([0x80 | free]) for free in range(1 << 6)]
 
 
 def uuid7(at: datetime, entropy: bytes) -> UUID:
@@ -24,8 +26,7 @@ def uuid7(at: datetime, entropy: bytes) -> UUID:
 def uuid7_bytes(milliseconds: bytes, entropy: bytes) -> bytes:
     """The same as its sixteen bytes, for many of one instant (its `milliseconds`, six bytes)."""
     first, second, third = entropy[0], entropy[1], entropy[2]
-    version = bytes((0x70 | first >> 4, (first << 4 | second >> 4) & 0xFF, 0x80 | third & 0x3F))
-    return milliseconds + version + entropy[3:10]
+    return milliseconds + _VERSION_7[first << 4 | second >> 4] + _VARIANT[third & 0x3F] + entropy[3:10]
 
 
 @lru_cache(maxsize=16)  # those of a batch are of one instant

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 
-class LogEntry(msgspec.Struct, frozen=True, array_like=True):
+class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One fact. `type` is an EventType; tags are ids of the taxonomy; offer_id is ours, not the app's.
 
     `takes_back` is the event of a redemption that was rolled back, whose instant is then occurred_at.

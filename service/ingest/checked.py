@@ -1,8 +1,9 @@
 """An event that has been judged and may be written."""
 
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from schema.event import EventType
 from service.store.people import Speaker
@@ -11,7 +12,7 @@ Outcome = bool | None
 """What became of an event: True new, False a duplicate, None not written, since its sender may not speak for the person."""
 
 
-class CheckedEvent(NamedTuple):
+class CheckedEvent(msgspec.Struct, frozen=True, gc=False):
     """Instants are true ones (skew corrected, never later than received_at); `offer_id` is ours, `properties` JSON text.
 
     Of its tags those that nobody knows are made known only when `makes_tags`.

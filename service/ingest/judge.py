@@ -1,7 +1,7 @@
 """Which of the decoded events may be written, and when they truly happened."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -20,6 +20,9 @@ AGE_MAX: Final = timedelta(days=7)
 BACKFILL_AGE_MAX: Final = timedelta(days=400)
 
 _NO_TIME: Final = timedelta()
+# To name a member of an Enum takes longer than what is done with it.
+_REDEEMED: Final = EventType.REDEEMED
+_DISMISSED: Final = EventType.DISMISSED
 _Tags = Annotated[list[Tag], msgspec.Meta(max_length=64)]
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -76,7 +79,7 @@ def judge(
 
 def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[str, int]) -> CheckedEvent:
     kind = CODES[event.type]
-    if kind is EventType.REDEEMED and not caller.is_secret:
+    if kind is _REDEEMED and not caller.is_secret:
         raise Rejected("/type", "forbidden", "a redemption is told by the till, with a secret key")
     # By place: at some thousands a second the names of eleven fields are a tenth of the judging.
     return CheckedEvent(
@@ -96,7 +99,7 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
 
 def _key(event: Event, kind: EventType) -> UUID:
     """What repeats it. A dismissal counts once by feedback and events together; openings and redemptions do so in attribution, the earliest."""
-    if kind is EventType.DISMISSED and event.decision_id is not None:
+    if kind is _DISMISSED and event.decision_id is not None:
         return events.answer_key(event.decision_id, event.slot, kind)
     return events.key_of(event.event_id)
 
@@ -119,7 +122,9 @@ def _occurred_at(event: Event, received: Moment, age_max: timedelta) -> datetime
         raise Rejected("/occurred_at", "in_future", "the event happens after it was sent")
     if age > age_max:
         raise Rejected("/occurred_at", "too_old", f"events are taken for {age_max.days} days after they happened")
-    return received.now - max(age, _NO_TIME)
+    if age < _NO_TIME or received.correction or event.occurred_at.tzinfo is not UTC:
+        return received.now - max(age, _NO_TIME)  # in UTC
+    return event.occurred_at
 
 
 def _offer(name: str, offer_ids: Mapping[str, int]) -> int:

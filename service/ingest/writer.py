@@ -133,23 +133,37 @@ class _Noted(NamedTuple):
 
 
 def _note(told: _Told, fresh: set[tuple[int, UUID]], tag_ids: Mapping[str, int]) -> _Noted:
-    outcomes, rows, entries = noted = _Noted([], [], [])
+    outcomes = _outcomes(told, fresh)
+    noted = _Noted(outcomes, [], [])
     received_at = None
-    for event, person, key, is_spoken_for in zip(*told, strict=True):
+    for event, person, key in compress(zip(told.events, told.people, told.keys, strict=True), outcomes):
+        if event.received_at is not received_at:  # those of a request have one
+            received_at = event.received_at
+            id_of = events.ids_at(received_at)
+        row = StoredEvent(
+            person.user_id,
+            id_of(*key),
+            event.type,
+            event.occurred_at,
+            received_at,
+            event.offer_id,
+            event.decision_id,
+            event.slot,
+            event.properties,
+        )
+        noted.rows.append(row)
+        tags_known = [tag_ids[tag] for tag in event.tags if tag in tag_ids] if event.tags else ()
+        noted.entries.append(events.log_entry(row, person.time_zone, tags_known))
+    return noted
+
+
+def _outcomes(told: _Told, fresh: set[tuple[int, UUID]]) -> list[Outcome]:
+    if len(fresh) == len(told.keys):  # as nearly always: all of them new and spoken for
+        return [True] * len(told.keys)
+    outcomes: list[Outcome] = []
+    for key, is_spoken_for in zip(told.keys, told.is_spoken_for, strict=True):
         is_new = is_spoken_for and key in fresh
         outcomes.append(is_new if is_spoken_for else None)
         if is_new:
             fresh.discard(key)  # the second of two in one batch is a duplicate
-            if event.received_at is not received_at:  # those of a request have one
-                received_at = event.received_at
-                id_of = events.ids_at(received_at)
-            row = _row(event, person.user_id, id_of(*key))
-            rows.append(row)
-            tags_known = [tag_ids[tag] for tag in event.tags if tag in tag_ids] if event.tags else ()
-            entries.append(events.log_entry(row, person.time_zone, tags_known))
-    return noted
-
-
-def _row(event: CheckedEvent, user_id: int, event_id: UUID) -> StoredEvent:
-    _, _, kind, occurred_at, received_at, offer_id, decision_id, slot, _, _, properties = event
-    return StoredEvent(user_id, event_id, kind, occurred_at, received_at, offer_id, decision_id, slot, properties)
+    return outcomes

@@ -1,5 +1,6 @@
 """POST /v1/events: what apps and tills report."""
 
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +28,7 @@ def _caller_of(principal: Principal) -> Caller:
     return Caller(
         is_secret=principal.kind == "sk",
         may_backfill=principal.may("ingest"),
-        acts_as=lambda user_id, anonymous_id: speaker_of(principal, user_id, anonymous_id),
+        acts_as=partial(speaker_of, principal),
     )
 
 

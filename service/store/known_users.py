@@ -26,6 +26,11 @@ class KnownUsers:
 
     def remember(self, found: Mapping[PersonKey, Person]) -> None:
         """Takes the place of what was known; of too many those go that were found first."""
-        self._user_ids |= {key[1]: person[0] for key, person in found.items() if key[0] == USER}
+        get = self._user_ids.get
+        self._user_ids |= {
+            name: person.user_id
+            for (kind, name), person in found.items()
+            if kind == USER and get(name) != person.user_id
+        }
         while len(self._user_ids) > USERS_MAX:
             del self._user_ids[next(iter(self._user_ids))]

@@ -6,6 +6,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from service.errors import ApiError
 
 USER: Final = 0
@@ -20,7 +22,7 @@ class PersonKey(NamedTuple):
     external_id: str
 
 
-class Speaker(NamedTuple):
+class Speaker(msgspec.Struct, frozen=True, gc=False):
     """For whom a call acts; a bounded one reaches by an anonymous_id only strangers, and the known person whose name is `subject`."""
 
     key: PersonKey
@@ -32,7 +34,7 @@ class Speaker(NamedTuple):
         return not self.is_bounded or known_as is None or known_as == self.subject
 
 
-class Person(NamedTuple):
+class Person(msgspec.Struct, frozen=True, gc=False):
     """Our user, the zone of their clock (their own, else that of the device seen last), and for an anonymous_id the name they have."""
 
     user_id: int

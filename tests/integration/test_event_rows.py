@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest_asyncio
 
 from schema.ids import stable_entropy, uuid7
@@ -47,11 +48,13 @@ async def test_rows_are_written_as_they_are(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         await events.insert(connection, [])
         await events.insert(connection, rows)
-        names = ", ".join(StoredEvent._fields[:-1])
+        names = ", ".join(StoredEvent.__struct_fields__[:-1])
         found = await connection.fetch(f"select {names}, properties::text from events order by user_id")
-    assert [each._replace(properties="") for each in rows] == [StoredEvent._make([*each[:-1], ""]) for each in found]
+    assert [msgspec.structs.replace(each, properties="") for each in rows] == [
+        StoredEvent(*each[:-1], properties="") for each in found
+    ]
     assert [json.loads(each.properties) for each in rows] == [json.loads(each["properties"]) for each in found]
-    assert set(event_rows.COLUMNS) == set(StoredEvent._fields)
+    assert set(event_rows.COLUMNS) == set(StoredEvent.__struct_fields__)
 
 
 async def test_what_was_told_before_is_found_out_by_the_hasty_too(pool: asyncpg.Pool) -> None:

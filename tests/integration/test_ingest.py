@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -38,7 +39,7 @@ def event(name: str, user: str = "ann", **changes: Any) -> CheckedEvent:
         makes_tags=True,
         properties="{}",
     )
-    return plain._replace(**changes)
+    return msgspec.structs.replace(plain, **changes)
 
 
 @pytest_asyncio.fixture

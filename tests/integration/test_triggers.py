@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from push import outbox_days, triggered
@@ -77,7 +78,7 @@ def told(name: str, user: int = 1, at: datetime = NOW, kind: str = "left_store",
         makes_tags=True,
         properties="{}",
     )
-    return plain._replace(**changes)
+    return msgspec.structs.replace(plain, **changes)
 
 
 async def rows(pool: Any) -> list[Any]:

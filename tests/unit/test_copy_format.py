@@ -22,7 +22,9 @@ def encoded(rows: np.ndarray) -> bytes:
     async def pieces() -> bytes:
         return b"".join([bytes(piece) async for piece in copy_format.stream(rows)])
 
-    return asyncio.run(pieces())
+    streamed = asyncio.run(pieces())
+    assert copy_format.at_once(rows) == streamed
+    return streamed
 
 
 def decoded(data: bytes, chunk: int, rows_max: int) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schema import external_id
 from schema.event import BATCH_BYTES_MAX, Batch, EventProblem
 from service.errors import ApiError
 from service.ingest import envelope
@@ -37,7 +38,8 @@ def take(
 ) -> tuple[list[CheckedEvent], list[EventProblem]]:
     body = b'{"sent_at":"%s","batch":[%s]}' % (sent_at.isoformat().encode(), b",".join(raw))
     opened, batch = envelope.read(body), envelope.open_envelope(body)
-    assert opened == (batch.sent_at, envelope.decode(batch))
+    assert opened.sent_at == batch.sent_at
+    assert list(map(msgspec.structs.asdict, opened.events)) == list(map(msgspec.structs.asdict, envelope.decode(batch)))
     judged = judge(opened.events, moment(opened.sent_at, NOW), caller, OFFERS)
     return list(judged.accepted.values()), list(judged.problems.values())
 
@@ -205,6 +207,24 @@ def test_a_secret_key_redeems_and_brings_history() -> None:
     assert accepted[0].offer_id == 7
     _, problems = take(msgspec.json.encode(event(occurred_at=(NOW - timedelta(days=401)).isoformat())), caller=SECRET)
     assert problems[0].code == "too_old"
+
+
+@pytest.mark.parametrize("name", ["user_id", "anonymous_id"])
+@pytest.mark.parametrize("code", [*range(0x20), *map(ord, "/\\"), *range(0x7F, 0xA1), 0xE9, 0x1F642])
+def test_an_id_is_judged_alike_by_both_decoders(name: str, code: int) -> None:
+    for told in (chr(code), f"a{chr(code)}b"):
+        changes = {"user_id": ..., name: told}
+        raw = msgspec.json.encode(event(**changes))
+        is_refused = not external_id.is_fit(told)
+        accepted, problems = take(raw)
+        assert [problem.pointer for problem in problems] == ([f"/batch/0/{name}"] if is_refused else [])
+        assert [one.speaker.key.external_id for one in accepted] == ([] if is_refused else [told])
+
+
+@pytest.mark.parametrize("told", [".", "..", "...", ".a", "a.", "x" * 129, ""])
+def test_dots_alone_and_what_is_too_long_are_no_ids(told: str) -> None:
+    _, problems = take(msgspec.json.encode(event(user_id=told)))
+    assert bool(problems) == (not 0 < len(told) <= 128 or told in external_id.DOTS)
 
 
 def test_tags_are_kept_once_and_in_order() -> None:
