@@ -67,6 +67,8 @@ class Connection(HttpToolsProtocol):
         self._beside_body_bytes = 0
         """What came since the last piece of a body: the header of a chunk, or what follows the last one."""
         self._has_asked = False
+        self._idle_since: float | None = None
+        """Since when it has been seen that nothing is asked on it."""
         self._unsent_bytes = 0
         self._stalled_since: float | None = None
 
@@ -86,7 +88,21 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Served at once, or under a flood in a later turn of the loop."""
+        if self._connections.turns.take(self, data):
+            self._serve(data)
+        else:
+            self.transport.pause_reading()
+
+    def serve_late(self, data: bytes) -> None:
+        """What was not served when it came; nothing has come since."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._serve(data)
+
+    def _serve(self, data: bytes) -> None:
         """Parses; a head that does not end is refused, and so are trailers that do not."""
+        self._idle_since = None
         if self._turned_away(data):
             return
         if self._waits_since is None:  # also for bytes that the parser skips, such as empty lines before a request
@@ -143,11 +159,10 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer is sent. Its connection is idle from the next `look` on: a timer for each answer costs as much as a refusal."""
+        """An answer is sent; `look` finds out that nothing is asked any more: a timer for each answer costs a tenth of a refusal."""
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
         else:
-            self._unset_keepalive_if_required()
             self.server_state.total_requests += 1
             self.flow.resume_reading()
 
@@ -160,10 +175,10 @@ class Connection(HttpToolsProtocol):
             return
         elif self._waits_since is not None:
             self._look_at_request(now, self._waits_since)
-        elif self.timeout_keep_alive_task is None and not self._is_answering():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        elif self._is_answering() or self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since > self.timeout_keep_alive:
+            self.transport.close()
 
     def close_after_answer(self) -> None:
         """What is being answered is answered, and then it closes."""
@@ -183,6 +198,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing() or (answer := self._turn_away(data)) is None:
             return False
         self._waits_since = None
+        self._connections.turns.count_refusal(self.loop)
         self.transport.write(answer)
         self.on_response_complete()
         return True
@@ -216,6 +232,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, error: ApiError, *, has_body: bool) -> None:
         """Answers before any work is begun: a fifth of what a task for it would cost."""
+        self._connections.turns.count_refusal(self.loop)
         closes = self._connections.is_stopping or not self.parser.should_keep_alive()
         answer = early_answers.of(error, request_id_of(self.scope), closes=closes)
         self.transport.write(answer if has_body else answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")

@@ -2,17 +2,22 @@
 
 import asyncio
 import resource
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
 
 from service import telemetry
+from service.turns import Turns
 
 KEPT_DESCRIPTORS: Final = 256
 """File descriptors that no client gets: PostgreSQL's connections, files, sockets to others."""
 ARRIVING_BYTES_MAX: Final = 64 * 2**20
 """Of all bodies of hot requests that are on their way: they are held before anybody has looked who sends them."""
+
+
+SWEEPS: Final = 10
+"""In which all connections are looked at once."""
 
 
 class Open(Protocol):
@@ -32,6 +37,7 @@ class Connections:
         """At most `most` in all and `most_per_address` of one peer; those for whom `is_exempt`, proxies, only the former."""
         self.most = min(most, _descriptors() - KEPT_DESCRIPTORS)
         self.is_stopping = False
+        self.turns = Turns()
         self.empty = asyncio.Event()
         """Whether none is open."""
         self.empty.set()
@@ -39,6 +45,7 @@ class Connections:
         self._is_exempt = is_exempt
         self._arriving_bytes = 0
         self._open: set[Open] = set()
+        self._looked_at: deque[Open] = deque()
         self._by_address: Counter[str] = Counter()
 
     def take(self, connection: Open, address: str) -> bool:
@@ -80,10 +87,17 @@ class Connections:
         self._arriving_bytes -= count
 
     def sweep(self) -> None:
-        """Closes what has taken too long. One pass over all a second costs less than a timer for each request."""
+        """Looks at the next tenth of all, and closes what has taken too long: all of thousands at once would hold up everybody else.
+
+        To be called ten times a second. A look at each second costs less than a timer for each request.
+        """
+        if not self._looked_at:
+            self._looked_at.extend(self._open)
         now = monotonic()
-        for connection in list(self._open):
-            connection.look(now)
+        for _ in range(min(len(self._looked_at), -(-len(self._open) // SWEEPS))):
+            connection = self._looked_at.popleft()
+            if connection in self._open:
+                connection.look(now)
 
     def begin_stop(self) -> None:
         """From now on every answer is the last of its connection."""

@@ -111,7 +111,7 @@ class HotRequest:
         """Sends the answer: `head` are its lines of headers, each with its end."""
         self.response_started = self.response_complete = True
         self._leave()
-        connection = self._connection
+        connection, self._connection = self._connection, None  # else the last one of a connection were a cycle with it
         if not connection.transport.is_closing():
             lines = _joined(connection.server_state.default_headers)
             end = _END if self.keep_alive else _CLOSE

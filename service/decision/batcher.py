@@ -31,7 +31,7 @@ _LOG: Final = telemetry.logger("decisions")
 ENTROPY_BYTES: Final = 10
 """Of each decision's id, and so of its draw."""
 
-LIMITS: Final = Limits(waiting_max=2_048, batch_max=256)
+LIMITS: Final = Limits(waiting_max=2_048, batch_max=128)
 
 
 class _Question(NamedTuple):

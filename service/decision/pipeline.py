@@ -35,7 +35,7 @@ from service.store.decision_people import DecisionPerson
 ATTEMPTS_MAX: Final = 4
 """Of drawing a batch under the locks of what it may promise: one is enough but for people who are merged meanwhile."""
 
-BREATH_S: Final = 0.005
+BREATH_S: Final = 0.002
 """A large batch lets the event loop do other things this often."""
 
 _LOG: Final = telemetry.logger("decisions")

@@ -30,7 +30,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
     monkeypatch.setattr(connection, "REQUEST_S", SHORT_S)
     monkeypatch.setattr(connection, "ANSWER_STALLED_S", SHORT_S)
-    monkeypatch.setattr(http_server, "_LOOK_EVERY_TICKS", 1)
 
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -363,7 +362,6 @@ async def test_a_refused_request_may_be_the_last_of_its_connection() -> None:
 
 async def test_after_a_refusal_too_a_quiet_connection_is_closed_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "KEEP_ALIVE_S", 1)
-    monkeypatch.setattr(http_server, "_LOOK_EVERY_TICKS", 1)
     async with serving(enter=refuse_posts) as served:
         reader, writer = await served.connect()
         writer.write(HEAD)

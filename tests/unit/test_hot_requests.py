@@ -1,6 +1,8 @@
 """Requests that are served on their connection: bodies in pieces, pipelines, clients that go, and what is left to the application."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -223,9 +225,48 @@ async def test_bodies_on_their_way_have_room_together(lane: Lane, monkeypatch: p
     assert (all_open._arriving_bytes, lane.in_flight) == (0, 0)
 
 
+@pytest.mark.parametrize("path", [b"/hot", b"/other"])
+async def test_a_connection_that_is_gone_is_not_left_to_the_search_for_cycles(lane: Lane, path: bytes) -> None:
+    kitchen = Kitchen(at_once=True)
+    all_open = Connections(10, 10)
+    gc.disable()
+    try:
+        async with serving(kitchen, lane, connections=all_open) as client:
+            await client.send(HEAD.replace(b"/hot", path) + b"\r\nabcdef")
+            await client.answer()
+            kitchen.came.clear()
+            seen = [weakref.ref(one) for one in all_open._open]
+        await until_empty(all_open)
+        await asyncio.sleep(0.01)
+        assert [one() for one in seen] == [None]
+    finally:
+        gc.enable()
+
+
 async def until_empty(open_ones: Connections) -> None:
     async with asyncio.timeout(30):
         await open_ones.empty.wait()
+
+
+async def test_what_a_turn_cannot_serve_comes_later_whole_and_in_order(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kitchen = Kitchen(at_once=True)
+    all_open = Connections(10, 10)
+    async with serving(kitchen, lane, connections=all_open) as client:
+
+        def late(one: Any, data: bytes) -> bool:
+            one.loop.call_later(0.01, one.serve_late, data)
+            return False
+
+        monkeypatch.setattr(all_open.turns, "take", late)
+        for piece in (HEAD, b"\r\nabc", b"def" + HEAD + b"\r\nghijkl"):
+            await client.send(piece)
+        assert [(await client.answer())[1] for _ in range(2)] == [b"abcdef", b"ghijkl"]
+        await client.send(HEAD)
+        client.writer.close()
+    await until_empty(all_open)
+    assert lane.in_flight == 0
 
 
 async def test_what_is_inside_of_a_request_is_never_taken_for_one(lane: Lane) -> None:

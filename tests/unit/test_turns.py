@@ -1,0 +1,89 @@
+"""Under a flood what comes at connections is served in turns: so many refusals in each, the rest in the order in which it came."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service import turns
+from service.turns import Turns
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], Any]] = []
+
+    def call_soon(self, work: Callable[..., Any], *given: Any) -> None:
+        self.soon.append(lambda: work(*given))
+
+    def turn(self) -> None:
+        soon, self.soon = self.soon, []
+        for work in soon:
+            work()
+
+
+class World:
+    """Its connection refuses what begins with an r."""
+
+    def __init__(self) -> None:
+        self.loop: Any = Loop()
+        self.turns = Turns()
+        self.served: list[bytes] = []
+
+    def come(self, *pieces: bytes) -> list[bool]:
+        return [self.comes(piece) for piece in pieces]
+
+    def comes(self, data: bytes) -> bool:
+        is_now = self.turns.take(self, data)
+        if is_now:
+            self.serve_late(data)
+        return is_now
+
+    def serve_late(self, data: bytes) -> None:
+        self.served.append(data)
+        if data.startswith(b"r"):
+            self.turns.count_refusal(self.loop)
+        if data == b"broken":
+            raise RuntimeError
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(turns, "REFUSALS_MAX", 2)
+    return World()
+
+
+def test_as_long_as_nobody_is_refused_all_is_served_at_once(world: World) -> None:
+    assert all(world.come(*[b"a"] * 99))
+    assert world.loop.soon == []
+
+
+def test_after_so_many_refusals_the_rest_comes_in_the_next_turn(world: World) -> None:
+    assert world.come(b"r1", b"a", b"r2", b"b", b"r3", b"r4") == [True, True, True, False, False, False]
+    world.loop.turn()
+    assert world.served == [b"r1", b"a", b"r2", b"b", b"r3", b"r4"]
+    assert world.come(b"c") == [False]  # of the same turn
+    world.loop.turn()
+    assert world.served[-1] == b"c"
+    world.loop.turn()
+    assert world.loop.soon == []  # nobody asks for a turn in which nothing is to be done
+    assert world.come(b"r5", b"d") == [True, True]
+
+
+def test_who_came_before_is_served_before(world: World) -> None:
+    world.come(*[b"r%d" % n for n in range(7)])
+    world.loop.turn()
+    assert world.come(b"late") == [False]
+    for _ in range(3):
+        world.loop.turn()
+    assert world.served == [*[b"r%d" % n for n in range(7)], b"late"]
+
+
+def test_one_that_breaks_holds_up_no_other(world: World) -> None:
+    world.come(b"r1", b"r2", b"broken", b"a", b"r3", b"b", b"r4", b"c")
+    with pytest.raises(RuntimeError):
+        world.loop.turn()
+    for _ in range(3):
+        world.loop.turn()
+    assert world.served == [b"r1", b"r2", b"broken", b"a", b"r3", b"b", b"r4", b"c"]
+    assert world.loop.soon == []
