@@ -10,15 +10,12 @@ _PROC: Final = Path("/proc")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _AFTER_NAME = 2  # fields of /proc/PID/stat are counted from 1 and the name in parentheses is the second
 _STATE, _PPID, _CUTIME, _CSTIME = 3, 4, 16, 17
-_USER, _NICE, _SYSTEM, _IDLE, _IOWAIT, _IRQ, _SOFTIRQ, _STEAL = range(
-    8
-)  # of the first line of /proc/stat, the word before them left out
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7  # of the first line of /proc/stat, the word before them left out
 
 
 class Machine(NamedTuple):
-    """Seconds that all cores together were busy, were idle, and that a hypervisor gave to others, since the machine started."""
+    """Seconds that all cores together were idle, and that a hypervisor gave to others, since the machine started."""
 
-    busy_s: float
     idle_s: float
     stolen_s: float
 
@@ -48,22 +45,34 @@ def tree_cpu_s(root: int) -> float:
     seen = dict(_all_stats())
     if root not in seen:
         raise ProcessLookupError(root)
+    return sum(_cpu_s(pid, seen[pid]) for pid in _tree(root, seen))
+
+
+def others_cpu_s(root: int) -> float:
+    """The same of all processes that are neither `root` nor descend from it, the kernel's too."""
+    seen = dict(_all_stats())
+    return sum(_cpu_s(pid, seen[pid]) for pid in seen.keys() - _tree(root, seen))
+
+
+def _tree(root: int, seen: dict[int, list[str]]) -> set[int]:
     children = defaultdict[int, list[int]](list)
     for pid, fields in seen.items():
         children[int(fields[_PPID])].append(pid)
-    seconds, tree = 0.0, [root]
-    while tree:
-        pid = tree.pop()
-        seconds += _living_cpu_s(pid) + (int(seen[pid][_CUTIME]) + int(seen[pid][_CSTIME])) / _TICKS_PER_S
-        tree += children[pid]
-    return seconds
+    found, new = set[int](), [root]
+    while new:
+        pid = new.pop()
+        found.add(pid)
+        new += children[pid]
+    return found
 
 
-def _living_cpu_s(pid: int) -> float:
+def _cpu_s(pid: int, fields: list[str]) -> float:
+    """Of a process, and of those of its children that have ended and were waited for."""
+    ended_s = (int(fields[_CUTIME]) + int(fields[_CSTIME])) / _TICKS_PER_S
     try:
-        return cpu_s(pid)
+        return ended_s + cpu_s(pid)
     except OSError:  # it ended meanwhile
-        return 0.0
+        return ended_s
 
 
 def resident_bytes(pid: int) -> int:
@@ -81,8 +90,7 @@ def resident_bytes(pid: int) -> int:
 def machine() -> Machine:
     """How busy the machine has been."""
     fields = [int(field) / _TICKS_PER_S for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
-    busy_s = sum(fields[place] for place in (_USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ))
-    return Machine(busy_s, fields[_IDLE] + fields[_IOWAIT], fields[_STEAL])
+    return Machine(fields[_IDLE] + fields[_IOWAIT], fields[_STEAL])
 
 
 def child_with(parent: int, words: tuple[str, ...]) -> int:

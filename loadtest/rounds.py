@@ -62,28 +62,25 @@ async def take(bench: Bench, beside: References, count: int, turn_s: float, said
         _closed(bench, beside.insert, asked, turn_s, rounds.inserts),
         _batches(bench, turn_s, rounds),
     ]
-    before = _Used.read()
+    before = _Others.read()
     for number in range(count):
         said(f"round {number + 1} of {count}: decisions, events, echo, INSERT, batches in turn")
         await in_turn(turns, number)
-    return rounds._replace(others_cores=_Used.read().others_since(before))
+    return rounds._replace(others_cores=_Others.read().cores_since(before))
 
 
-class _Used(NamedTuple):
-    """Seconds: an instant, what all used of the machine until then, and what we and our children did."""
+class _Others(NamedTuple):
+    """Seconds: an instant, and what others have used of the machine until then, other machines too."""
 
     at_s: float
-    all_s: float
-    ours_s: float
+    used_s: float
 
     @classmethod
     def read(cls) -> Self:
-        machine = processes.machine()
-        return cls(time.monotonic(), machine.busy_s + machine.stolen_s, processes.tree_cpu_s(os.getpid()))
+        return cls(time.monotonic(), processes.others_cpu_s(os.getpid()) + processes.machine().stolen_s)
 
-    def others_since(self, before: "_Used") -> float:
-        at_s, all_s, ours_s = (late - early for late, early in zip(self, before, strict=True))
-        return max(all_s - ours_s, 0.0) / at_s
+    def cores_since(self, before: "_Others") -> float:
+        return max(self.used_s - before.used_s, 0.0) / (self.at_s - before.at_s)
 
 
 async def against(ours: Bench, other: Bench, count: int, turn_s: float) -> tuple[list[Throughput], list[Throughput]]:

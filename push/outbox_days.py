@@ -29,11 +29,12 @@ _REOPEN: Final = "update outbox_days set closed_at = null where day = $1 and clo
 _ENTER: Final = "insert into outbox_days (day) values ($1) on conflict (day) do nothing returning 1"
 _OPEN: Final = "select day from outbox_days where closed_at is null and day < $1 order by day"
 _ALONE: Final = "select 1 from outbox_days where day = $1 and closed_at is null for update skip locked"
-# One look into the index of each state.
+# One look into the index of each state: who asks for the first in its order cannot be given a walk through the table, as where all rows were
+# planned when it was looked at last.
 _IS_UNSETTLED: Final = """
-    select exists (select 1 from outbox where state = 0 and occurrence_at >= $1 and occurrence_at < $2)
-        or exists (select 1 from outbox where state = 1 and occurrence_at >= $1 and occurrence_at < $2)
-        or exists (select 1 from outbox where state = 2 and occurrence_at >= $1 and occurrence_at < $2)
+    select (select 1 from outbox where state = 0 and occurrence_at >= $1 and occurrence_at < $2 order by campaign_id limit 1) is not null
+        or (select 1 from outbox where state = 1 and occurrence_at >= $1 and occurrence_at < $2 order by campaign_id limit 1) is not null
+        or (select 1 from outbox where state = 2 and occurrence_at >= $1 and occurrence_at < $2 order by lease_until limit 1) is not null
 """
 _HAS_ROWS: Final = "select exists (select 1 from outbox where occurrence_at >= $1 and occurrence_at < $2)"
 _CLOSE: Final = "update outbox_days set closed_at = $2 where day = $1"

@@ -75,7 +75,7 @@ async def audit(
         kept={name: count for name, count in kept.items() if name != "redeemed"},
         sales_told=told.sales_made,
         sales_kept=kept.get("redeemed", 0),
-        unread=int(await connection.fetchval(_UNREAD)),
+        unread=await at_rest(connection),  # pushes go on, and each is an entry
         entries_logged=sum(kept.values()) + int(accepted),
         entries_counted=int(counted),
         overdue={

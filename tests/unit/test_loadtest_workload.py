@@ -116,6 +116,8 @@ def test_the_processor_time_of_children_counts_also_when_they_have_ended() -> No
     ends = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", ends], check=True)
     assert processes.tree_cpu_s(os.getpid()) - before > 0.25
+    assert processes.others_cpu_s(os.getpid()) > 0
+    assert processes.others_cpu_s(1) < processes.tree_cpu_s(1)  # all but the kernel's own descend from the first
     with pytest.raises(ProcessLookupError):
         processes.tree_cpu_s(2**22 + 1)
 
