@@ -103,6 +103,7 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
     given: Mapping[str, Callable[[], Any]] = {
         "access": lambda: resources.access,
         "catalogue": lambda: resources.catalogue,
+        "counted": lambda: resources.counted,
         "clock": lambda: resources.clock,
         "decisions": lambda: resources.decisions,
         "encryption": lambda: resources.encryption,

@@ -19,6 +19,7 @@ from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.ingest.intake import Intake
 from service.ingest.triggers import Triggers
+from service.learning.visible import Counted
 from service.planning.forecast import Forecaster
 from service.policies.evaluator import Evaluator
 from service.rate_limits import UNLIMITED, RateLimits, Rates
@@ -47,6 +48,7 @@ class Resources:
     offer_ids: OfferIds
     triggers: Triggers
     feedback_key: SigningKey
+    counted: Counted
     ingest: EventBuffer
     intake: Intake
     catalogue: CatalogueCache
@@ -99,6 +101,7 @@ class Resources:
             await self.access.load()
             self.offer_ids = OfferIds(self.pool)
             self.feedback_key = signing_keys.feedback_key()
+            self.counted = Counted(self.pool)
             self.triggers = Triggers(self.settings.seed)
             await self._refresh_triggers()
             write = partial(writer.write, react=self.triggers.react, remembered=writer.Remembered())

@@ -19,7 +19,7 @@ from schema.event import CODES, EventType, Feedback, FeedbackAnswer
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
 from service.ingest.triggers import Triggers
-from service.learning.visible import until_counted
+from service.learning.visible import Counted
 from service.routes.acting import act_once
 from service.routes.caller import principal_of, speaker_of
 from service.settings import Settings
@@ -47,6 +47,7 @@ class FeedbackController(Controller):
         settings: NamedDependency[SkipValidation[Settings]],
         triggers: NamedDependency[SkipValidation[Triggers]],
         feedback_key: NamedDependency[SkipValidation[SigningKey]],
+        counted: NamedDependency[SkipValidation[Counted]],
     ) -> Response[FeedbackAnswer]:
         """Applies an answer before it returns: a thumbs_down is for ever, a not_now holds 14 days, opted_out ends push.
 
@@ -84,7 +85,7 @@ class FeedbackController(Controller):
         answer = await act_once(request, pool, now, effect, status=200)
         if not settings.is_virtual_clock:  # which learns when its hand moves
             for partition, seq in told:
-                await until_counted(pool, partition, seq)
+                await counted.until(partition, seq)
         return answer
 
 

@@ -22,7 +22,7 @@ _ADVANCE: Final = """
       from locked where p.partition = locked.partition
     returning p.partition
 """
-_COUNTED: Final = "select last_seq from learner_partitions where partition = $1"
+_COUNTED: Final = "select partition, last_seq from learner_partitions"
 _LOAD_SUMS: Final = "select partition, cohort, sums from learner_sums order by partition, cohort"
 # One round trip: a pass is small, and waits for each.
 _PUT: Final = """
@@ -66,9 +66,9 @@ async def load(connection: Any) -> dict[int, Counted]:
     return {row[0]: Counted(Place(*row[1:4]), row[4]) for row in await connection.fetch(_LOAD)}
 
 
-async def counted_through(connection: Any, partition: int) -> int:
-    """How far the log of one partition has been counted."""
-    return int(await connection.fetchval(_COUNTED, partition))
+async def counted_through(connection: Any) -> dict[int, int]:
+    """How far the log of each partition has been counted."""
+    return dict(await connection.fetch(_COUNTED))
 
 
 async def advance(connection: Any, moves: Mapping[int, Place]) -> bool:

@@ -14,8 +14,8 @@ from schema.ids import instant_of, partition_of, uuid7
 from service.clock import SystemClock
 from service.learning import visible
 from service.learning.learner import Learner
-from service.learning.visible import until_counted
-from service.store import event_log
+from service.learning.visible import Counted
+from service.store import event_log, partitions
 from service.store.catalogue import CatalogueCache
 from tests.integration.serving import Api, serving
 
@@ -190,7 +190,22 @@ async def test_when_it_is_acknowledged_it_has_been_learned(api: Api, monkeypatch
 async def test_without_a_learner_it_is_acknowledged_all_the_same(api: Api) -> None:
     async with asyncio.timeout(2.0):
         assert (await answer(api, "shown")).status_code == 200
-    pool = api.resources.pool
-    assert not await until_counted(pool, partition_of((await ann(api))["user_id"]), 1)
+    counted = Counted(api.resources.pool)
+    assert not await counted.until(partition_of((await ann(api))["user_id"]), 1)
     async with asyncio.timeout(0.2):  # one that is far behind is not waited for
-        assert not await until_counted(pool, 5, 1000)
+        assert not await counted.until(5, 1000)
+
+
+async def test_those_who_wait_together_share_a_look(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    found = partitions.counted_through
+
+    async def counting(connection: Any) -> dict[int, int]:
+        looks.append(asyncio.get_running_loop().time())
+        return await found(connection)
+
+    monkeypatch.setattr(partitions, "counted_through", counting)
+    monkeypatch.setattr(visible, "FRESH_S", 3.0)
+    counted = Counted(api.resources.pool)
+    assert not any(await asyncio.gather(*(counted.until(n % 64, 1) for n in range(200))))
+    assert len(looks) == 1
