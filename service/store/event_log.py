@@ -29,7 +29,7 @@ _APPEND: Final = """
         select a.partition, a.seq, b.body, $3
           from advanced a join unnest($1::smallint[], $2::bytea[]) as b(partition, body) using (partition)
     )
-    select pg_notify('event_log', $4)
+    select partition, seq, (select pg_notify('event_log', $4)) is null from advanced
 """
 _READ: Final = """
     select l.partition, l.seq, l.body, l.appended_at
@@ -40,7 +40,6 @@ _READ: Final = """
       ) l
      order by l.partition, l.seq
 """
-_HEAD: Final = "select seq from event_log_heads where partition = $1"
 # From the front of each partition: in the order of seq lies also the order of time, and by time there is no index.
 _TRIM: Final = """
     delete from event_log where ctid = any (array(
@@ -59,19 +58,19 @@ class LogBatch(NamedTuple):
     entries: list[LogEntry]
 
 
-async def append(connection: Any, entries: Sequence[LogEntry], now: datetime, urgency: str = AT_ONCE) -> None:
-    """Appends entries inside the caller's transaction, which must end soon: it holds the heads of the partitions it touches."""
+async def append(connection: Any, entries: Sequence[LogEntry], now: datetime, urgency: str = AT_ONCE) -> dict[int, int]:
+    """Appends entries inside the caller's transaction, which must end soon: it holds the heads of the partitions it touches.
+
+    Returns:
+        The seq of what was appended, by partition.
+    """
     if not entries:
-        return
+        return {}
     parts: defaultdict[int, list[LogEntry]] = defaultdict(list)
     for entry in entries:
         parts[partition_of(entry.user_id)].append(entry)
-    await connection.execute(_APPEND, list(parts), [ENCODER.encode(part) for part in parts.values()], now, urgency)
-
-
-async def head(connection: Any, partition: int) -> int:
-    """The seq of the partition's last batch; after `append` in the same transaction that of what was appended."""
-    return int(await connection.fetchval(_HEAD, partition))
+    bodies = [ENCODER.encode(part) for part in parts.values()]
+    return {row[0]: row[1] for row in await connection.fetch(_APPEND, list(parts), bodies, now, urgency)}
 
 
 async def read(

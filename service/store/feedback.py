@@ -6,7 +6,7 @@ from uuid import UUID
 
 from schema.decision import Action
 from schema.event import EventType
-from schema.ids import instant_of, partition_of
+from schema.ids import instant_of
 from service.store import decisions, event_log, events, inbox, people
 from service.store.event_rows import StoredEvent
 from service.store.events import React
@@ -60,7 +60,7 @@ class NoSuchSlot(Exception):
 
 
 async def apply(connection: Any, who: Speaker | int, answered: Answered, react: React = events.nothing) -> Applied:
-    """Applies an answer in a transaction of its own, with what a new one sets off; applied again it changes nothing.
+    """Applies an answer in the caller's transaction, with what a new one sets off; applied again it changes nothing.
 
     `who` is whom the call names, or our id of the person to whom the decision was sent.
 
@@ -69,24 +69,23 @@ async def apply(connection: Any, who: Speaker | int, answered: Answered, react: 
         NoSuchSlot: nothing was offered in that slot.
         ApiError: 403, when the caller may not speak for this person.
     """
-    async with connection.transaction():
-        if isinstance(who, int):
-            person: Person | None = await people.hold_by_id(connection, who)
-        else:
-            person = await people.hold_for(connection, who)
-        if person is None:
-            raise NoSuchDecision
-        offer_id = await _offer(connection, person.user_id, answered)
-        key = events.answer_key(answered.decision_id, answered.slot, answered.type)
-        is_new = bool(await events.claim(connection, [(person.user_id, key)], answered.now))
-        # Before the head of the log is held: an inbox that is pulled holds its items first.
-        told = inbox.Answered(person.user_id, answered.decision_id, answered.slot, answered.type)
-        await inbox.note(connection, [told], answered.now)
-        log_place = await _record(connection, person, offer_id, answered, key, react) if is_new else None
-        has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
-        if is_new or has_changed:
-            return Applied(await people.raise_version(connection, person.user_id, answered.now), log_place)
-        return Applied(await connection.fetchval(_WATERMARK, person.user_id), None)
+    if isinstance(who, int):
+        person: Person | None = await people.hold_by_id(connection, who)
+    else:
+        person = await people.hold_for(connection, who)
+    if person is None:
+        raise NoSuchDecision
+    offer_id = await _offer(connection, person.user_id, answered)
+    key = events.answer_key(answered.decision_id, answered.slot, answered.type)
+    is_new = bool(await events.claim(connection, [(person.user_id, key)], answered.now))
+    # Before the head of the log is held: an inbox that is pulled holds its items first.
+    told = inbox.Answered(person.user_id, answered.decision_id, answered.slot, answered.type)
+    await inbox.note(connection, [told], answered.now)
+    log_place = await _record(connection, person, offer_id, answered, key, react) if is_new else None
+    has_changed = await _take_effect(connection, person.user_id, offer_id, answered, is_new=is_new)
+    if is_new or has_changed:
+        return Applied(await people.raise_version(connection, person.user_id, answered.now), log_place)
+    return Applied(await connection.fetchval(_WATERMARK, person.user_id), None)
 
 
 async def _offer(connection: Any, user_id: int, answered: Answered) -> int:
@@ -115,9 +114,8 @@ async def _record(
     )
     await events.insert(connection, [row])
     await react(connection, [row])
-    await event_log.append(connection, [events.log_entry(row, person.time_zone)], answered.now)
-    partition = partition_of(person.user_id)
-    return partition, await event_log.head(connection, partition)
+    (place,) = (await event_log.append(connection, [events.log_entry(row, person.time_zone)], answered.now)).items()
+    return place
 
 
 async def _take_effect(connection: Any, user_id: int, offer_id: int, answered: Answered, *, is_new: bool) -> bool:
