@@ -1,10 +1,11 @@
-"""Clients that send large bodies all but for the last byte, and wait: what they have sent is held for them."""
+"""Clients that send large bodies in chunks all but for the end, and wait: what they have sent is held for them.
+
+Bodies that say how long they are have a bound together (service.connections).
+"""
 
 import asyncio
 import contextlib
 from typing import Final
-
-from loadtest import wire
 
 BODY_BYTES: Final = 500_000
 """Below what an event batch may be."""
@@ -14,14 +15,17 @@ CONNECT_TIMEOUT_S: Final = 10.0
 
 async def flood(port: int, key: str, clients: int, seconds: float) -> int:
     """So many, for so long; how many sent all that they were to send."""
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    whole = wire.request("POST", "/v1/events", headers, b" " * BODY_BYTES)
+    head = (
+        f"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
+        "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    data = b"%b%x\r\n%b" % (head.encode(), BODY_BYTES, b" " * (BODY_BYTES - 1))
     places = asyncio.Semaphore(_AT_ONCE)
     over = asyncio.Event()
 
     async def one() -> bool:
         async with places:
-            sent = await _sent(port, whole[:-1])
+            sent = await _sent(port, data)
         await over.wait()
         if sent is not None:
             sent.close()
