@@ -48,10 +48,11 @@ def tree_cpu_s(root: int) -> float:
     return sum(_cpu_s(pid, seen[pid]) for pid in _tree(root, seen))
 
 
-def others_cpu_s(root: int) -> float:
-    """The same of all processes that are neither `root` nor descend from it, the kernel's too."""
+def others_cpu_s(*roots: int) -> float:
+    """The same of all processes that are none of these nor descend from them, the kernel's too."""
     seen = dict(_all_stats())
-    return sum(_cpu_s(pid, seen[pid]) for pid in seen.keys() - _tree(root, seen))
+    ours = set[int]().union(*(_tree(root, seen) for root in roots))
+    return sum(_cpu_s(pid, seen[pid]) for pid in seen.keys() - ours)
 
 
 def _tree(root: int, seen: dict[int, list[str]]) -> set[int]:

@@ -62,11 +62,11 @@ async def take(bench: Bench, beside: References, count: int, turn_s: float, said
         _closed(bench, beside.insert, asked, turn_s, rounds.inserts),
         _batches(bench, turn_s, rounds),
     ]
-    before = _Others.read()
+    before = _Others.read(bench.served.postgres_pid)
     for number in range(count):
         said(f"round {number + 1} of {count}: decisions, events, echo, INSERT, batches in turn")
         await in_turn(turns, number)
-    return rounds._replace(others_cores=_Others.read().cores_since(before))
+    return rounds._replace(others_cores=_Others.read(bench.served.postgres_pid).cores_since(before))
 
 
 class _Others(NamedTuple):
@@ -76,8 +76,10 @@ class _Others(NamedTuple):
     used_s: float
 
     @classmethod
-    def read(cls) -> Self:
-        return cls(time.monotonic(), processes.others_cpu_s(os.getpid()) + processes.machine().stolen_s)
+    def read(cls, postgres_pid: int) -> Self:
+        """The postmaster is nobody's child."""
+        used_s = processes.others_cpu_s(os.getpid(), postgres_pid) + processes.machine().stolen_s
+        return cls(time.monotonic(), used_s)
 
     def cores_since(self, before: "_Others") -> float:
         return max(self.used_s - before.used_s, 0.0) / (self.at_s - before.at_s)
