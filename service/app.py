@@ -103,8 +103,8 @@ def _dependencies(resources: Resources) -> Mapping[str, Provide]:
     given: Mapping[str, Callable[[], Any]] = {
         "access": lambda: resources.access,
         "catalogue": lambda: resources.catalogue,
-        "counted": lambda: resources.counted,
         "clock": lambda: resources.clock,
+        "counted": lambda: resources.counted,
         "decisions": lambda: resources.decisions,
         "encryption": lambda: resources.encryption,
         "evaluator": lambda: resources.evaluator,

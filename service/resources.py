@@ -91,11 +91,7 @@ class Resources:
             degraded = None if is_virtual else self._degraded(pulse, stack)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
             stack.push_async_callback(_cancel, feeling)
-            self.clock = VirtualClock(self.pool) if is_virtual else running_clock(self.settings.hastened_clock)
-            if self.settings.is_virtual_clock:
-                self.hand = ClockHand(self.pool, self._dsn)
-                await self.hand.open()
-                stack.push_async_callback(self.hand.close)
+            await self._open_clock(stack)
             self.unsubscribe_key = SigningKey(UNSUBSCRIBE)
             self.access = AccessCache(self.pool, self.rate_limits)
             await self.access.load()
@@ -124,6 +120,15 @@ class Resources:
             self.decisions.open()
             stack.push_async_callback(self.decisions.close)
             self._opened = stack.pop_all()
+
+    async def _open_clock(self, stack: AsyncExitStack) -> None:
+        if self.settings.is_virtual_clock:
+            self.clock = VirtualClock(self.pool)
+            self.hand = ClockHand(self.pool, self._dsn)
+            await self.hand.open()
+            stack.push_async_callback(self.hand.close)
+        else:
+            self.clock = running_clock(self.settings.hastened_clock)
 
     def _degraded(self, pulse: Pulse, stack: AsyncExitStack) -> Degraded:
         degraded = Degraded(self.pool, pulse, self.settings.data_dir)

@@ -11,8 +11,6 @@ from loadtest.soak.explained import SCAN_ROWS_MIN, Explained
 
 THIRDS: Final = ("beginning", "middle", "end")
 STATEMENT_CHARACTERS: Final = 300
-SELDOM_SHARE: Final = 0.02
-"""Of a statement's plans."""
 
 
 class Seen(msgspec.Struct):
@@ -61,11 +59,5 @@ class PlanWatch:
 
 
 def turned(seen: Sequence[Seen]) -> list[Seen]:
-    """Those that read a large table whole though they need not, and not just now and then: a day's table is planned for as a small one until
-    it is looked at, and with a hastened clock that is a quarter of an hour.
-    """
-    return [one for one in seen if not one.is_by_design and any(_is_often(one, count) for count in one.scans.values())]
-
-
-def _is_often(one: Seen, count: int) -> bool:
-    return count > max(1, SELDOM_SHARE * sum(one.count.values()))
+    """Those that read a large table whole though they need not."""
+    return [one for one in seen if one.scans and not one.is_by_design]

@@ -254,15 +254,18 @@ async def test_what_a_turn_cannot_serve_comes_later_whole_and_in_order(
     kitchen = Kitchen(at_once=True)
     all_open = Connections(10, 10)
     async with serving(kitchen, lane, connections=all_open) as client:
+        is_reading: list[bool] = []
 
         def late(one: Any, data: bytes) -> bool:
             one.loop.call_later(0.01, one.serve_late, data)
+            one.loop.call_soon(lambda: is_reading.append(one.transport.is_reading()))
             return False
 
         monkeypatch.setattr(all_open.turns, "take", late)
         for piece in (HEAD, b"\r\nabc", b"def" + HEAD + b"\r\nghijkl"):
             await client.send(piece)
         assert [(await client.answer())[1] for _ in range(2)] == [b"abcdef", b"ghijkl"]
+        assert set(is_reading) == {False}  # nothing more is taken from its socket meanwhile
         await client.send(HEAD)
         client.writer.close()
     await until_empty(all_open)
