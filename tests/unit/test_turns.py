@@ -87,3 +87,13 @@ def test_one_that_breaks_holds_up_no_other(world: World) -> None:
         world.loop.turn()
     assert world.served == [b"r1", b"r2", b"broken", b"a", b"r3", b"b", b"r4", b"c"]
     assert world.loop.soon == []
+
+
+def test_nobody_passes_those_who_are_left_from_an_earlier_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "LATE_MAX", 1)
+    world.come(b"r1", b"r2", b"a", b"b")
+    world.loop.turn()
+    assert world.come(b"c") == [False]  # though nobody was refused in this turn
+    for _ in range(3):
+        world.loop.turn()
+    assert world.served == [b"r1", b"r2", b"a", b"b", b"c"]
