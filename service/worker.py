@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -42,7 +43,7 @@ from service.store import partitions_by_day, reservations, virtual_clock
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
 from service.store.current_snapshot import SnapshotCache
-from service.store.pool import open_pool, until_reached
+from service.store.pool import STATEMENTS_MAX_IN_BACKGROUND, open_pool, until_reached
 from service.store.pulse import Pulse
 
 PUSH_EVERY_S: Final = 0.5
@@ -85,14 +86,17 @@ class Worker:
         async with AsyncExitStack() as stack:
             is_virtual, size_max = self._settings.is_virtual_clock, self._settings.pool_max
             await until_reached(self._dsn)
-            joined = self._pulse.joined
-            self.pool = await open_pool(
-                self._dsn, size_max, waits_for_disk=not is_virtual, plans_once=is_virtual, joined=joined
+            opened = partial(
+                open_pool,
+                self._dsn,
+                size_max,
+                plans_once=is_virtual,
+                statements_max=STATEMENTS_MAX_IN_BACKGROUND,
+                joined=self._pulse.joined,
             )
+            self.pool = await opened(waits_for_disk=not is_virtual)
             stack.push_async_callback(self.pool.close)
-            self.quick_pool = await open_pool(
-                self._dsn, size_max, waits_for_disk=False, plans_once=is_virtual, joined=joined
-            )
+            self.quick_pool = await opened(waits_for_disk=False)
             stack.push_async_callback(self.quick_pool.close)
             await self._channel.open()
             stack.push_async_callback(self._channel.close)

@@ -12,7 +12,7 @@ from loadtest import wire
 from loadtest.faults import schedule
 from loadtest.faults.caller import Caller
 from loadtest.faults.installation import Installation, fresh_folder, running
-from loadtest.soak import audit, errors, explained, exposition, past, report, sampling, shop, traffic
+from loadtest.soak import audit, errors, explained, exposition, hastened, past, report, sampling, shop, traffic
 from loadtest.soak.pacing import Pacing
 from loadtest.soak.plan import BEGINS_AT, Plan, SoakClock, check_room
 from loadtest.soak.report import Report
@@ -55,6 +55,7 @@ async def _long_ago(plan: Plan, folder: Path, settings: dict[str, str], day: dat
     clock = SoakClock(day, datetime.now(UTC), short.pace)
     async with running(folder, 1, settings | {"HASTENED_CLOCK": clock.setting}) as installation:
         await explained.begin(installation.dsn, min(EXPLAINED_SHARE_MAX, _share(plan)))
+        await hastened.autovacuum(installation.dsn)
         if day == BEGINS_AT - past.LONG_AGO[0]:
             operator = _caller(installation, told, plan.seed, "operator")
             await shop.build(operator, wire.Caller(installation.port, installation.key), plan, BEGINS_AT)

@@ -26,6 +26,7 @@ _COUNTS: Final = """
               select e.appended_at from event_log e where e.partition = p.partition and e.seq > p.last_seq
                order by e.seq limit 1) first) as uncounted_since
 """
+_SESSIONS: Final = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
 _TABLES: Final = """
     select c.relname::text as name, c.reltuples as rows, coalesce(pg_total_relation_size(c.oid), 0) as bytes, coalesce(s.n_dead_tup, 0) as dead
       from pg_class c left join pg_stat_user_tables s on s.relid = c.oid
@@ -43,7 +44,7 @@ class Process(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One look. Processes by role; those of PostgreSQL's sessions are `sessions`."""
+    """One look. Processes by role; those of PostgreSQL's sessions with the product are `sessions`."""
 
     at_s: float
     days: float
@@ -82,7 +83,7 @@ async def look(
         days=days,
         events=events,
         processes={role: [one for pid in found if (one := read(pid))] for role, found in pids.items()},
-        sessions=[one for pid in installation.pids("postgres")[1:] if (one := read(pid))],
+        sessions=[one for row in await connection.fetch(_SESSIONS) if (one := read(row["pid"]))],
         counts={name: float(value or 0) for name, value in row.items()},
         lag_s=0.0 if since is None else max((product_now - since).total_seconds() / pace, 0.0),
         metrics=await exposition.read(installation.port),

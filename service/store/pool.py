@@ -24,6 +24,11 @@ PATIENCE_S: Final = 15.0
 
 AGAIN_S: Final = 0.2
 
+STATEMENTS_MAX: Final = 50_000
+"""A session that has run so many is replaced: PostgreSQL's grow with every day's tables that they have planned for. An answer waits for that now and then."""
+STATEMENTS_MAX_IN_BACKGROUND: Final = 10_000
+"""Where nobody waits, and where statements read the most."""
+
 NOTICED: Final = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -73,11 +78,12 @@ async def open_pool(
     *,
     waits_for_disk: bool = True,
     plans_once: bool = False,
+    statements_max: int = STATEMENTS_MAX,
     joined: Callable[[Any], Awaitable[None]] = _nobody_is_told,
 ) -> asyncpg.Pool:
     """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash.
 
-    `joined` is told of each new connection.
+    `joined` is told of each new connection, of which there is one for every `statements_max` statements.
 
     One that plans each statement once is for a virtual world, whose hours bring a handful of rows: to plan for just these takes
     longer than to read them.
@@ -95,6 +101,7 @@ async def open_pool(
         reset=_leave,
         timeout=CONNECT_S,
         command_timeout=30,
+        max_queries=statements_max,
         server_settings={
             "application_name": "welltimed",
             "timezone": "UTC",
