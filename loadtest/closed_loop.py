@@ -11,6 +11,7 @@ from loadtest.foremost import foremost
 from loadtest.wire import Connection
 
 DRAIN_S: Final = 3.0
+RETRY_AFTER_S: Final = 1.0
 LONGER_MAX: Final = 6
 
 
@@ -26,11 +27,13 @@ class Target(NamedTuple):
 class Throughput(NamedTuple):
     """A round: answers, seconds, and seconds of processor time of the server's processes, of its sessions of PostgreSQL and of ours.
 
-    `idle_s` is what all cores together had to spare. `answered_in_all` are the answers before and after the counting too.
+    `idle_s` is what all cores together had to spare. `answered_in_all` are the answers before and after the counting too. Who was `refused`
+    asked again after a second: a server that lets fewer in than there are connections is loaded with those.
     """
 
     answered: int
     failed: int
+    refused: int
     answered_in_all: int
     seconds: float
     server_cpu_s: float
@@ -63,6 +66,7 @@ class _ClosedLoop:
     def __init__(self, requests: Iterator[bytes]) -> None:
         self.answered = 0
         self.failed = 0
+        self.refused = 0
         self._requests = requests
         self._connections: list[Connection] = []
         self._is_open = True
@@ -86,10 +90,17 @@ class _ClosedLoop:
             connection.close()
 
     def _on_answer(self, connection: Connection, status: int) -> None:
+        if status in wire.REFUSALS:
+            self.refused += 1
+            asyncio.get_running_loop().call_later(RETRY_AFTER_S, self._go_on, connection, status)
+            return
         if status == wire.OK:
             self.answered += 1
         else:
             self.failed += 1
+        self._go_on(connection, status)
+
+    def _go_on(self, connection: Connection, status: int) -> None:
         if self._is_open and status != wire.GONE:
             connection.send(next(self._requests))
             return
@@ -128,6 +139,7 @@ async def closed_loop(
     return Throughput(
         answered=after.answered - before.answered,
         failed=loop.failed,
+        refused=loop.refused,
         answered_in_all=loop.answered,
         seconds=after.at - before.at,
         server_cpu_s=after.server_cpu_s - before.server_cpu_s,

@@ -18,7 +18,6 @@ from loadtest.wire import Connection
 DRAIN_S: Final = 3.0
 """How long answers are waited for after the last request; what has not come by then has failed."""
 UNANSWERED: Final = -1
-REFUSALS: Final = (429, 503)
 _RETRY_AFTER: Final = b"\r\nretry-after:"
 _CONNECT_AT_ONCE: Final = 50
 SETTLE_S: Final = 0.7
@@ -69,7 +68,7 @@ class Seen(NamedTuple):
     @property
     def is_refused(self) -> npt.NDArray[np.bool_]:
         """Which were told to come back later."""
-        return np.isin(self.statuses, REFUSALS)
+        return np.isin(self.statuses, wire.REFUSALS)
 
 
 class _OpenLoop:
@@ -153,7 +152,7 @@ class _OpenLoop:
         self.statuses[place] = status
         if status != wire.GONE:
             self.latency[place] = now - self._due[place]
-        if status in REFUSALS and _RETRY_AFTER not in connection.head:
+        if status in wire.REFUSALS and _RETRY_AFTER not in connection.head:
             self.without_retry_after += 1
         kind = self._kinds[self._which[place]]
         if kind.heard is not None and status in kind.good:

@@ -91,6 +91,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     missed: list[str] = []
     late: list[str] = []
     failed_share: float
+    refused_share: float
     decisions: Decisions
     events: Events
     references: References
@@ -121,7 +122,8 @@ def report_of(measured: Measured, now: datetime, bounds: Mapping[str, Budget]) -
             python=platform.python_version(),
             kernel=platform.release(),
         ),
-        failed_share=_failed_share(measured),
+        failed_share=_share(measured, lambda each: each.failed),
+        refused_share=_share(measured, lambda each: each.refused),
         decisions=_decisions(measured),
         events=_events(rounds),
         references=_references(rounds),
@@ -250,10 +252,10 @@ def _late(measured: Measured) -> list[str]:
     return sorted({name for name, driver in _drivers(measured) if driver.is_late})
 
 
-def _failed_share(measured: Measured) -> float:
+def _share(measured: Measured, count: Callable[[Throughput], int]) -> float:
     rounds = measured.rounds
     seen = (*rounds.decisions, *rounds.events, *rounds.echo, *rounds.inserts)
-    return sum(each.failed for each in seen) / max(sum(each.answered + each.failed for each in seen), 1)
+    return sum(map(count, seen)) / max(sum(each.answered + each.failed + each.refused for each in seen), 1)
 
 
 def _missed(found: Report, measured: Measured) -> list[str]:

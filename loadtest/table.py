@@ -202,7 +202,8 @@ def _noise(report: Report) -> Table:
         ("cores", str(report.machine.cores)),
         ("cores used by others during the rounds", number(report.machine.others_cores)),
         ("load before the run", number(report.machine.load_before)),
-        ("failed, share", number(report.failed_share)),
+        ("closed loops: failed, share", number(report.failed_share)),
+        ("closed loops: refused, share", number(report.refused_share)),
         ("seconds in all", number(report.seconds)),
     ]
     return Table("How far to trust it", ("", ""), rows)

@@ -9,6 +9,8 @@ _LENGTH: Final = b"content-length:"
 _CLOSE: Final = b"\r\nconnection: close"
 _STATUS: Final = slice(9, 12)  # of "HTTP/1.1 200 OK"
 OK: Final = 200
+REFUSALS: Final = (429, 503)
+"""Come back later."""
 ADDRESSES: Final = 16
 GONE: Final = 0
 """Told in place of a status when the connection closed before the answer had come."""

@@ -239,6 +239,13 @@ async def test_the_closed_loop_counts_failures_apart() -> None:
     assert seen.failed > 0
 
 
+async def test_the_closed_loop_asks_again_a_second_after_a_refusal() -> None:
+    async with served(refusal(503), pause_s=lambda _: 0.01) as target:
+        seen = await closed(target, 2, 1.5)
+    assert (seen.answered, seen.failed) == (0, 0)
+    assert 2 < seen.refused <= 6
+
+
 async def test_the_echo_answers_as_many_bytes_as_it_is_told_to() -> None:
     async with references.running("echo", 123, "") as target:
         status, answer = await wire.ask(target.port, wire.request("POST", "/v1/decisions", {}, b"{}"))

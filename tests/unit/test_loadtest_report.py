@@ -28,8 +28,10 @@ from loadtest.workloads import Viral
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def throughput(per_s: float, cpu_us: float, postgres_us: float = 100, failed: int = 0) -> Throughput:
-    return Throughput(int(per_s), failed, int(per_s), 1.0, per_s * cpu_us / 1e6, per_s * postgres_us / 1e6, 0.01, 0.5)
+def throughput(per_s: float, cpu_us: float, postgres_us: float = 100, failed: int = 0, refused: int = 0) -> Throughput:
+    return Throughput(
+        int(per_s), failed, refused, int(per_s), 1.0, per_s * cpu_us / 1e6, per_s * postgres_us / 1e6, 0.01, 0.5
+    )
 
 
 def driver(*, is_late: bool = False) -> Driver:
@@ -188,6 +190,14 @@ def test_failed_requests_fail_the_run() -> None:
     seen = measured()
     failing = seen.rounds._replace(events=[throughput(500, 1_000, failed=100)] * 3)
     assert made(seen._replace(rounds=failing)).missed == ["failed_share"]
+
+
+def test_refused_requests_are_told_and_fail_nothing() -> None:
+    seen = measured()
+    refusing = seen.rounds._replace(events=[throughput(500, 1_000, refused=100)] * 3)
+    found = made(seen._replace(rounds=refusing))
+    assert (found.missed, found.failed_share) == ([], 0.0)
+    assert 0.0 < found.refused_share < 0.1
 
 
 @pytest.mark.parametrize(
