@@ -102,6 +102,7 @@ def _controllers(resources: Resources) -> list[type[Controller]]:
 def _dependencies(resources: Resources) -> Mapping[str, Provide]:
     given: Mapping[str, Callable[[], Any]] = {
         "access": lambda: resources.access,
+        "answers": lambda: resources.answers,
         "catalogue": lambda: resources.catalogue,
         "clock": lambda: resources.clock,
         "counted": lambda: resources.counted,

@@ -17,6 +17,7 @@ from service.decision.policy import BUILT_IN
 from service.encryption import Encryption
 from service.ingest import writer
 from service.ingest.buffer import EventBuffer
+from service.ingest.feedback_buffer import FeedbackBuffer
 from service.ingest.intake import Intake
 from service.ingest.triggers import Triggers
 from service.learning.visible import Counted
@@ -49,6 +50,7 @@ class Resources:
     triggers: Triggers
     feedback_key: SigningKey
     counted: Counted
+    answers: FeedbackBuffer
     ingest: EventBuffer
     intake: Intake
     catalogue: CatalogueCache
@@ -104,6 +106,9 @@ class Resources:
             self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)
+            self.answers = FeedbackBuffer(self.pool, self.triggers.react)
+            self.answers.open()
+            stack.push_async_callback(self.answers.close)
             self.intake = Intake(self.clock, self.offer_ids, self.ingest)
             self.catalogue = CatalogueCache()
             self.policy = PolicyCache(self.pool, BUILT_IN)

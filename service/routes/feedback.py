@@ -5,7 +5,9 @@ but never for long.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,13 +20,15 @@ from push.drawing import feedback_token
 from schema.event import CODES, EventType, Feedback, FeedbackAnswer
 from service.clock import Clock
 from service.errors import ApiError, invalid_field
+from service.ingest.feedback_buffer import FeedbackBuffer
 from service.ingest.triggers import Triggers
 from service.learning.visible import Counted
-from service.routes.acting import act_once
+from service.routes.acting import act_once, has_key
+from service.routes.call import call_of
 from service.routes.caller import principal_of, speaker_of
 from service.settings import Settings
 from service.store import feedback, journal
-from service.store.feedback import Answered, NoSuchDecision, NoSuchSlot
+from service.store.feedback import Answered, Applied, NoSuchDecision, NoSuchSlot
 from service.store.people import Speaker
 from service.store.signing_keys import SigningKey
 
@@ -47,6 +51,7 @@ class FeedbackController(Controller):
         settings: NamedDependency[SkipValidation[Settings]],
         triggers: NamedDependency[SkipValidation[Triggers]],
         feedback_key: NamedDependency[SkipValidation[SigningKey]],
+        answers: NamedDependency[SkipValidation[FeedbackBuffer]],
         counted: NamedDependency[SkipValidation[Counted]],
     ) -> Response[FeedbackAnswer]:
         """Applies an answer before it returns: a thumbs_down is for ever, a not_now holds 14 days, opted_out ends push.
@@ -63,30 +68,40 @@ class FeedbackController(Controller):
         else:
             async with pool.acquire() as connection:
                 who = _of_token(await feedback_key.of(connection), decision_id, data, now)
-        answered = Answered(decision_id, data.slot, kind, data.occurred_at, now)
-        told: list[tuple[int, int]] = []
+        told = Answered(who, decision_id, data.slot, kind, data.occurred_at, now)
+        log_places: list[tuple[int, int]] = []
 
         async def effect(connection: Any) -> FeedbackAnswer:
-            try:
-                try:
-                    applied = await feedback.apply(connection, who, answered, triggers.react)
-                except NoSuchDecision:
-                    await _while_importing(settings)
-                    # It may have been imported between our look at the database and that at the journals.
-                    applied = await feedback.apply(connection, who, answered, triggers.react)
-            except NoSuchDecision:
-                raise ApiError(404, "not_found", "This person has no such decision.") from None
-            except NoSuchSlot:
-                raise invalid_field("/slot", "The decision offered nothing in this slot.") from None
+            return heard(await _applied(settings, partial(feedback.apply, connection, told, triggers.react)))
+
+        def heard(applied: Applied) -> FeedbackAnswer:
             if applied.log_place is not None:
-                told.append(applied.log_place)
+                log_places.append(applied.log_place)
             return FeedbackAnswer(applied=True, feedback_applied_through=applied.applied_through)
 
-        answer = await act_once(request, pool, now, effect, status=200)
+        if has_key(await call_of(request)):
+            answer = await act_once(request, pool, now, effect, status=200)
+        else:
+            answer = Response(heard(await _applied(settings, partial(answers.submit, told))), status_code=200)
         if not settings.is_virtual_clock:  # which learns when its hand moves
-            for partition, seq in told:
+            for partition, seq in log_places:
                 await counted.until(partition, seq)
         return answer
+
+
+async def _applied(settings: Settings, attempt: Callable[[], Awaitable[Applied]]) -> Applied:
+    """What comes of an attempt to apply an answer. Raises ApiError where there is nothing to answer."""
+    try:
+        try:
+            return await attempt()
+        except NoSuchDecision:
+            await _while_importing(settings)
+            # It may have been imported between our look at the database and that at the journals.
+            return await attempt()
+    except NoSuchDecision:
+        raise ApiError(404, "not_found", "This person has no such decision.") from None
+    except NoSuchSlot:
+        raise invalid_field("/slot", "The decision offered nothing in this slot.") from None
 
 
 async def _while_importing(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """The decision log: written before an answer leaves, read to explain and to replay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -22,6 +22,15 @@ _READ: Final = """
 _FIND: Final = """
     select user_id, action, offer_ids from decisions
      where user_id = any(array(select $1::bigint union all select user_id from users where merged_into = $1)) and decision_id = $2
+"""
+_FIND_ALL: Final = """
+    select k.user_id as asked_by, d.user_id, k.decision_id, d.action, d.offer_ids
+      from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
+      cross join lateral (
+        select user_id, action, offer_ids from decisions
+         where user_id = any(array(select k.user_id union all select user_id from users where merged_into = k.user_id))
+           and decision_id = k.decision_id and decision_id between $3 and $4
+      ) d
 """
 _inputs_of: Final = msgspec.json.Decoder(DecisionInputs).decode
 _MOVE: Final = "update decisions set user_id = $1 where user_id = $2 and decision_id = $3"
@@ -62,17 +71,19 @@ async def look(connection: Any, user_id: int, decision_id: UUID) -> Outcome | No
     return None if row is None else Outcome(row["action"], row["offer_ids"])
 
 
-async def take(connection: Any, user_id: int, decision_id: UUID) -> Outcome | None:
-    """What came of a decision of this user, whom the caller's transaction holds; None when there is none, or it is another's.
+async def take(connection: Any, asked: Collection[tuple[int, UUID]]) -> dict[tuple[int, UUID], Outcome]:
+    """What came of these decisions (user_id, decision_id) of users whom the caller's transaction holds; there is none of another's.
 
     A decision that was on its way while its person was merged into this one was logged for the one who is lost: it is moved here.
     """
-    row = await connection.fetchrow(_FIND, user_id, decision_id)
-    if row is None:
-        return None
-    if row["user_id"] != user_id:
-        await connection.execute(_MOVE, user_id, row["user_id"], decision_id)
-    return Outcome(row["action"], row["offer_ids"])
+    if not asked:
+        return {}
+    user_ids, ids = map(list, zip(*asked, strict=True))
+    rows = await connection.fetch(_FIND_ALL, user_ids, ids, min(ids), max(ids))
+    for row in rows:
+        if row["asked_by"] != row["user_id"]:
+            await connection.execute(_MOVE, row["asked_by"], row["user_id"], row["decision_id"])
+    return {(row["asked_by"], row["decision_id"]): Outcome(row["action"], row["offer_ids"]) for row in rows}
 
 
 def of_row(row: Mapping[str, Any]) -> LoggedDecision:

@@ -1,6 +1,6 @@
 """Who is meant: from an app's own id to our user, made on first sight and held against a merge while we write for them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from types import MappingProxyType
@@ -91,16 +91,19 @@ _SHARE: Final = """
      order by u.user_id for key share of u
 """
 _HOLD_BY_ID: Final = """
-    select u.user_id, coalesce(u.time_zone, (
+    select was.user_id, u.user_id, coalesce(u.time_zone, (
              select d.time_zone from devices d
               where d.user_id = u.user_id and d.time_zone is not null order by d.last_seen_at desc limit 1))
-      from users u
-     where u.user_id = (select coalesce(merged_into, user_id) from users where user_id = $1) and u.merged_into is null
+      from users was join users u on u.user_id = coalesce(was.merged_into, was.user_id) and u.merged_into is null
+     where was.user_id = any($1::bigint[])
+     order by u.user_id
        for no key update of u
 """
+_THERE_ARE: Final = "select count(*) from users where user_id = any($1::bigint[])"
+# Of rows that the transaction holds already.
 _RAISE: Final = """
     update users set version = version + 1, feedback_applied_through = greatest(feedback_applied_through, $2)
-     where user_id = $1 returning feedback_applied_through
+     where user_id = any($1::bigint[]) returning user_id, feedback_applied_through
 """
 
 
@@ -171,13 +174,21 @@ async def find_for(connection: Any, speaker: Speaker) -> Person | None:
 
 async def hold(connection: Any, key: PersonKey) -> Person | None:
     """The person of a key, locked for a write of the ledger lane; None when never heard of."""
-    found = await _find_all(connection, _FIND_AND_HOLD, [key])
-    return found.get(key)
+    return (await hold_all(connection, [key])).get(key)
 
 
-async def hold_for(connection: Any, speaker: Speaker) -> Person | None:
-    """The person a call acts for, locked for a write of the ledger lane; None when never heard of. Raises ApiError 403."""
-    return _spoken_for(speaker, await hold(connection, speaker.key))
+async def hold_all(connection: Any, keys: Sequence[PersonKey]) -> dict[PersonKey, Person]:
+    """The people of these keys, locked as by `hold`, in the order of their ids; who was never heard of is missing.
+
+    Raises RuntimeError when one of several is just merged away: to look again while others are held could deadlock.
+    """
+    if len(keys) == 1:
+        return await _find_all(connection, _FIND_AND_HOLD, keys)
+    found = await _find_all(connection, _FIND_AND_HOLD, keys, attempts=1)
+    missing = set(keys) - found.keys()
+    if missing and (lost := await _named(connection, missing)):
+        raise _vanished(len(lost))
+    return found
 
 
 def _spoken_for(speaker: Speaker, person: Person | None) -> Person | None:
@@ -194,16 +205,37 @@ async def ensure_and_hold(connection: Any, key: PersonKey, now: datetime) -> Per
 
 async def hold_by_id(connection: Any, user_id: int) -> Person:
     """The person that a user of ours is now, locked for a write of the ledger lane."""
-    for _ in range(_ATTEMPTS):
-        row = await connection.fetchrow(_HOLD_BY_ID, user_id)
-        if row is not None:
-            return Person(row[0], row[1], None)
-    raise RuntimeError("a user vanished while they were looked up")
+    found = await hold_all_by_id(connection, [user_id])
+    if user_id not in found:
+        raise _vanished(1)
+    return found[user_id]
+
+
+async def hold_all_by_id(connection: Any, user_ids: Collection[int]) -> dict[int, Person]:
+    """The people that these users of ours are now, by the ids asked for, locked as by `hold_all`; who was erased is missing.
+
+    Raises RuntimeError as `hold_all`.
+    """
+    people: dict[int, Person] = {}
+    for _ in range(_ATTEMPTS if len(user_ids) == 1 else 1):
+        rows = await connection.fetch(_HOLD_BY_ID, list(user_ids))
+        people = {row[0]: Person(row[1], row[2], None) for row in rows}
+        if len(people) == len(user_ids):
+            return people
+    lost = await connection.fetchval(_THERE_ARE, list(set(user_ids) - people.keys()))
+    if lost:
+        raise _vanished(lost)
+    return people
 
 
 async def raise_version(connection: Any, user_id: int, now: datetime) -> datetime:
-    """Tells caches that the row has changed; gives the watermark of feedback, which never goes back."""
-    return await connection.fetchval(_RAISE, user_id, now)  # type: ignore[no-any-return] # asyncpg is untyped
+    """As `raise_versions`, of one."""
+    return (await raise_versions(connection, [user_id], now))[user_id]
+
+
+async def raise_versions(connection: Any, user_ids: Collection[int], now: datetime) -> dict[int, datetime]:
+    """Tells caches that these rows, which the caller holds, have changed; gives the watermarks of feedback, which never go back."""
+    return dict(await connection.fetch(_RAISE, list(user_ids), now))
 
 
 async def _found(connection: Any, query: str, keys: list[PersonKey]) -> dict[PersonKey, Person]:
@@ -217,9 +249,11 @@ def _vanished(count: int) -> RuntimeError:
     return RuntimeError(f"{count} people vanished while they were looked up")
 
 
-async def _find_all(connection: Any, query: str, keys: list[PersonKey]) -> dict[PersonKey, Person]:
+async def _find_all(
+    connection: Any, query: str, keys: Sequence[PersonKey], attempts: int = _ATTEMPTS
+) -> dict[PersonKey, Person]:
     people: dict[PersonKey, Person] = {}
-    for _ in range(_ATTEMPTS):
+    for _ in range(attempts):
         missing = [key for key in keys if key not in people]
         rows = await connection.fetch(query, [k.kind for k in missing], [k.external_id for k in missing])
         people |= {PersonKey(row[0], row[1]): Person(*row[2:]) for row in rows}
