@@ -39,7 +39,10 @@ def api_server(resources: Resources) -> ApiServer:
         settings.decision_wait_ms / 1e3,
     )
     connections = Connections(
-        settings.connections_max, settings.connections_per_address_max, is_exempt=addresses.is_trusted
+        settings.connections_max,
+        settings.connections_per_address_max,
+        addresses.is_trusted,
+        settings.arriving_bodies_mib * 2**20,
     )
     hot = FastLane(resources) if settings.fast_lane else None
     return ApiServer(

@@ -64,6 +64,8 @@ class Connection(HttpToolsProtocol):
         """Since when a request is arriving, or on a new connection nothing; None when the last one is here whole."""
         self._arrived_bytes = 0
         self._is_in_body = False
+        self._held_bytes = 0
+        """Of a body on its way."""
         self._beside_body_bytes = 0
         """What came since the last piece of a body: the header of a chunk, or what follows the last one."""
         self._has_asked = False
@@ -84,7 +86,8 @@ class Connection(HttpToolsProtocol):
         """Gives its place free."""
         self._connections.drop(self, self._address)
         if isinstance(self.cycle, HotRequest):
-            self._connections.release(self.cycle.drop())
+            self.cycle.drop()
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -140,10 +143,16 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body is here; how large all may be is the application's business."""
+        """A piece of the body is here; how large one may be is the application's business, and what is answered already is passed over."""
         self._beside_body_bytes = 0
-        if isinstance(self.cycle, HotRequest):
-            self._add(self.cycle, body)
+        request = self.cycle
+        if request.response_complete:
+            self._let_go()
+        elif not self._hold(len(body)):
+            self._end(early_answers.TOO_MANY_BODIES)
+            self._drop(request)
+        elif isinstance(request, HotRequest):
+            request.add(body)
         else:
             super().on_body(body)
 
@@ -151,9 +160,10 @@ class Connection(HttpToolsProtocol):
         """The request is here whole."""
         self._waits_since = None
         self._is_in_body = False
+        self._let_go()
         request = self.cycle
         if isinstance(request, HotRequest) and request.more_body:
-            self._connections.release(request.complete())
+            request.complete()
             cast("Hot", self._hot).serve(request)
         else:
             super().on_message_complete()
@@ -212,13 +222,27 @@ class Connection(HttpToolsProtocol):
         self.cycle = HotRequest(self, self.url, headers, lane, keep_alive=keep_alive)
         return True
 
-    def _add(self, request: HotRequest, body: bytes) -> None:
-        if self._connections.hold(len(body)):
-            request.add(body)
-            return
-        self._end(early_answers.TOO_MANY_BODIES)
-        self._connections.release(request.drop())
+    def _hold(self, count: int) -> bool:
+        """Whether there is room for a piece of a body; a request that waits for the one before is bounded by that nothing more is read."""
+        if self.pipeline:
+            return True
+        if not self._connections.hold(count):
+            return False
+        self._held_bytes += count
+        return True
+
+    def _drop(self, request: Any) -> None:
+        """Nobody reads on: an application is told that its client has gone, lest it takes what has come for all."""
+        if isinstance(request, HotRequest):
+            request.drop()
+        else:
+            request.disconnected = True
+            request.message_event.set()
         self.cycle = early_answers.Refused()
+
+    def _let_go(self) -> None:
+        held, self._held_bytes = self._held_bytes, 0
+        self._connections.release(held)
 
     def _begin_in(self, lane: Any) -> None:
         """Hands the request to the application, which leaves the lane; a target that cannot be read gets to no application."""
@@ -273,6 +297,7 @@ class Connection(HttpToolsProtocol):
 
     def _end(self, answer: bytes) -> None:
         """Says why, where nothing of another answer would be cut in two, and closes."""
-        if answer and (not self._is_answering() if not self._is_in_body else not self.cycle.response_started):
+        is_next = not self._is_answering() if not self._is_in_body else not self.cycle.response_started
+        if answer and is_next and not self.pipeline:
             self.transport.write(answer)
         self.transport.close()

@@ -13,8 +13,7 @@ from service.turns import Turns
 KEPT_DESCRIPTORS: Final = 256
 """File descriptors that no client gets: PostgreSQL's connections, files, sockets to others."""
 ARRIVING_BYTES_MAX: Final = 64 * 2**20
-"""Of all bodies of hot requests that are on their way: they are held before anybody has looked who sends them."""
-
+"""Of all bodies that are on their way: they are held before anybody has looked who sends them."""
 
 SWEEPS: Final = 10
 """In which all connections are looked at once."""
@@ -33,7 +32,13 @@ class Open(Protocol):
 class Connections:
     """The connections of one worker: how many each address has, and what `sweep` closes."""
 
-    def __init__(self, most: int, most_per_address: int, is_exempt: Callable[[str], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        most: int,
+        most_per_address: int,
+        is_exempt: Callable[[str], bool] = lambda _: False,
+        arriving_bytes_max: int = ARRIVING_BYTES_MAX,
+    ) -> None:
         """At most `most` in all and `most_per_address` of one peer; those for whom `is_exempt`, proxies, only the former."""
         self.most = min(most, _descriptors() - KEPT_DESCRIPTORS)
         self.is_stopping = False
@@ -44,6 +49,7 @@ class Connections:
         self._most_per_address = most_per_address
         self._is_exempt = is_exempt
         self._arriving_bytes = 0
+        self._arriving_bytes_max = arriving_bytes_max
         self._open: set[Open] = set()
         self._looked_at: deque[Open] = deque()
         self._by_address: Counter[str] = Counter()
@@ -76,7 +82,7 @@ class Connections:
 
     def hold(self, count: int) -> bool:
         """Counts bytes of a body that is on its way; False when there is no room for them."""
-        if self._arriving_bytes + count > ARRIVING_BYTES_MAX:
+        if self._arriving_bytes + count > self._arriving_bytes_max:
             telemetry.REFUSED.labels("arriving_bodies").inc()
             return False
         self._arriving_bytes += count

@@ -84,12 +84,11 @@ class HotRequest:
                 self._body = bytearray(self._body)
             self._body += piece
 
-    def complete(self) -> int:
-        """The body is here whole; its length in bytes."""
+    def complete(self) -> None:
+        """The body is here whole."""
         self.more_body = False
         if self._place is not None:
             self._place.step_in()
-        return len(self._body)
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Works at it in a task, for which a server that stops waits as for those of its application, and which it cancels in the end."""
@@ -99,13 +98,11 @@ class HotRequest:
         task.add_done_callback(connection.tasks.discard)
         return task
 
-    def drop(self) -> int:
-        """Its connection is gone; what has been begun for it goes on, and its answer goes nowhere. How much of a body was on its way."""
-        if not self.more_body:
-            return 0
-        held = self.complete()
-        self._leave()
-        return held
+    def drop(self) -> None:
+        """Its connection is gone; what has been begun for it goes on, and its answer goes nowhere."""
+        if self.more_body:
+            self.complete()
+            self._leave()
 
     def answer(self, status: int, head: bytes, body: bytes) -> None:
         """Sends the answer: `head` are its lines of headers, each with its end."""

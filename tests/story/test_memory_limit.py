@@ -38,7 +38,9 @@ async def test_an_api_worker_that_wants_too_much_memory_is_ended_and_nothing_is_
 ) -> None:
     ledger = Ledger()
     # PostgreSQL is another's, outside of the limit: it is our own processes that are to be ended.
-    async with running(reachable_folder, 2, {"DATABASE_URL": database}, database) as installation:
+    # What half bodies may come to is bounded long before: here it is not.
+    settings = {"DATABASE_URL": database, "ARRIVING_BODIES_MIB": "4096"}
+    async with running(reachable_folder, 2, settings, database) as installation:
         built = town.plan(20.0)
         await town.build(load.caller_of(installation, ledger, SEED, "operator"), built)
         group.join(installation.all_pids())

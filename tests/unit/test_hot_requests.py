@@ -12,7 +12,6 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from service import connections as limits
 from service.admission import Lane
 from service.connection import LANE, Connection, TurnAway
 from service.connections import Connections
@@ -73,7 +72,11 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 @asynccontextmanager
 async def serving(
-    kitchen: Kitchen, lane: Lane, turn_away: TurnAway = lambda _: None, connections: Connections | None = None
+    kitchen: Kitchen,
+    lane: Lane,
+    turn_away: TurnAway = lambda _: None,
+    connections: Connections | None = None,
+    application: Any = application,
 ) -> AsyncIterator[Client]:
     def enter(*_: object) -> Lane:
         lane.enter()
@@ -201,9 +204,8 @@ async def test_who_is_turned_away_may_ask_again_on_the_same_connection(lane: Lan
     assert len(kitchen.came) == 1
 
 
-async def test_bodies_on_their_way_have_room_together(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "ARRIVING_BYTES_MAX", 8)
-    all_open = Connections(10, 10)
+async def test_bodies_on_their_way_have_room_together(lane: Lane) -> None:
+    all_open = Connections(10, 10, arriving_bytes_max=8)
     kitchen = Kitchen(at_once=True)
     async with (
         serving(kitchen, lane, connections=all_open) as slow,
@@ -223,6 +225,67 @@ async def test_bodies_on_their_way_have_room_together(lane: Lane, monkeypatch: p
         await slow.send(HEAD + b"\r\nabcd")
     await until_empty(all_open)
     assert (all_open._arriving_bytes, lane.in_flight) == (0, 0)
+
+
+async def test_bodies_in_chunks_have_the_same_room(lane: Lane) -> None:
+    all_open = Connections(10, 10, arriving_bytes_max=8)
+    chunked = HEAD.replace(b"content-length: 6", b"transfer-encoding: chunked") + b"\r\n"
+    assert b"chunked" in chunked
+    kitchen = Kitchen(at_once=True)
+    async with (
+        serving(kitchen, lane, connections=all_open) as slow,
+        serving(kitchen, lane, connections=all_open) as other,
+    ):
+        await slow.send(chunked + b"4\r\nabcd\r\n")
+        await other.send(chunked + b"4\r\nabcd\r\n")
+        await other.send(b"2\r\nef\r\n0\r\n\r\n")
+        assert b"503" in await other.reader.read()
+        await slow.send(b"2\r\nef\r\n0\r\n\r\n")
+        assert (await slow.answer())[1] == b"app..."
+        assert all_open._arriving_bytes == 0
+        await slow.send(chunked + b"4\r\nabcd\r\n")
+    await until_empty(all_open)
+    assert all_open._arriving_bytes == 0
+
+
+@pytest.mark.parametrize("pieces", [[b"ab", b"0123456789", b"cd"], [b"0123456789", b"ab"], [b"ab", b"0123456789"]])
+async def test_of_a_body_for_which_there_is_no_room_nothing_is_taken_for_all(lane: Lane, pieces: list[bytes]) -> None:
+    received: list[Any] = []
+
+    async def recording(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            received.append(message)
+            if not message["more_body"]:
+                return
+        received.append(message)
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # goes nowhere
+
+    all_open = Connections(10, 10, arriving_bytes_max=8)
+    chunked = HEAD.replace(b"content-length: 6", b"transfer-encoding: chunked") + b"\r\n"
+    body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    async with serving(Kitchen(at_once=True), lane, connections=all_open, application=recording) as client:
+        await client.send(chunked + body)
+        answer = await client.reader.read()
+        assert answer.count(b"HTTP/1.1") == answer.count(b"HTTP/1.1 503") == 1
+    await until_empty(all_open)
+    assert received[-1]["type"] == "http.disconnect"
+    assert all_open._arriving_bytes == 0
+
+
+async def test_who_asks_ahead_gets_the_answers_in_their_order_though_there_is_no_room(lane: Lane) -> None:
+    all_open = Connections(10, 10, arriving_bytes_max=8)
+    kitchen = Kitchen(at_once=False)
+    async with (
+        serving(kitchen, lane, connections=all_open) as slow,
+        serving(kitchen, lane, connections=all_open) as ahead,
+    ):
+        await ahead.send(HEAD + b"\r\nabcdef")
+        await kitchen.has(1)
+        await slow.send(HEAD + b"\r\nabcd")
+        await ahead.send(HEAD.replace(b"/hot", b"/other") + b"\r\nabcdef")
+        await asyncio.sleep(0.05)
+        kitchen.answer(kitchen.came[0])
+        assert [(await ahead.answer())[1] for _ in range(2)] == [b"abcdef", b"app..."]
 
 
 @pytest.mark.parametrize("path", [b"/hot", b"/other"])
