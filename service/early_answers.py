@@ -16,19 +16,30 @@ _BESIDE: Final = len(b":\r\n")
 _SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
-def of(error: ApiError, request_id: str = "", *, closes: bool = True) -> bytes:
-    """The whole answer; before a request is known it has no id."""
+Lines = list[tuple[bytes, bytes]]
+
+
+def parts_of(error: ApiError, request_id: str = "") -> tuple[Lines, bytes]:
+    """Headers and body; before a request is known it has no id."""
     body = problem_of(error, request_id)
-    lines = [f"{name.lower()}: {text}\r\n" for name, text in headers_of(error).items()]
+    lines = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *((name.lower().encode(), text.encode()) for name, text in headers_of(error).items()),
+    ]
     if request_id:
-        lines.append(f"x-request-id: {request_id}\r\n")
+        lines.append((b"x-request-id", request_id.encode()))
+    return lines, body
+
+
+def of(error: ApiError, request_id: str = "", *, closes: bool = True) -> bytes:
+    """The whole answer."""
+    lines, body = parts_of(error, request_id)
     if closes:
-        lines.append("connection: close\r\n")
-    head = (
-        f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\ncache-control: no-store\r\n"
-        f"x-content-type-options: nosniff\r\n{''.join(lines)}\r\n"
-    )
-    return STATUS_LINE[error.status] + head.encode() + body
+        lines.append((b"connection", b"close"))
+    return b"".join([STATUS_LINE[error.status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n", body])
 
 
 def headers_of_whole(data: bytes) -> dict[bytes, bytes] | None:

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from service import telemetry
+from service import early_answers, telemetry
 from service.admission import Lane
 from service.client_address import ClientAddresses
 from service.connection import LANE
 from service.early_answers import Refusal, headers_of_whole
-from service.errors import MEDIA_TYPE, ApiError, headers_of, problem_of, request_id_of
+from service.errors import ApiError, request_id_of
 from service.rate_limits import RateLimits
 
 Receive = Callable[[], Awaitable[Any]]
@@ -138,15 +138,6 @@ def _peer_of(scope: Any) -> str:
 
 
 async def _refuse(error: ApiError, scope: Any, send: Send) -> None:
-    request_id = request_id_of(scope)
-    body = problem_of(error, request_id)
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-        *((name.lower().encode(), value.encode()) for name, value in headers_of(error).items()),
-    ]
+    headers, body = early_answers.parts_of(error, request_id_of(scope))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
