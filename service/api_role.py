@@ -51,4 +51,5 @@ def api_server(resources: Resources) -> ApiServer:
         connections,
         resources.begin_stop,
         settings.drain_s,
+        front.is_quiet,
     )

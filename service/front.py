@@ -52,6 +52,10 @@ class Front:
         self._others = Lane("others", OTHERS_WAIT_S)
         self._warned = False
 
+    def is_quiet(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not any(lane.in_flight for lane in (*self._hot.values(), self._others))
+
     def enter(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Lane | None:
         """Lets a request in, for which the lane is to be left again; None for one that takes no place in any.
 

@@ -11,6 +11,7 @@ import uvicorn
 
 from service.connection import Connection
 from service.connections import Connections
+from service.garbage import QuietLooks
 
 GRACE_S: Final = 10
 """How long requests in flight may still take once the worker stops."""
@@ -24,18 +25,31 @@ class ApiServer(uvicorn.Server):
     """Serves until SIGTERM; then it says that it stops, closes the door, and answers who is inside."""
 
     def __init__(
-        self, app: Any, protocol: Protocol, connections: Connections, on_stop: Callable[[], None], drain_s: float
+        self,
+        app: Any,
+        protocol: Protocol,
+        connections: Connections,
+        on_stop: Callable[[], None],
+        drain_s: float,
+        is_quiet: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Each connection is one of `protocol`, counted by `connections`. `on_stop` is called when the end begins; for `drain_s` seconds from then on new connections are still taken."""
+        """Each connection is one of `protocol`, counted by `connections`. `on_stop` is called when the end begins; for `drain_s` seconds from then on new connections are still taken.
+
+        `is_quiet` says that no request is under way.
+        """
         super().__init__(_config(app, protocol))
         self._connections = connections
         self._on_stop = on_stop
         self._drain_s = drain_s
         self._drained = asyncio.Event()
+        self._is_quiet = is_quiet
+        self._garbage = QuietLooks()
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does every tenth of a second, with a look at a tenth of all connections."""
+        """What uvicorn does every tenth of a second, with a look at a tenth of all connections, and when nothing is under way for cycles."""
         self._connections.sweep()
+        if self._is_quiet():
+            self._garbage.look()
         return await super().on_tick(counter)
 
     def end_drain(self) -> None:

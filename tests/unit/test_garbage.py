@@ -21,6 +21,48 @@ def test_the_search_begins_anew_when_all_is_imported() -> None:
         gc.set_threshold(*before)
 
 
+class Knot:
+    """A cycle of one, which tells when it is found."""
+
+    def __init__(self, found: list[int]) -> None:
+        self.itself = self
+        self._found = found
+
+    def __del__(self) -> None:
+        self._found.append(1)
+
+
+def test_a_quiet_moment_is_used_when_there_is_something_to_find() -> None:
+    before = gc.get_threshold()
+    found: list[int] = []
+    try:
+        gc.set_threshold(garbage.YOUNG_MAX)
+        gc.collect()
+        looks = garbage.QuietLooks()
+        Knot(found)
+        looks.look()
+        assert not found  # for a few objects it is not worth it
+        young: list[list[int]] = [[] for _ in range(garbage.QUIET_FROM)]
+        looks.look()
+        assert found
+        assert len(young) == garbage.QUIET_FROM
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_old_objects_are_looked_through_at_a_quiet_moment_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    looks = garbage.QuietLooks()
+    knot = Knot(found)
+    gc.collect()  # it is old now
+    del knot
+    looks.look()
+    assert not found
+    monkeypatch.setattr(garbage, "ALL_EVERY_S", -1.0)
+    looks.look()
+    assert found
+
+
 @pytest.mark.skipif(garbage._trim is None, reason="only glibc keeps what is free")
 def test_what_is_free_beneath_something_that_stays_is_given_back() -> None:
     large, small = [], []
