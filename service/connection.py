@@ -18,6 +18,8 @@ BODY_BYTES_PER_S_MIN: Final = 4_096
 """A body has longer by what has come of it at this rate: who sends steadily over a bad line is not cut off."""
 ANSWER_STALLED_S: Final = 10.0
 """How long a client may take nothing of an answer that does not fit into the socket."""
+ASIDE_BYTES_MAX: Final = 64 * 1024
+"""Of what a connection has read and not yet served; beyond it nothing more is read from it."""
 LANE: Final = "lane"
 
 Enter = Callable[[str, str, Sequence[tuple[bytes, bytes]], str], Any]
@@ -60,6 +62,8 @@ class Connection(HttpToolsProtocol):
         self._hot = hot
         self._turn_away = turn_away
         self._address = ""
+        self._aside = b""
+        """What has come and is served in a later turn."""
         self._waits_since: float | None = None
         """Since when a request is arriving, or on a new connection nothing; None when the last one is here whole."""
         self._arrived_bytes = 0
@@ -92,16 +96,25 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Served at once, or under a flood in a later turn of the loop."""
-        if self._connections.turns.take(self, data):
+        if (
+            self._aside
+        ):  # to stop reading would cost as much as a refusal; most send nothing more before they are answered
+            self._aside += data
+            if len(self._aside) > ASIDE_BYTES_MAX:
+                self.transport.pause_reading()
+        elif self._connections.turns.take(self):
             self._serve(data)
         else:
-            self.transport.pause_reading()
+            self._aside = data
 
-    def serve_late(self, data: bytes) -> None:
-        """What was not served when it came; nothing has come since."""
-        if not self.transport.is_closing():
+    def serve_late(self) -> None:
+        """What was not served when it came."""
+        data, self._aside = self._aside, b""
+        if self.transport.is_closing():
+            return
+        if len(data) > ASIDE_BYTES_MAX and not self.flow.read_paused:
             self.transport.resume_reading()
-            self._serve(data)
+        self._serve(data)
 
     def _serve(self, data: bytes) -> None:
         """Parses; a head that does not end is refused, and so are trailers that do not."""

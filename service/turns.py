@@ -6,10 +6,11 @@ was let in is not got on with.
 
 import asyncio
 from collections import deque
+from time import perf_counter
 from typing import Final, Protocol
 
-REFUSALS_MAX: Final = 64
-"""Of one turn: three milliseconds."""
+REFUSING_S: Final = 0.005
+"""How long a turn reads on after it has refused somebody: two hundred refusals."""
 LATE_MAX: Final = 128
 """Of what was put aside, in one turn: as many as a batch may hold."""
 
@@ -17,7 +18,7 @@ LATE_MAX: Final = 128
 class Waiting(Protocol):
     """A connection at which something has come that nobody has looked at."""
 
-    def serve_late(self, data: bytes) -> None: ...
+    def serve_late(self) -> None: ...
 
 
 class Turns:
@@ -27,31 +28,34 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._refused = 0
-        self._aside: deque[tuple[Waiting, bytes]] = deque()
+        self._ends_s: float | None = None
+        """None as long as nobody was refused in this turn."""
+        self._aside: deque[Waiting] = deque()
 
-    def take(self, connection: Waiting, data: bytes) -> bool:
-        """Whether `data` is served now; else it is kept, and `connection` must read nothing more until it has been served."""
-        if not self._aside and self._refused < REFUSALS_MAX:
+    def take(self, connection: Waiting) -> bool:
+        """Whether what has come at a connection is served now; else it must keep it until `serve_late`."""
+        if not self._aside and not self._is_over():
             return True
-        self._aside.append((connection, data))
+        self._aside.append(connection)
         return False
 
     def count_refusal(self, loop: asyncio.AbstractEventLoop) -> None:
         """Somebody was refused."""
-        self._refused += 1
-        if self._refused == 1:
+        if self._ends_s is None:
+            self._ends_s = perf_counter() + REFUSING_S
             loop.call_soon(self._next, loop)
+
+    def _is_over(self) -> bool:
+        return self._ends_s is not None and perf_counter() >= self._ends_s
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """A turn begins, with what was put aside in those before."""
-        self._refused = 0
+        self._ends_s = None
         try:
             for _ in range(min(len(self._aside), LATE_MAX)):
-                connection, data = self._aside.popleft()
-                connection.serve_late(data)
-                if self._refused >= REFUSALS_MAX:
+                self._aside.popleft().serve_late()
+                if self._is_over():
                     break
         finally:
-            if self._aside and not self._refused:
+            if self._aside and self._ends_s is None:
                 loop.call_soon(self._next, loop)

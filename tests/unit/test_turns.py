@@ -1,7 +1,7 @@
-"""Under a flood what comes at connections is served in turns: so many refusals in each, the rest in the order in which it came."""
+"""Under a flood what comes at connections is served in turns: refusals for so long in each, the rest in the order in which it came."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,6 +22,14 @@ class Loop:
             work()
 
 
+class Waiting(NamedTuple):
+    world: "World"
+    data: bytes
+
+    def serve_late(self) -> None:
+        self.world.serve(self.data)
+
+
 class World:
     """Its connection refuses what begins with an r."""
 
@@ -29,28 +37,32 @@ class World:
         self.loop: Any = Loop()
         self.turns = Turns()
         self.served: list[bytes] = []
+        self.now_s = 0.0
 
     def come(self, *pieces: bytes) -> list[bool]:
         return [self.comes(piece) for piece in pieces]
 
     def comes(self, data: bytes) -> bool:
-        is_now = self.turns.take(self, data)
+        one = Waiting(self, data)
+        is_now = self.turns.take(one)
         if is_now:
-            self.serve_late(data)
+            one.serve_late()
         return is_now
 
-    def serve_late(self, data: bytes) -> None:
+    def serve(self, data: bytes) -> None:
         self.served.append(data)
         if data.startswith(b"r"):
             self.turns.count_refusal(self.loop)
+            self.now_s += turns.REFUSING_S / 2  # two in each turn
         if data == b"broken":
             raise RuntimeError
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(turns, "REFUSALS_MAX", 2)
-    return World()
+    made = World()
+    monkeypatch.setattr(turns, "perf_counter", lambda: made.now_s)
+    return made
 
 
 def test_as_long_as_nobody_is_refused_all_is_served_at_once(world: World) -> None:
