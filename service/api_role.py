@@ -1,5 +1,6 @@
 """The role of an API worker."""
 
+from collections.abc import Callable
 from functools import partial
 
 import uvloop
@@ -51,5 +52,16 @@ def api_server(resources: Resources) -> ApiServer:
         connections,
         resources.begin_stop,
         settings.drain_s,
-        front.is_quiet,
+        _look_at(front),
     )
+
+
+def _look_at(front: Front) -> Callable[[], None]:
+    cycles = garbage.QuietLooks()
+
+    def look() -> None:
+        front.tell()
+        if front.is_quiet():
+            cycles.look()
+
+    return look

@@ -1,7 +1,7 @@
 """Answers that no application is asked for: the bytes by which a connection refuses."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -11,9 +11,8 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 """Of a request, while it is not whole."""
 
 
-_LINE: Final = re.compile(rb"([A-Za-z0-9-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
-_BESIDE: Final = len(b":\r\n")
-_SPECIAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_LINES: Final = re.compile(rb"\r\n(?:[A-Za-z0-9-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++")
+_SPECIAL: Final = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade):")
 
 
 Lines = list[tuple[bytes, bytes]]
@@ -42,19 +41,44 @@ def of(error: ApiError, request_id: str = "", *, closes: bool = True) -> bytes:
     return b"".join([STATUS_LINE[error.status], *(b"%b: %b\r\n" % line for line in lines), b"\r\n", body])
 
 
-def headers_of_whole(data: bytes) -> dict[bytes, bytes] | None:
-    """The headers of these bytes if they are one request, whole, of the plainest kind, so that nobody can take them for another; else None."""
+class Whole(NamedTuple):
+    """One request of the plainest kind, whole, so that nobody can take it for another; with the X-Request-Id that it has, or none."""
+
+    request_id: bytes | None
+
+
+def whole(data: bytes) -> Whole | None:
+    """What these bytes are if they are such a request; else None."""
     head, end, body = data.partition(b"\r\n\r\n")
-    lines = head.partition(b"\r\n")[2] + b"\r\n"
-    found: list[tuple[bytes, bytes]] = _LINE.findall(lines)
-    if not end or sum([len(name) + len(value) + _BESIDE for name, value in found]) != len(lines):
-        return None  # something is between them
-    headers = {name.lower(): value.strip(b" \t") for name, value in found}
-    if len(headers) != len(found) or headers.keys() & _SPECIAL:
+    lines = head[head.find(b"\r\n") :] + b"\r\n"
+    if not end or _LINES.fullmatch(lines) is None:
         return None
-    if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+    names = lines.lower()
+    if _SPECIAL.search(names) is not None:
         return None
-    return headers if headers.get(b"content-length") == str(len(body)).encode() else None
+    try:
+        length = _value(lines, names, b"\r\ncontent-length:")
+        connection = _value(lines, names, b"\r\nconnection:")
+        request_id = _value(lines, names, b"\r\nx-request-id:")
+    except _TwiceError:
+        return None
+    if length != b"%d" % len(body) or (connection is not None and connection.lower() != b"keep-alive"):
+        return None
+    return Whole(request_id)
+
+
+class _TwiceError(Exception):
+    """A header that may come once comes again."""
+
+
+def _value(lines: bytes, names: bytes, name: bytes) -> bytes | None:
+    """Of the header of this name, as it is in `names`: the lines in lower case."""
+    at = names.find(name)
+    if at < 0:
+        return None
+    if names.find(name, at + 2) >= 0:
+        raise _TwiceError
+    return lines[at + len(name) : lines.find(b"\r\n", at + 2)].strip(b" \t")
 
 
 class Refusal:

@@ -195,15 +195,18 @@ def _is_of_giving_back(error: Exception) -> bool:
 
 
 def request_id_of(scope: Any) -> str:
-    """The X-Request-Id of this request: the client's when it is well formed, else one of our own."""
+    """The X-Request-Id of this request, the same at every call."""
     state: dict[str, Any] = scope["state"]
     if "request_id" not in state:
-        sent = dict(scope["headers"]).get(b"x-request-id")
-        if sent is not None and _REQUEST_ID.fullmatch(sent):
-            state["request_id"] = sent.decode("ascii")
-        else:
-            state["request_id"] = f"{_NUMBERS.getrandbits(128):032x}"
+        state["request_id"] = request_id(dict(scope["headers"]).get(b"x-request-id"))
     return state["request_id"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
+
+
+def request_id(sent: bytes | None) -> str:
+    """The client's own when it is well formed, else a new one of ours."""
+    if sent is not None and _REQUEST_ID.fullmatch(sent):
+        return sent.decode("ascii")
+    return f"{_NUMBERS.getrandbits(128):032x}"
 
 
 def problem_of(error: ApiError, request_id: str) -> bytes:

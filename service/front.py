@@ -7,8 +7,8 @@ from service import early_answers, telemetry
 from service.admission import Lane
 from service.client_address import ClientAddresses
 from service.connection import LANE
-from service.early_answers import Refusal, headers_of_whole
-from service.errors import ApiError, request_id_of
+from service.early_answers import Refusal
+from service.errors import ApiError, request_id, request_id_of
 from service.rate_limits import RateLimits
 
 Receive = Callable[[], Awaitable[Any]]
@@ -56,6 +56,11 @@ class Front:
         """Whether nobody waits for an answer."""
         return not any(lane.in_flight for lane in (*self._hot.values(), self._others))
 
+    def tell(self) -> None:
+        """Tells how many were refused since the last time; to be called often."""
+        for lane in (*self._hot.values(), self._others):
+            lane.tell()
+
     def enter(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Lane | None:
         """Lets a request in, for which the lane is to be left again; None for one that takes no place in any.
 
@@ -74,11 +79,11 @@ class Front:
         lane, refusal = self._lines.get(data[: data.find(b"\r\n")], _NO_LANE)
         if lane is None or refusal is None or not lane.is_full:
             return None
-        headers = headers_of_whole(data)
-        if headers is None:
+        whole = early_answers.whole(data)
+        if whole is None:
             return None
         lane.count_refused()
-        return refusal.of(request_id_of({"state": {}, "headers": headers}))
+        return refusal.of(request_id(whole.request_id))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Raises nothing of its own: refusals are answers."""

@@ -11,7 +11,6 @@ import uvicorn
 
 from service.connection import Connection
 from service.connections import Connections
-from service.garbage import QuietLooks
 
 GRACE_S: Final = 10
 """How long requests in flight may still take once the worker stops."""
@@ -31,25 +30,23 @@ class ApiServer(uvicorn.Server):
         connections: Connections,
         on_stop: Callable[[], None],
         drain_s: float,
-        is_quiet: Callable[[], bool] = lambda: False,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """Each connection is one of `protocol`, counted by `connections`. `on_stop` is called when the end begins; for `drain_s` seconds from then on new connections are still taken.
 
-        `is_quiet` says that no request is under way.
+        `look` is called every tenth of a second.
         """
         super().__init__(_config(app, protocol))
         self._connections = connections
         self._on_stop = on_stop
         self._drain_s = drain_s
         self._drained = asyncio.Event()
-        self._is_quiet = is_quiet
-        self._garbage = QuietLooks()
+        self._look = look
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does every tenth of a second, with a look at a tenth of all connections, and when nothing is under way for cycles."""
+        """What uvicorn does every tenth of a second, with a look at a tenth of all connections."""
         self._connections.sweep()
-        if self._is_quiet():
-            self._garbage.look()
+        self._look()
         return await super().on_tick(counter)
 
     def end_drain(self) -> None:

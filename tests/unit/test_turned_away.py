@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from service import telemetry
 from service.admission import IN_FLIGHT_MIN
 from service.client_address import ClientAddresses, networks
-from service.early_answers import headers_of_whole
+from service.early_answers import whole
 from service.front import Front
 from service.rate_limits import UNLIMITED
 
@@ -81,5 +82,19 @@ def test_what_is_not_plain_is_left_to_the_parser(front: Front, data: bytes) -> N
     assert front.turn_away(data) is None
 
 
-def test_headers_are_those_that_came() -> None:
-    assert headers_of_whole(PLAIN) == {b"host": b"x", b"content-length": b"2", b"connection": b"Keep-Alive"}
+def test_the_id_is_the_one_that_came() -> None:
+    assert whole(PLAIN) == (None,)
+    named = PLAIN.replace(b"Host: x", b"x-Request-ID: \tMine ")
+    assert whole(named) == (b"Mine",)
+    assert whole(named.replace(b"Connection", b"X-Request-Id: other\r\nConnection")) is None
+
+
+def test_who_is_turned_away_is_counted_when_the_front_tells(front: Front) -> None:
+    fill(front)
+    counter = telemetry.REFUSED.labels("overload_of_decisions")
+    before = counter._value.get()
+    for _ in range(3):
+        front.turn_away(PLAIN)
+    front.tell()
+    front.tell()
+    assert counter._value.get() == before + 3
