@@ -1,10 +1,14 @@
-"""A process that works until SIGTERM or SIGINT, and then ends in order."""
+"""A background process: it works until SIGTERM or SIGINT, and then ends in order."""
 
 import asyncio
+import os
 import signal
-from typing import Protocol
+from typing import Final, Protocol
 
 import uvloop
+
+NICENESS: Final = 5
+"""Steps behind the API, for whose answers somebody waits: of a core that both want it gets three quarters."""
 
 
 class Work(Protocol):
@@ -20,7 +24,8 @@ class Work(Protocol):
 
 
 def run_until_told(work: Work) -> None:
-    """Runs it on a loop of its own."""
+    """Runs it on a loop of its own, behind the API."""
+    os.nice(NICENESS)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -1,7 +1,9 @@
 """`welltimed serve` as a whole: it ends in order, comes back after kill -9 with all data, and shares a data directory."""
 
 import json
+import os
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,6 +49,11 @@ def assert_has_everything(api: httpx.Client, decision_id: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+def niceness(pids: Sequence[int]) -> set[int]:
+    """Of these processes."""
+    return {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
+
+
 def test_it_ends_in_order_and_comes_back_with_all_data(data_dir: Path, pg_bin: Path | None) -> None:
     key = f"sk_{secrets.token_hex(20)}"
     with serving(data_dir, key=key, pg_bin=pg_bin) as first, first.client() as api:
@@ -59,6 +66,8 @@ def test_it_ends_in_order_and_comes_back_with_all_data(data_dir: Path, pg_bin: P
             "stand-in": 1,
         }
         wait_until(lambda: len(first.children("drawer")) == 1, 5.0, "nobody helps to draw")
+        api, behind = niceness(first.children("api")), niceness(first.children("worker") + first.children("drawer"))
+        assert behind == {one + 5 for one in api}, "who is waited for goes first"
         assert first.stop() < STOP_S_MAX
         assert postgres_processes(first.postgres_root) == []
 
