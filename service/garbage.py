@@ -15,7 +15,13 @@ QUIET_FROM: Final = 5_000
 ALL_EVERY_S: Final = 600.0
 """How often a quiet moment is used to look through the old ones too."""
 
-_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc; others give back by themselves
+LARGE_BYTES: Final = 2**20
+"""Arrays from this size on come from the system and go back to it one by one."""
+
+# Of glibc; others give back by themselves.
+_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_option: Final = getattr(ctypes.CDLL(None), "mallopt", None)
+_MMAP_THRESHOLD: Final = -3
 
 _YOUNG_LOOKS: Final = 2
 """Of those that stay meanwhile, as of connections that have just come: twenty times as many are looked through for a tenth of a second."""
@@ -42,6 +48,15 @@ class QuietLooks:
             self._all_at_s = monotonic()
         elif gc.get_count()[0] > QUIET_FROM:
             gc.collect(1)
+
+
+def keep_large_apart() -> None:
+    """What is large is never laid between what is small, where it would keep its place when it is free.
+
+    To begin with glibc does so too, but from the size of the largest that was ever freed on, up to 32 MiB.
+    """
+    if _option is not None:
+        _option(_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def give_back() -> None:

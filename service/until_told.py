@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 import uvloop
 
+from service import garbage
+
 NICENESS: Final = 5
 """Steps behind the API, for whose answers somebody waits: of a core that both want it gets three quarters."""
 
@@ -26,6 +28,7 @@ class Work(Protocol):
 def run_until_told(work: Work) -> None:
     """Runs it on a loop of its own, behind the API."""
     os.nice(NICENESS)
+    garbage.keep_large_apart()
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -32,6 +32,7 @@ async def drawer(pool: Any) -> DueDrawer:
     snapshot = SnapshotCache(pool)
     await snapshot.refresh()
     garbage.begin()
+    garbage.keep_large_apart()
     return DueDrawer(pool, PipelineDecider(CatalogueCache(), snapshot, PolicyCache(pool, policy.BUILT_IN)), _SEED)
 
 

@@ -1,6 +1,8 @@
 """What was imported is never looked through again, and a batch is not looked through while it is made."""
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,30 @@ def test_what_is_free_beneath_something_that_stays_is_given_back() -> None:
     garbage.give_back()
     assert own_kib() < full - 1000 * 96 / 2
     assert len(small) == 1000
+
+
+_LARGE_AND_SMALL = """
+import numpy as np
+from service import garbage
+from tests.unit.test_garbage import own_kib
+if {apart}:
+    garbage.keep_large_apart()
+np.ones(2_500_000)  # freed: from now on glibc takes what is no larger from its heap
+small, large, before = [], [], own_kib()
+for _ in range(10):
+    large.append(np.ones(1_000_000))
+    small.append([np.ones(100) for _ in range(100)])
+large.clear()
+print((own_kib() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(garbage._option is None, reason="only glibc keeps what is free")
+@pytest.mark.parametrize(("apart", "kept_mib_min", "kept_mib_max"), [(True, 0, 10), (False, 60, 100)])
+def test_what_is_large_leaves_nothing_behind(apart: bool, kept_mib_min: int, kept_mib_max: int) -> None:
+    program = _LARGE_AND_SMALL.format(apart=apart)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert kept_mib_min <= int(done.stdout) <= kept_mib_max
 
 
 def own_kib() -> int:
