@@ -39,9 +39,12 @@ class Ledger:
     strange: list[str] = field(default_factory=list)
 
     def heard(self, user_id: str, answer: Mapping[str, Any], known: str) -> None:
-        """Notes a watermark; one before `known`, which was told before the question, is strange."""
+        """Notes a watermark; one before `known`, which was told before the question, is strange.
+
+        But for what was decided by a remembered row while PostgreSQL was away: that row knows what it knew then, and says so.
+        """
         told = answer.get("feedback_applied_through") or ""
-        if told < known:
+        if told < known and not answer.get("degraded"):
             self.strange.append(f"the watermark of {user_id} went from {known} back to {told}")
         self.watermarks[user_id] = max(told, self.watermarks.get(user_id, ""))
 
