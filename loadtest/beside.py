@@ -1,4 +1,4 @@
-"""Another installation beside the first, and their decisions in turn: two API workers, or a city of a million."""
+"""Another installation beside the first, in turn with it: two API workers, or a city of a million."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,9 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from loadtest import processes, rounds, seeding, server, world
+from loadtest import event_figures, processes, references, rounds, seeding, server, world
 from loadtest.closed_loop import Throughput
+from loadtest.event_figures import Events
 from loadtest.requests import Requests
 from loadtest.rounds import Said
 from loadtest.stretch import Bench
@@ -19,6 +20,8 @@ from loadtest.wire import Caller
 from loadtest.world import World
 
 SETTLE_S: Final = 2.0
+EVENT_ROUNDS: Final = 2
+"""For one of decisions: a second of either tells little of a machine that others share."""
 BUSY: Final = 0.9
 """A core counts as busy from this share of it on, all cores together when less than 0.1 of one is idle."""
 IDLE_CORES: Final = 0.1
@@ -45,6 +48,12 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     other: Carried
     per_s_ratio: float
     cpu_ratio: float
+
+
+class TwoWorkers(Beside, frozen=True, kw_only=True):
+    """One API worker and two, and the events that two take."""
+
+    events: Events
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +85,15 @@ async def bench_of(shop: World, workers: int, said: Said) -> AsyncIterator[Bench
             await connection.close()
 
 
-async def two_workers(first: Bench, count: int, turn_s: float, said: Said) -> Beside:
+async def two_workers(first: Bench, count: int, turn_s: float, said: Said) -> TwoWorkers:
     """The same world with two API workers, beside the first with one."""
     async with bench_of(first.world._replace(name=f"{first.world.name}, two workers"), 2, said) as other:
         said("decisions of one API worker and of two, in turn")
-        return beside_of(*await rounds.against(first, other, count, turn_s))
+        decided = beside_of(*await rounds.against(first, other, count, turn_s))
+        said("events of two API workers, and batches, in turn")
+        await references.make_tables(other.connection)
+        seen = await rounds.events_against_batches(other, EVENT_ROUNDS * count, turn_s)
+    return TwoWorkers(**msgspec.structs.asdict(decided), events=event_figures.of(seen))
 
 
 async def scale(first: Bench, city: World, count: int, turn_s: float, said: Said) -> Scale:

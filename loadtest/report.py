@@ -9,15 +9,15 @@ from typing import Final
 
 import msgspec
 
-from loadtest import budgets, claims, plan
-from loadtest.beside import Beside, Scale
+from loadtest import budgets, claims, event_figures, plan
+from loadtest.beside import Scale, TwoWorkers
 from loadtest.budgets import Budget, Guard
 from loadtest.claims import Claim
 from loadtest.closed_loop import Throughput
+from loadtest.event_figures import Events, ratios
 from loadtest.half import Half
 from loadtest.overload import Overload
 from loadtest.punctual import Punctual
-from loadtest.requests import EVENTS_PER_REQUEST
 from loadtest.rounds import Rounds
 from loadtest.run import Measured
 from loadtest.saturation import Saturation
@@ -49,21 +49,6 @@ class Decisions(msgspec.Struct, frozen=True, kw_only=True):
     postgres_cpu_us: float
     ratio_to_echo: float
     postgres_ratio_to_insert: float
-
-
-class Events(msgspec.Struct, frozen=True, kw_only=True):
-    """POST /v1/events in the closed loop, in events; processor time for one, in µs; PostgreSQL's with what learning it takes there.
-
-    `cores` is what all of ours used of the machine; the reference needs one.
-    """
-
-    per_s: float
-    cpu_us: float
-    postgres_cpu_us: float
-    background_cpu_us: float
-    cores: float
-    ratio_to_insert: float
-    cpu_ratio_to_insert: float
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +89,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     viral: Viral | None
     cold: Cold | None
     importing: Import | None
-    two_workers: Beside | None
+    two_workers: TwoWorkers | None
     scale: Scale | None
 
 
@@ -125,7 +110,7 @@ def report_of(measured: Measured, now: datetime, bounds: Mapping[str, Budget]) -
         failed_share=_share(measured, lambda each: each.failed),
         refused_share=_share(measured, lambda each: each.refused),
         decisions=_decisions(measured),
-        events=_events(rounds),
+        events=event_figures.of(rounds),
         references=_references(rounds),
         spread=_spreads(rounds),
         **{name: getattr(measured, name) for name in _AS_MEASURED},
@@ -158,18 +143,6 @@ def _decisions(measured: Measured) -> Decisions:
     )
 
 
-def _events(rounds: Rounds) -> Events:
-    return Events(
-        per_s=_median(rounds.events, lambda each: each.per_s * EVENTS_PER_REQUEST),
-        cpu_us=_median(rounds.events, lambda each: each.cpu_us / EVENTS_PER_REQUEST),
-        postgres_cpu_us=median(rounds.event_postgres_us),
-        background_cpu_us=median(rounds.event_background_us),
-        cores=median(_event_cores(rounds)),
-        ratio_to_insert=median(_event_ratios(rounds)),
-        cpu_ratio_to_insert=median(_event_cpu_ratios(rounds)),
-    )
-
-
 def _references(rounds: Rounds) -> References:
     return References(
         echo_per_s=_median(rounds.echo, lambda each: each.per_s),
@@ -178,7 +151,7 @@ def _references(rounds: Rounds) -> References:
         insert_cpu_us=_median(rounds.inserts, lambda each: each.cpu_us),
         insert_postgres_cpu_us=_median(rounds.inserts, lambda each: each.postgres_cpu_us),
         batch_rows_per_s=median(each.per_s for each in rounds.batches),
-        batch_client_cpu_us=median(_client_us(rounds)),
+        batch_client_cpu_us=median(event_figures.client_us(rounds)),
         batch_postgres_cpu_us=median(rounds.batch_postgres_us),
     )
 
@@ -190,45 +163,21 @@ def _spreads(rounds: Rounds) -> dict[str, float]:
         "decisions.ratio_to_echo": _echo_ratios(rounds),
         "decisions.postgres_ratio_to_insert": _postgres_ratios(rounds),
         "events.per_s": [each.per_s for each in rounds.events],
-        "events.ratio_to_insert": _event_ratios(rounds),
-        "events.cpu_ratio_to_insert": _event_cpu_ratios(rounds),
+        "events.ratio_to_insert": event_figures.ratios_to_insert(rounds),
+        "events.cpu_ratio_to_insert": event_figures.cpu_ratios_to_insert(rounds),
         "references.echo_cpu_us": [each.cpu_us for each in rounds.echo],
     }
     return {name: max(values) / min(values) if min(values) > 0 else float("inf") for name, values in series.items()}
 
 
 def _echo_ratios(rounds: Rounds) -> list[float]:
-    return _ratios((each.cpu_us for each in rounds.echo), (each.cpu_us for each in rounds.decisions))
+    return ratios((each.cpu_us for each in rounds.echo), (each.cpu_us for each in rounds.decisions))
 
 
 def _postgres_ratios(rounds: Rounds) -> list[float]:
-    return _ratios(
+    return ratios(
         (each.postgres_cpu_us for each in rounds.inserts), (each.postgres_cpu_us for each in rounds.decisions)
     )
-
-
-def _event_ratios(rounds: Rounds) -> list[float]:
-    return _ratios((each.per_s * EVENTS_PER_REQUEST for each in rounds.events), (each.per_s for each in rounds.batches))
-
-
-def _event_cpu_ratios(rounds: Rounds) -> list[float]:
-    """All processor time the reference spends on a row, client and PostgreSQL ÷ all that we spend, API worker and PostgreSQL."""
-    theirs = [client + postgres for client, postgres in zip(_client_us(rounds), rounds.batch_postgres_us, strict=True)]
-    ours = zip(rounds.events, rounds.event_postgres_us, strict=True)
-    return _ratios(theirs, (each.cpu_us / EVENTS_PER_REQUEST + postgres for each, postgres in ours))
-
-
-def _event_cores(rounds: Rounds) -> Iterable[float]:
-    for each, *others_us in zip(rounds.events, rounds.event_postgres_us, rounds.event_background_us, strict=True):
-        yield (each.server_cpu_s + 1e-6 * sum(others_us) * each.answered * EVENTS_PER_REQUEST) / each.seconds
-
-
-def _client_us(rounds: Rounds) -> list[float]:
-    return [1e6 * each.client_cpu_s / each.rows for each in rounds.batches]
-
-
-def _ratios(over: Iterable[float], under: Iterable[float]) -> list[float]:
-    return [a / b if b > 0 else 0.0 for a, b in zip(over, under, strict=True)]
 
 
 def _median(rounds: Iterable[Throughput], figure: Callable[[Throughput], float]) -> float:

@@ -12,7 +12,7 @@ from loadtest.references import Inserted
 from loadtest.requests import EVENTS_PER_REQUEST
 from loadtest.stretch import Bench
 
-CONNECTIONS: Final = 192
+CONNECTIONS: Final = 256
 """Enough to keep one worker busy: with fewer it waits for commits, and what it needs after each wait is no longer in the caches."""
 WARM_S: Final = 0.4
 ANSWERS_MIN: Final = 10 * CONNECTIONS
@@ -96,6 +96,15 @@ async def against(ours: Bench, other: Bench, count: int, turn_s: float) -> tuple
     for number in range(count):
         await in_turn(turns, number)
     return ours_seen, other_seen
+
+
+async def events_against_batches(bench: Bench, count: int, turn_s: float) -> Rounds:
+    """Events and the batches of `unnest` alone, in the same PostgreSQL."""
+    seen = Rounds([], [], [], [], [], [], [], [])
+    turns = [_events(bench, turn_s, seen), _batches(bench, turn_s, seen)]
+    for number in range(count):
+        await in_turn(turns, number)
+    return seen
 
 
 def _events(bench: Bench, turn_s: float, rounds: Rounds) -> Turn:

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from loadtest import beside, half, overload, punctual, references, requests, rounds, saturation, wire, workloads, world
-from loadtest.beside import Beside, Scale
+from loadtest.beside import Scale, TwoWorkers
 from loadtest.half import Half
 from loadtest.overload import Overload
 from loadtest.plan import EXPECTED_START_S, Plan
@@ -23,7 +23,7 @@ LOOKED_AT: Final = 50
 HALF: Final = 0.5
 BESIDE: Final = 1.5
 """Turns of two servers beside each other are longer: a large world is read from more places."""
-TWO_WORKERS_S: Final = 90.0
+TWO_WORKERS_S: Final = 150.0
 CITY_S: Final = 200.0
 """What they take, servers and seeding included, on a machine with nothing else to do, and some slack."""
 
@@ -46,7 +46,7 @@ class Measured(NamedTuple):
     viral: Viral | None
     cold: Cold | None
     importing: Import | None
-    two_workers: Beside | None
+    two_workers: TwoWorkers | None
     scale: Scale | None
     load_before: float
     seconds: float

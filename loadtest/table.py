@@ -167,6 +167,8 @@ def _facts(report: Report) -> Iterator[Row]:
     over, events = report.overload, report.events
     yield "an event: CPU µs of the background worker, which learns", number(events.background_cpu_us)
     yield "events: cores used by API worker, PostgreSQL and background worker", number(events.cores)
+    if report.two_workers is not None:
+        yield "events a second of two API workers ÷ rows of unnest", number(report.two_workers.events.ratio_to_insert)
     yield "three times capacity: refused, share", number(over.refused_share)
     yield "three times capacity: failed, share", number(over.failed_share)
     yield "three times capacity: answered ÷ answered at capacity", number(over.goodput_share)

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import asyncpg
@@ -32,17 +31,8 @@ class Limits(NamedTuple):
 
     waiting_max: int
     batch_max: int
-    overlaps: bool = False
-
-
-_HANDED_ON: Final[ContextVar[asyncio.Event | None]] = ContextVar("handed_on", default=None)
-
-
-def hand_on() -> None:
-    """Said by who serves a batch: what is left of it is waiting for the most part, and the next one may begin."""
-    handed_on = _HANDED_ON.get()
-    if handed_on is not None:
-        handed_on.set()
+    under_way_max: int = 1
+    """Batches served at once: while one waits for PostgreSQL another is made ready."""
 
 
 class _Request(NamedTuple, Generic[Question, Answer]):
@@ -54,8 +44,7 @@ class _Request(NamedTuple, Generic[Question, Answer]):
 class Batcher(Generic[Question, Answer]):
     """Holds what was asked until one task has served it; `serve` answers a batch in order, all of it or none.
 
-    A batch that cannot be served is served again one by one, so that one bad question fails alone. Where they overlap, `hand_on` lets the
-    next one begin beside what is left of this one; never more than two are under way.
+    A batch that cannot be served is served again one by one, so that one bad question fails alone.
     """
 
     def __init__(
@@ -114,41 +103,31 @@ class Batcher(Generic[Question, Answer]):
         return request.done
 
     async def _run(self) -> None:
-        before: asyncio.Task[None] | None = None
+        under_way: set[asyncio.Task[None]] = set()
         try:
             while self._is_open or self._requests:
                 if not self._requests:
                     self._wake.clear()
                     await self._wake.wait()
-                elif self._limits.overlaps:
-                    before = await self._begin(before)
-                else:
+                elif self._limits.under_way_max == 1:
                     await self._flush(self._take())
-            if before is not None:
-                await before
+                else:
+                    under_way = await self._begin(under_way)
+            if under_way:
+                await asyncio.wait(under_way)
+        except asyncio.CancelledError:
+            for task in under_way:
+                task.cancel()
+            raise
         finally:
             self._is_open = False
             _fail(self._requests, stopping)
 
-    async def _begin(self, before: asyncio.Task[None] | None) -> asyncio.Task[None]:
-        """Begins the next batch; returns when it was served or handed on, and the one before is over."""
-        handed_on = asyncio.Event()
-        flushing = asyncio.create_task(self._flush_and_hand_on(self._take(), handed_on), name=self._name)
-        try:
-            await handed_on.wait()
-            if before is not None:
-                await before
-        except asyncio.CancelledError:
-            flushing.cancel()
-            raise
-        return flushing
-
-    async def _flush_and_hand_on(self, requests: list[_Request[Question, Answer]], handed_on: asyncio.Event) -> None:
-        _HANDED_ON.set(handed_on)
-        try:
-            await self._flush(requests)
-        finally:
-            handed_on.set()
+    async def _begin(self, under_way: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+        """Begins the next batch as soon as there is room beside those under way; gives those that are under way then."""
+        if len(under_way) == self._limits.under_way_max:
+            _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        return {*under_way, asyncio.create_task(self._flush(self._take()), name=self._name)}
 
     def _take(self) -> list[_Request[Question, Answer]]:
         """The oldest requests, up to batch_max but at least one."""

@@ -26,7 +26,7 @@ from service.policies.evaluator import Evaluator
 from service.rate_limits import UNLIMITED, RateLimits, Rates
 from service.routes.health import Check
 from service.settings import Settings
-from service.store import migrate, signing_keys
+from service.store import migrate, people, signing_keys
 from service.store.access_cache import AccessCache
 from service.store.catalogue import CatalogueCache
 from service.store.current_policy import PolicyCache
@@ -91,6 +91,7 @@ class Resources:
             )
             stack.push_async_callback(self.pool.close)
             degraded = None if is_virtual else self._degraded(pulse, stack)
+            remembered = _remembered(pulse)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
             stack.push_async_callback(_cancel, feeling)
             await self._open_clock(stack)
@@ -102,7 +103,7 @@ class Resources:
             self.counted = Counted(self.pool)
             self.triggers = Triggers(self.settings.seed)
             await self._refresh_triggers()
-            write = partial(writer.write, react=self.triggers.react, remembered=writer.Remembered())
+            write = partial(writer.write, react=self.triggers.react, remembered=remembered)
             self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)
@@ -200,6 +201,14 @@ def _rate_limits(settings: Settings) -> RateLimits:
         secret_key=settings.rate_limit_secret_key_per_s,
     )
     return RateLimits(rates, settings.workers)
+
+
+def _remembered(pulse: Pulse) -> writer.Remembered:
+    """What writers of events remember, and forget when they are told to."""
+    remembered = writer.Remembered()
+    users = remembered.users
+    pulse.hear(people.CHANNEL, lambda user_id: users.has_changed(int(user_id)), users.forget_all)
+    return remembered
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -18,7 +18,7 @@ from service.decision import pipeline
 from service.decision.ask import Ask, Decided
 from service.decision.known_people import KnownPeople
 from service.errors import ApiError
-from service.store import journal_import
+from service.store import journal_import, people
 from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 from service.store.journal import Journal, files
@@ -27,7 +27,6 @@ from service.store.pool import LOST
 from service.store.pulse import Pulse
 
 LOOK_EVERY_S: Final = 0.25
-CHANNEL: Final = "person"
 
 _LOG: Final = telemetry.logger("degraded")
 
@@ -45,7 +44,7 @@ class Degraded:
         self._writing = asyncio.Lock()
         self._has_failed = False
         self.known = KnownPeople()
-        pulse.hear(CHANNEL, lambda user_id: self.known.has_changed(int(user_id)), self.known.forget_all)
+        pulse.hear(people.CHANNEL, lambda user_id: self.known.has_changed(int(user_id)), self.known.forget_all)
 
     @property
     def is_out(self) -> bool:

@@ -9,12 +9,13 @@ from service.batching import Batcher, Limits
 from service.ingest.checked import CheckedEvent, Outcome
 
 ROWS_PER_COMMIT_MAX: Final = 2_000
+UNDER_WAY_MAX: Final = 2
 
 Write = Callable[[Any, Sequence[CheckedEvent]], Awaitable[list[Outcome]]]
 
 
 class EventBuffer:
-    """Holds at most `queue_max` events that wait for their commit; one batch is written while the one before is being committed."""
+    """Holds at most `queue_max` events that wait for their commit; two batches are written at once."""
 
     def __init__(self, pool: Any, queue_max: int, write: Write) -> None:
         self._pool = pool
@@ -22,7 +23,7 @@ class EventBuffer:
         self._batcher: Batcher[Sequence[CheckedEvent], list[Outcome]] = Batcher(
             "events",
             self._commit,
-            Limits(queue_max, ROWS_PER_COMMIT_MAX, overlaps=True),
+            Limits(queue_max, ROWS_PER_COMMIT_MAX, UNDER_WAY_MAX),
             len,
             telemetry.INGEST_QUEUE.set,
         )

@@ -10,7 +10,6 @@ from uuid import UUID
 import asyncpg
 
 from schema.log import LogEntry
-from service.batching import hand_on
 from service.ingest.checked import CheckedEvent, Outcome
 from service.store import event_log, events, inbox, people
 from service.store.event_rows import StoredEvent
@@ -73,7 +72,7 @@ async def _commit(
         # Before the transaction: what is remembered of tags must not be rolled back.
         tag_ids = await _tag_ids(connection, batch, known)
         async with connection.transaction():
-            keys = {event.speaker.key for event in batch}
+            mark, keys = known.users.mark(), {event.speaker.key for event in batch}
             found = await people.ensure(connection, keys, now, known.users.of(keys))
             told_by = _Told.of(batch, found)
             noted = _note(told_by, await claim(connection, told_by.claimed(), now), tag_ids)
@@ -83,11 +82,9 @@ async def _commit(
                 connection, [inbox.Answered(r.user_id, r.decision_id, r.slot, r.type) for r in answers], now
             )
             await react(connection, noted.rows)
-            # From here on it is PostgreSQL's disk that is waited for.
-            hand_on()
             # Last, since it holds the heads of the log until the commit.
             await event_log.append(connection, noted.entries, now, event_log.IN_TIME)
-        known.users.remember(found)
+        known.users.remember(found, mark)
         return noted.outcomes
 
 

@@ -45,7 +45,10 @@ class Person(msgspec.Struct, frozen=True, gc=False):
 Named = tuple[int, str | None]
 """Our user of a key, and for an anonymous_id the name they have."""
 
-NOBODY: Final[Mapping[PersonKey, Named]] = MappingProxyType({})
+NOBODY: Final[Mapping[PersonKey, Person]] = MappingProxyType({})
+
+CHANNEL: Final = "person"
+"""Where PostgreSQL tells the user_id of each user of ours whose wishes, consents or clock have changed, or who is gone."""
 
 # The identity comes first: on a conflict nothing is left behind but an unused number.
 _CREATE: Final = """
@@ -116,31 +119,34 @@ def refused() -> ApiError:
 
 
 async def ensure(
-    connection: Any, keys: Collection[PersonKey], now: datetime, remembered: Mapping[PersonKey, Named] = NOBODY
+    connection: Any, keys: Collection[PersonKey], now: datetime, remembered: Mapping[PersonKey, Person] = NOBODY
 ) -> dict[PersonKey, Person]:
     """The person of every key, made when missing; until the caller's transaction ends no merge can take them away.
 
     Locks in a fixed order (identities by key, then users by id), so transactions that begin with this cannot deadlock on people.
-    What is `remembered` of a user_id is not looked up, and found anew when its user is not there any more.
+    Who is `remembered` is neither looked up nor locked (service.store.known_users).
     """
-    people: dict[PersonKey, Person] = {}
-    named = dict(remembered)
+    people = dict(remembered)
+    missing = set(keys) - people.keys()
     for _ in range(_ATTEMPTS):
-        missing = set(keys) - people.keys()
-        named |= await _ensured(connection, missing - named.keys(), now)
-        zones = dict(await connection.fetch(_SHARE, list({user_id for user_id, _ in named.values()})))
-        people = {
-            key: Person(user_id, zones[user_id], name) for key, (user_id, name) in named.items() if user_id in zones
-        }
-        if len(people) == len(keys):
+        if not missing:
             return people
+        people |= await _shared(connection, await _ensured(connection, missing, now))
         # Whoever was merged away between the two is found anew.
-        named = {key: named[key] for key in people}
-    raise _vanished(len(keys) - len(people))
+        missing -= people.keys()
+    if missing:
+        raise _vanished(len(missing))
+    return people
+
+
+async def _shared(connection: Any, named: Mapping[PersonKey, Named]) -> dict[PersonKey, Person]:
+    """Those who are still there, held against a merge."""
+    zones = dict(await connection.fetch(_SHARE, list({user_id for user_id, _ in named.values()})))
+    return {key: Person(user_id, zones[user_id], name) for key, (user_id, name) in named.items() if user_id in zones}
 
 
 async def _ensured(connection: Any, keys: AbstractSet[PersonKey], now: datetime) -> dict[PersonKey, Named]:
-    named = await _named(connection, keys) if keys else {}
+    named = await _named(connection, keys)
     if len(named) < len(keys):
         await create(connection, keys - named.keys(), now)
         named = await _named(connection, keys)

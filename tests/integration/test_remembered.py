@@ -1,20 +1,25 @@
 """What a writer of events remembers of people and tags saves looking them up, and is never believed against the database."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from schema.user import Device
 from service.ingest import writer
-from service.store import identify, known_users, merged_state, people
+from service.store import devices, identify, known_users, merged_state, people
 from service.store.identify import Profile
 from service.store.known_tags import KnownTags
 from service.store.known_users import KnownUsers
 from service.store.people import ANONYMOUS, USER, Person, PersonKey, Speaker
 from service.store.pool import open_pool
+from service.store.pulse import Pulse
 from tests.integration.test_ingest import NOW, entries_of, event
 
+HOUR = timedelta(hours=1)
 OWNERS = "select u.external_id, count(*) from events e join users u using (user_id) group by 1 order by 1"
 
 
@@ -37,6 +42,7 @@ async def test_people_are_looked_up_once(pool: asyncpg.Pool, monkeypatch: pytest
         raise AssertionError
 
     monkeypatch.setattr(people, "_named", nobody_asks)
+    monkeypatch.setattr(people, "_shared", nobody_asks)
     assert await writer.write(pool, [event("3"), event("2", "bob")], remembered=known) == [True, False]
     assert await told_of(pool) == [("ann", 2), ("bob", 1)]
 
@@ -44,18 +50,67 @@ async def test_people_are_looked_up_once(pool: asyncpg.Pool, monkeypatch: pytest
 async def test_who_is_gone_is_found_anew_and_the_others_stay(pool: asyncpg.Pool) -> None:
     known = writer.Remembered()
     await writer.write(pool, [event("1"), event("2", "bob")], remembered=known)
+    (gone,) = await pool.fetchrow("delete from users where external_id = 'ann' returning user_id")
     await pool.execute("delete from identities where external_id = 'ann'")
-    await pool.execute("delete from users where external_id = 'ann'")
+    known.users.has_changed(gone)
     assert await writer.write(pool, [event("3"), event("4", "bob"), event("5", "eve")], remembered=known) == [True] * 3
     assert await told_of(pool) == [("ann", 1), ("bob", 2), ("eve", 1)]
     assert await pool.fetchval("select count(*) from users") == 3
 
 
 async def test_a_user_whose_making_was_rolled_back_is_made(pool: asyncpg.Pool) -> None:
+    async def fail(*_: object) -> None:
+        raise ConnectionError
+
     known = writer.Remembered()
-    known.users.remember({PersonKey(USER, "ann"): Person(2**40, None, None)})
+    with pytest.raises(ConnectionError):
+        await writer.write(pool, [event("1")], fail, known)
     assert await writer.write(pool, [event("1")], remembered=known) == [True]
     assert await told_of(pool) == [("ann", 1)]
+
+
+async def told_soon(heard: list[int], *user_ids: int) -> None:
+    """They are told of, and nobody else is."""
+    async with asyncio.timeout(5):
+        while set(heard) != set(user_ids):
+            await asyncio.sleep(0.01)
+    heard.clear()
+
+
+async def test_whose_clock_changes_is_told(pool: asyncpg.Pool, database: str) -> None:
+    heard: list[int] = []
+    listening = asyncio.Event()
+    pulse = Pulse(database)
+    pulse.hear(people.CHANNEL, lambda user_id: heard.append(int(user_id)), listening.set)
+    stop = asyncio.Event()
+    feeling = asyncio.create_task(pulse.feel(stop))
+    await listening.wait()
+    ann, bob = PersonKey(USER, "ann"), PersonKey(USER, "bob")
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            found = await people.ensure(connection, [ann, bob], NOW)
+        a, b = found[ann].user_id, found[bob].user_id
+        await devices.put(connection, ann, "phone", device("t1", "Asia/Tokyo"), NOW)
+        await told_soon(heard, a)
+        await devices.put(connection, ann, "phone", device("t1", "Asia/Tokyo"), NOW + HOUR)  # nothing has changed
+        await devices.put(connection, bob, "old", device("t2", None), NOW)  # nor does this say where they are
+        await devices.put(connection, ann, "tablet", device("t3", "Europe/Rome"), NOW + 2 * HOUR)
+        await told_soon(heard, a)
+        await devices.put(connection, ann, "phone", device("t1", "Asia/Tokyo"), NOW + 3 * HOUR)  # the one seen last
+        await told_soon(heard, a)
+        await devices.put(connection, bob, "new", device("t3", "Europe/Rome"), NOW)  # the tablet was given away
+        await told_soon(heard, a, b)
+        await devices.delete(connection, bob, "new", NOW)
+        await told_soon(heard, b)
+        told = Profile("Europe/Paris", None, None, {})
+        await identify.identify(connection, Speaker(bob), None, told, NOW, merge_state=merged_state.merged)
+        await told_soon(heard, b)
+    stop.set()
+    await feeling
+
+
+def device(token: str, time_zone: str | None) -> Device:
+    return Device(user_id="whoever", token=token, platform="android", time_zone=time_zone)
 
 
 async def test_a_stranger_who_becomes_known_is_not_mistaken(pool: asyncpg.Pool) -> None:
@@ -74,10 +129,34 @@ def test_of_too_many_users_the_first_are_forgotten(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(known_users, "USERS_MAX", 2)
     known = KnownUsers()
     keys = [PersonKey(USER, name) for name in "abc"]
-    known.remember({key: Person(number, None, None) for number, key in enumerate(keys)})
-    assert known.of(keys) == {keys[1]: (1, None), keys[2]: (2, None)}
-    known.remember({PersonKey(ANONYMOUS, "c"): Person(9, None, None)})
-    assert known.of([PersonKey(ANONYMOUS, "c"), keys[2]]) == {keys[2]: (2, None)}
+    found = {key: Person(number, None, None) for number, key in enumerate(keys)}
+    known.remember(found, known.mark())
+    assert known.of(keys) == {key: found[key] for key in keys[1:]}
+    known.remember({PersonKey(ANONYMOUS, "c"): Person(9, None, None)}, known.mark())
+    assert known.of([PersonKey(ANONYMOUS, "c"), keys[2]]) == {keys[2]: found[keys[2]]}
+
+
+def test_who_changes_while_they_are_read_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_users, "CHANGED_MAX", 2)
+    known = KnownUsers()
+    ann, bob = (PersonKey(USER, name) for name in ("ann", "bob"))
+    found = {ann: Person(1, None, None), bob: Person(2, None, None)}
+    mark = known.mark()
+    known.has_changed(1)
+    known.remember(found, mark)
+    assert known.of(found) == {bob: found[bob]}
+    known.remember(found, known.mark())  # read again
+    assert known.of(found) == found
+    known.has_changed(2)
+    assert known.of(found) == {ann: found[ann]}
+    mark = known.mark()
+    known.forget_all()
+    known.remember(found, mark)
+    assert known.of(found) == {}
+    known.remember(found, known.mark())
+    for user_id in range(1, 4):  # more than are told apart
+        known.has_changed(user_id)
+    assert known.of(found) == {}
 
 
 async def test_tags_are_looked_up_until_they_are_known(pool: asyncpg.Pool) -> None:

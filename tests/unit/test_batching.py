@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.batching import Batcher, Limits, hand_on
+from service.batching import Batcher, Limits
 from service.errors import ApiError
 
 
@@ -90,18 +90,15 @@ async def test_closing_answers_what_was_taken() -> None:
 
 
 class Overlapping:
-    """Serves each question alone: hands on, then waits until it is told that this one is over."""
+    """Serves each question alone, and waits until it is told that this one is over."""
 
-    def __init__(self, *, hands_on: bool = True) -> None:
+    def __init__(self, under_way_max: int) -> None:
         self.begun: list[int] = []
         self.over: dict[int, asyncio.Event] = {number: asyncio.Event() for number in range(5)}
-        self.batcher: Batcher[int, int] = Batcher("numbers", self.serve, Limits(100, 1, overlaps=True))
-        self._hands_on = hands_on
+        self.batcher: Batcher[int, int] = Batcher("numbers", self.serve, Limits(100, 1, under_way_max))
 
     async def serve(self, questions: Sequence[int]) -> Sequence[int]:
         self.begun += questions
-        if self._hands_on:
-            hand_on()
         await self.over[questions[0]].wait()
         return questions
 
@@ -111,15 +108,15 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_the_next_batch_begins_beside_what_is_left_of_one_and_no_third() -> None:
-    served = Overlapping()
+async def test_two_batches_may_be_under_way_and_no_third() -> None:
+    served = Overlapping(2)
     served.batcher.open()
     asked = [served.batcher.put(number) for number in range(4)]
     await turns()
     assert served.begun == [0, 1]
     served.over[1].set()  # the later one is over first
     await turns()
-    assert (served.begun, asked[1].done(), asked[0].done()) == ([0, 1], True, False)
+    assert (served.begun, asked[1].done(), asked[0].done()) == ([0, 1, 2], True, False)
     served.over[0].set()
     await turns()
     assert served.begun == [0, 1, 2, 3]
@@ -132,8 +129,8 @@ async def test_the_next_batch_begins_beside_what_is_left_of_one_and_no_third() -
     assert [each.result() for each in asked] == [0, 1, 2, 3]
 
 
-async def test_a_batch_that_does_not_hand_on_is_alone() -> None:
-    served = Overlapping(hands_on=False)
+async def test_a_batch_is_alone_where_nothing_else_is_said() -> None:
+    served = Overlapping(Limits(1, 1).under_way_max)
     served.batcher.open()
     asked = [served.batcher.put(number) for number in range(2)]
     await turns()
@@ -142,4 +139,17 @@ async def test_a_batch_that_does_not_hand_on_is_alone() -> None:
         over.set()
     await served.batcher.close()
     assert [each.result() for each in asked] == [0, 1]
-    hand_on()  # outside of any batch it says nothing
+
+
+async def test_batches_under_way_end_with_the_task_that_began_them() -> None:
+    served = Overlapping(2)
+    served.batcher.open()
+    asked = [served.batcher.put(number) for number in range(3)]
+    await turns()
+    (running,) = [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_run"]
+    running.cancel()
+    await turns()
+    assert running.cancelled()
+    for each in asked:
+        with pytest.raises(ApiError, match="stopping"):
+            each.result()

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from loadtest import budgets, page, plan, plot, report, table, waits
+from loadtest import beside, budgets, event_figures, page, plan, plot, report, table, waits
 from loadtest.budgets import Budget
 from loadtest.closed_loop import Throughput
 from loadtest.half import Half
@@ -168,11 +168,22 @@ def test_claims_are_told_and_fail_nothing() -> None:
     assert {claim.name: claim.holds for claim in found.claims} == {
         "decisions.ratio_to_echo": False,
         "half.p99_ratio_to_insert": True,
-        "events.ratio_to_insert": False,
         "overload.p99_ratio": True,
         "overload.refusal_p99_ms": True,
     }
     assert found.missed == []
+
+
+def test_what_two_workers_take_of_events_is_judged_where_it_was_measured() -> None:
+    seen = measured()
+    decided = msgspec.structs.asdict(beside.beside_of(seen.rounds.decisions, seen.rounds.decisions))
+    pair = beside.TwoWorkers(**decided, events=event_figures.of(seen.rounds))
+    found = made(seen._replace(two_workers=pair))
+    judged = {claim.name: (claim.value, claim.holds) for claim in found.claims}
+    assert judged["two_workers.events.ratio_to_insert"] == (pytest.approx(0.5), False)
+    assert ("events a second of two API workers ÷ rows of unnest", "0.5") in [
+        row for part in table.tables(found) for row in part.rows
+    ]
 
 
 def test_a_wait_without_end_is_outside_and_null() -> None:
