@@ -11,7 +11,7 @@ from schema.event import CODES, Event, EventProblem, EventType, Tag
 from service.errors import ApiError
 from service.ingest.checked import CheckedEvent
 from service.ingest.envelope import Rejected
-from service.store import events
+from service.store import event_ids
 from service.store.people import Speaker
 
 SKEW_TOLERATED: Final = timedelta(seconds=30)
@@ -100,8 +100,8 @@ def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[st
 def _key(event: Event, kind: EventType) -> UUID:
     """What repeats it. A dismissal counts once by feedback and events together; openings and redemptions do so in attribution, the earliest."""
     if kind is _DISMISSED and event.decision_id is not None:
-        return events.answer_key(event.decision_id, event.slot, kind)
-    return events.key_of(event.event_id)
+        return event_ids.answer_key(event.decision_id, event.slot, kind)
+    return event_ids.key_of(event.event_id)
 
 
 def _speaker(event: Event, caller: Caller) -> Speaker:
@@ -114,17 +114,18 @@ def _speaker(event: Event, caller: Caller) -> Speaker:
 
 
 def _occurred_at(event: Event, received: Moment, age_max: timedelta) -> datetime:
+    told, correction = event.occurred_at, received.correction
+    if not correction and told.tzinfo is UTC and _NO_TIME <= received.now - told <= age_max:
+        return told  # as nearly always
     try:
-        age = received.now - event.occurred_at - received.correction
+        age = received.now - told - correction
     except OverflowError:
         raise Rejected("/occurred_at", "invalid_field", "no such instant") from None
     if age < -FUTURE_TOLERATED:
         raise Rejected("/occurred_at", "in_future", "the event happens after it was sent")
     if age > age_max:
         raise Rejected("/occurred_at", "too_old", f"events are taken for {age_max.days} days after they happened")
-    if age < _NO_TIME or received.correction or event.occurred_at.tzinfo is not UTC:
-        return received.now - max(age, _NO_TIME)  # in UTC
-    return event.occurred_at
+    return received.now - max(age, _NO_TIME)  # in UTC
 
 
 def _offer(name: str, offer_ids: Mapping[str, int]) -> int:

@@ -11,7 +11,7 @@ import asyncpg
 
 from schema.log import LogEntry
 from service.ingest.checked import CheckedEvent, Outcome
-from service.store import event_log, events, inbox, people
+from service.store import event_ids, event_log, events, inbox, people
 from service.store.event_rows import StoredEvent
 from service.store.events import React
 from service.store.known_tags import KnownTags
@@ -73,7 +73,8 @@ async def _commit(
         tag_ids = await _tag_ids(connection, batch, known)
         async with connection.transaction():
             mark, keys = known.users.mark(), {event.speaker.key for event in batch}
-            found = await people.ensure(connection, keys, now, known.users.of(keys))
+            remembered = known.users.of(keys)
+            found = await people.ensure(connection, keys, now, remembered)
             told_by = _Told.of(batch, found)
             noted = _note(told_by, await claim(connection, told_by.claimed(), now), tag_ids)
             await events.insert(connection, noted.rows)
@@ -84,7 +85,8 @@ async def _commit(
             await react(connection, noted.rows)
             # Last, since it holds the heads of the log until the commit.
             await event_log.append(connection, noted.entries, now, event_log.IN_TIME)
-        known.users.remember(found, mark)
+        if len(remembered) < len(found):
+            known.users.remember(found, mark)
         return noted.outcomes
 
 
@@ -132,17 +134,15 @@ class _Noted(NamedTuple):
 def _note(told: _Told, fresh: set[tuple[int, UUID]], tag_ids: Mapping[str, int]) -> _Noted:
     outcomes = _outcomes(told, fresh)
     noted = _Noted(outcomes, [], [])
-    received_at = None
-    for event, person, key in compress(zip(told.events, told.people, told.keys, strict=True), outcomes):
-        if event.received_at is not received_at:  # those of a request have one
-            received_at = event.received_at
-            id_of = events.ids_at(received_at)
+    new = [*compress(zip(told.events, told.people, strict=True), outcomes)]
+    ids = event_ids.ids_of([*compress(told.keys, outcomes)], [event.received_at for event, _ in new])
+    for (event, person), event_id in zip(new, ids, strict=True):
         row = StoredEvent(
             person.user_id,
-            id_of(*key),
+            event_id,
             event.type,
             event.occurred_at,
-            received_at,
+            event.received_at,
             event.offer_id,
             event.decision_id,
             event.slot,

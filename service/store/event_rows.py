@@ -41,10 +41,14 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 def keys(claimed: Sequence[tuple[int, UUID]], now: datetime) -> npt.NDArray[np.void]:
-    """Rows of event_keys, for push.copy_format: (user_id, event_key) pairs received now."""
+    """Rows of event_keys, for push.copy_format: (user_id, event_key) pairs received now, in their order whatever that of the pairs."""
     rows = blank(_KEY, len(claimed))
-    rows["user_id"] = [user_id for user_id, _ in claimed]
-    rows["event_key"] = np.frombuffer(b"".join([key.bytes for _, key in claimed]), "V16")
+    user_ids = np.array([user_id for user_id, _ in claimed], np.int64)
+    event_keys = np.frombuffer(b"".join([key.bytes for _, key in claimed]), "V16")
+    first, second = event_keys.view(">u8").reshape(-1, 2).T.astype(np.uint64)
+    order = np.lexsort((second, first, user_ids))
+    rows["user_id"] = user_ids[order]
+    rows["event_key"] = event_keys[order]
     rows["received_at"] = microseconds(now)
     return rows
 

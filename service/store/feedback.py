@@ -9,7 +9,7 @@ from schema.decision import Action
 from schema.event import EventType
 from schema.ids import instant_of, partition_of
 from service.errors import ApiError
-from service.store import decisions, event_log, events, forbidden, inbox, people
+from service.store import decisions, event_ids, event_log, events, forbidden, inbox, people
 from service.store.decisions import Outcome
 from service.store.event_rows import StoredEvent
 from service.store.events import React
@@ -120,7 +120,7 @@ async def _hear(connection: Any, told: Sequence[Answered]) -> tuple[list[Result]
             if offer_id is None:
                 results[place] = NoSuchSlot()
             else:
-                key = events.answer_key(one.decision_id, one.slot, one.type)
+                key = event_ids.answer_key(one.decision_id, one.slot, one.type)
                 heard.append(_Heard(place, one, person, offer_id, key))
     return results, heard
 
@@ -152,7 +152,7 @@ def _noted(one: _Heard) -> inbox.Answered:
 def _row(one: _Heard) -> StoredEvent:
     return StoredEvent(
         user_id=one.person.user_id,
-        event_id=events.id_of(one.person.user_id, one.key, one.told.now),
+        event_id=event_ids.id_of(one.person.user_id, one.key, one.told.now),
         type=one.told.type,
         occurred_at=_occurred_at(one.told),
         received_at=one.told.now,

@@ -19,7 +19,7 @@ from schema.offer import Creative, Offer
 from service.ingest import writer
 from service.ingest.checked import CheckedEvent
 from service.settings import load
-from service.store import events, offers, people
+from service.store import event_ids, offers, people
 from service.store.people import USER, PersonKey, Speaker
 from service.worker import Worker
 from tests.contract.stand_in_server import StandInServer
@@ -151,7 +151,7 @@ def _event(
     offer: Any = None,
 ) -> CheckedEvent:
     at = now + timedelta(hours=hour)
-    key = events.key_of(f"{name} {kind} {at}")
+    key = event_ids.key_of(f"{name} {kind} {at}")
     speaker, text = Speaker(PersonKey(USER, name)), json.dumps({"tags": list(tags)})
     return CheckedEvent(speaker, key, kind, at, at, offer, decision, 0, tuple(tags), True, text)
 

@@ -18,7 +18,7 @@ from service.ingest import writer
 from service.ingest.buffer import EventBuffer
 from service.ingest.checked import CheckedEvent
 from service.store import event_log
-from service.store.events import key_of
+from service.store.event_ids import key_of
 from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 from service.store.pool import open_pool
 

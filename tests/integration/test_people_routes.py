@@ -11,7 +11,7 @@ import pytest_asyncio
 from schema.event import EventType
 from schema.ids import uuid7
 from service.ingest.checked import CheckedEvent
-from service.store.events import key_of
+from service.store.event_ids import key_of
 from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 from service.store.user_state import State
 from tests.integration.serving import Api, serving

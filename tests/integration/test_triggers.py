@@ -28,7 +28,7 @@ from service.learning.learner import Learner
 from service.planning.exposure_journal import EventLogJournal
 from service.store import merge, merged_state
 from service.store.catalogue import CatalogueCache
-from service.store.events import key_of
+from service.store.event_ids import key_of
 from service.store.people import USER, PersonKey, Speaker
 from service.store.pool import open_pool
 from tests.integration import push_world

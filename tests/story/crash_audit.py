@@ -18,7 +18,7 @@ from schema.ids import PARTITIONS, partition_of
 from schema.log import DECODER, LogEntry
 from service.learning.facts import EXPOSING
 from service.store import epochs
-from service.store.events import key_of
+from service.store.event_ids import key_of
 from tests.counting import Tally
 from tests.story.crash_load import Ledger
 
