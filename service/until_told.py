@@ -1,16 +1,12 @@
 """A background process: it works until SIGTERM or SIGINT, and then ends in order."""
 
 import asyncio
-import os
 import signal
-from typing import Final, Protocol
+from typing import Protocol
 
 import uvloop
 
 from service import garbage
-
-NICENESS: Final = 5
-"""Steps behind the API, for whose answers somebody waits: of a core that both want it gets three quarters."""
 
 
 class Work(Protocol):
@@ -26,8 +22,7 @@ class Work(Protocol):
 
 
 def run_until_told(work: Work) -> None:
-    """Runs it on a loop of its own, behind the API."""
-    os.nice(NICENESS)
+    """Runs it on a loop of its own."""
     garbage.keep_large_apart()
 
     async def run() -> None:

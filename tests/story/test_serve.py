@@ -47,13 +47,13 @@ def assert_has_everything(api: httpx.Client, decision_id: str) -> None:
     assert explained.json()["decision_id"] == decision_id
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
 def niceness(pids: Sequence[int]) -> set[int]:
     """Of these processes."""
     return {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_it_ends_in_order_and_comes_back_with_all_data(data_dir: Path, pg_bin: Path | None) -> None:
     key = f"sk_{secrets.token_hex(20)}"
     with serving(data_dir, key=key, pg_bin=pg_bin) as first, first.client() as api:
@@ -67,8 +67,9 @@ def test_it_ends_in_order_and_comes_back_with_all_data(data_dir: Path, pg_bin: P
         }
         wait_until(lambda: len(first.children("drawer")) == 1, 5.0, "nobody helps to draw")
         (ours,) = niceness(first.children("api"))
-        behind = first.children("worker") + first.children("drawer")
-        wait_until(lambda: niceness(behind) == {ours + 5}, 10.0, "who is waited for does not go first")
+        assert niceness(first.children("worker")) == {ours}
+        drawing = first.children("drawer")
+        wait_until(lambda: niceness(drawing) == {ours + 5}, 10.0, "who helps does not stand behind")
         assert first.stop() < STOP_S_MAX
         assert postgres_processes(first.postgres_root) == []
 
