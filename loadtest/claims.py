@@ -22,7 +22,7 @@ AIMS: Final = (
         "two_workers.events.ratio_to_insert",
         0.6,
         _ANY,
-        "durable events a second in batches of 20 ÷ rows a second of unnest",
+        "durable events a second in batches of 20, two API workers ÷ rows a second of unnest",
     ),
     _Aim("scale.beside.per_s_ratio", 0.75, _ANY, "throughput with 1 M people, 1,000 offers ÷ with 10,000 and 100"),
     _Aim("overload.p99_ratio", 0.0, 2.0, "p99 of the admitted at three times capacity ÷ at capacity"),

@@ -91,7 +91,7 @@ class Resources:
             )
             stack.push_async_callback(self.pool.close)
             degraded = None if is_virtual else self._degraded(pulse, stack)
-            remembered = _remembered(pulse)
+            remembered = _remembered(pulse, is_virtual=is_virtual)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
             stack.push_async_callback(_cancel, feeling)
             await self._open_clock(stack)
@@ -203,9 +203,9 @@ def _rate_limits(settings: Settings) -> RateLimits:
     return RateLimits(rates, settings.workers)
 
 
-def _remembered(pulse: Pulse) -> writer.Remembered:
-    """What writers of events remember, and forget when they are told to."""
-    remembered = writer.Remembered()
+def _remembered(pulse: Pulse, *, is_virtual: bool) -> writer.Remembered:
+    """What writers of events remember, and forget when they are told to; in virtual time nobody, for it would hang on when they are told."""
+    remembered = writer.Remembered(lambda: pulse.is_felt and not is_virtual)
     users = remembered.users
     pulse.hear(people.CHANNEL, lambda user_id: users.has_changed(int(user_id)), users.forget_all)
     return remembered

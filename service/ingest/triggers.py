@@ -33,7 +33,7 @@ class Triggers:
         self._armed = dict(armed)
 
     async def react(self, connection: Any, events: Sequence[StoredEvent]) -> None:
-        """Plans what new events bring, in the transaction that has written them; the caller holds their people against a merge.
+        """Plans what new events bring, in the transaction that has written them; none of their people can be merged away meanwhile.
 
         Who may be reached is looked up for events that fit a trigger alone.
         """

@@ -41,11 +41,11 @@ class Haste:
 
 
 class Remembered:
-    """What a writer has found that need not be looked up again."""
+    """What a writer has found that need not be looked up again, of users as long as it `is_told` that they have changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_told: Callable[[], bool] = lambda: True) -> None:
         self.haste = Haste()
-        self.users = KnownUsers()
+        self.users = KnownUsers(is_told)
         self.tags = KnownTags()
 
 

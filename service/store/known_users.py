@@ -4,25 +4,32 @@ So a writer of events need neither look them up nor hold them. Their clock may c
 (people.CHANNEL), and then they are looked up anew.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 from service.store.people import USER, Person, PersonKey
 
 USERS_MAX: Final = 100_000
-"""About 250 bytes each."""
+"""About 300 bytes each."""
 
-CHANGED_MAX: Final = 10_000
+CHANGED_MAX: Final = 100_000
+
+
+class _Known(NamedTuple):
+    person: Person
+    mark: int
 
 
 class KnownUsers:
     """People by user_id; an anonymous_id may pass to another user and is not remembered.
 
-    `mark` before a reading and `remember` after it: who changes in between is not remembered.
+    `mark` before a reading and `remember` after it: who changes in between is not remembered. A change is heard a moment after the answer to
+    whoever made it. `is_told` says whether changes are heard at all; while they are not, nobody is known.
     """
 
-    def __init__(self) -> None:
-        self._people: dict[str, Person] = {}
+    def __init__(self, is_told: Callable[[], bool] = lambda: True) -> None:
+        self._is_told = is_told
+        self._people: dict[str, _Known] = {}
         self._changed: dict[int, int] = {}
         self._count = 0
         self._all_before = 0
@@ -33,22 +40,26 @@ class KnownUsers:
 
     def of(self, keys: Iterable[PersonKey]) -> dict[PersonKey, Person]:
         """Those of the keys that are known and have not changed since."""
+        if not self._is_told():
+            return {}
         get, changed = self._people.get, self._changed
-        known = {key: person for key in keys if key[0] == USER and (person := get(key[1])) is not None}
-        if changed:
-            known = {key: person for key, person in known.items() if person.user_id not in changed}
-        return known
+        return {
+            key: known.person
+            for key in keys
+            if key[0] == USER
+            and (known := get(key[1])) is not None
+            and (not changed or changed.get(known.person.user_id, 0) <= known.mark)
+        }
 
     def remember(self, found: Mapping[PersonKey, Person], mark: int) -> None:
-        """Takes the place of what was known, once that is committed; of too many those go that were found first."""
+        """What was read, or known, after `mark`, and is committed; it takes the place of older readings. Of too many those go that were found first."""
         if mark < self._all_before:
             return
-        people, changed = self._people, self._changed
+        people = self._people
         for (kind, name), person in found.items():
-            if kind != USER or people.get(name) is person or changed.get(person.user_id, 0) > mark:
-                continue
-            people[name] = person
-            changed.pop(person.user_id, None)
+            before = people.get(name)
+            if kind == USER and (before is None or before.mark <= mark):
+                people[name] = _Known(person, mark)
         while len(people) > USERS_MAX:
             del people[next(iter(people))]
 

@@ -47,10 +47,11 @@ _MOVE_DEVICES: Final = """
        and not exists (select 1 from devices o where o.user_id = $1 and o.device_id = d.device_id)
 """
 _DROP_DEVICES: Final = "delete from devices where user_id = $1"
+# In the order in which writers of events claim them, who do not hold the user that is kept.
 _MOVE_KEYS: Final = """
     with moved as (delete from event_keys where user_id = $2 returning event_key, received_at)
     insert into event_keys (user_id, event_key, received_at)
-    select $1, event_key, received_at from moved on conflict do nothing
+    select $1, event_key, received_at from moved order by event_key on conflict do nothing
 """
 _MOVE_EVENTS: Final = "update events set user_id = $1 where user_id = $2"
 _MOVE_DECISIONS: Final = "update decisions set user_id = $1 where user_id = $2"

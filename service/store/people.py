@@ -124,7 +124,7 @@ async def ensure(
     """The person of every key, made when missing; until the caller's transaction ends no merge can take them away.
 
     Locks in a fixed order (identities by key, then users by id), so transactions that begin with this cannot deadlock on people.
-    Who is `remembered` is neither looked up nor locked (service.store.known_users).
+    Who is `remembered` by their user_id is neither looked up nor locked: no merge takes away who has one (service.store.known_users).
     """
     people = dict(remembered)
     missing = set(keys) - people.keys()

@@ -171,6 +171,28 @@ async def test_a_full_queue_refuses_and_recovers(pool: asyncpg.Pool) -> None:
     await buffer.close()
 
 
+async def test_two_batches_are_written_at_once(pool: asyncpg.Pool) -> None:
+    gate, begun = asyncio.Event(), []
+
+    async def slow(pool: Any, batch: Sequence[CheckedEvent]) -> list[bool]:
+        begun.append(len(batch))
+        await gate.wait()
+        return await writer.write(pool, batch)
+
+    buffer = EventBuffer(pool, 100, slow)
+    buffer.open()
+    waiting = []
+    for number in range(4):
+        waiting.append(asyncio.create_task(buffer.submit([event(f"e{number}")])))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert begun == [1, 1]
+    gate.set()
+    assert await asyncio.gather(*waiting) == [[True]] * 4
+    assert begun == [1, 1, 2]
+    await buffer.close()
+
+
 async def test_a_poisonous_request_fails_alone(pool: asyncpg.Pool, buffer: EventBuffer) -> None:
     poison = event("p", properties='{"a": "\\u0000"}')
     first = asyncio.create_task(buffer.submit([event("e0")]))

@@ -11,10 +11,12 @@ import pytest_asyncio
 from schema.event import EventType
 from schema.ids import uuid7
 from service.ingest.checked import CheckedEvent
-from service.store.event_ids import key_of
+from service.store.event_ids import id_of, key_of
 from service.store.people import ANONYMOUS, USER, PersonKey, Speaker
 from service.store.user_state import State
+from service.store.zones import local_hour
 from tests.integration.serving import Api, serving
+from tests.integration.test_ingest import entries_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -35,6 +37,14 @@ async def report(api: Api, person: PersonKey, name: str) -> bool:
         Speaker(person), key_of(name), EventType.VIEW, NOW, NOW, None, None, 0, (), makes_tags=False, properties="{}"
     )
     return (await api.resources.ingest.submit([event]))[0] is True
+
+
+async def hour_of(api: Api, person: PersonKey, name: str) -> int:
+    """The hour that is logged of an event reported now."""
+    assert await report(api, person, name)
+    event_id = id_of((await ids(api))[person], key_of(name), NOW)
+    (hour,) = [one.local_hour for one in await entries_of(api.resources.pool) if one.event_id == event_id]
+    return int(hour)
 
 
 async def ids(api: Api) -> dict[tuple[int, str], int]:
@@ -224,6 +234,19 @@ async def test_logins_and_events_at_the_same_time_neither_deadlock_nor_lose(api:
     assert await pool.fetchval("select count(*) from events") == 48
     stranded = "select count(*) from events join users using (user_id) where merged_into is not null"
     assert await pool.fetchval(stranded) == 0
+
+
+async def test_a_clock_that_changes_is_followed(api: Api) -> None:
+    ann = PersonKey(USER, "ann")
+    for turn, zone in enumerate(("Asia/Tokyo", "America/New_York", "Europe/Rome")):
+        phone = {"user_id": "ann", "token": "t", "platform": "ios", "time_zone": zone}
+        assert (await api.put("/v1/devices/phone", json=phone)).status_code in {200, 201}
+        async with asyncio.timeout(5):
+            for count in range(1_000):
+                if await hour_of(api, ann, f"{turn}-{count}") == local_hour(NOW, zone):
+                    break
+                await asyncio.sleep(0.01)
+        assert await hour_of(api, ann, f"{turn}, remembered") == local_hour(NOW, zone)
 
 
 async def test_preferences_change_by_steps_and_can_be_undone(api: Api) -> None:

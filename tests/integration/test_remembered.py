@@ -1,4 +1,4 @@
-"""What a writer of events remembers of people and tags saves looking them up, and is never believed against the database."""
+"""What a writer of events remembers of people and tags saves looking them up, and is forgotten when PostgreSQL tells that it has changed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -94,6 +94,8 @@ async def test_whose_clock_changes_is_told(pool: asyncpg.Pool, database: str) ->
         await told_soon(heard, a)
         await devices.put(connection, ann, "phone", device("t1", "Asia/Tokyo"), NOW + HOUR)  # nothing has changed
         await devices.put(connection, bob, "old", device("t2", None), NOW)  # nor does this say where they are
+        await devices.put(connection, bob, "new", device("t4", "Asia/Tokyo"), NOW)
+        await told_soon(heard, b)
         await devices.put(connection, ann, "tablet", device("t3", "Europe/Rome"), NOW + 2 * HOUR)
         await told_soon(heard, a)
         await devices.put(connection, ann, "phone", device("t1", "Asia/Tokyo"), NOW + 3 * HOUR)  # the one seen last
@@ -149,13 +151,28 @@ def test_who_changes_while_they_are_read_is_not_remembered(monkeypatch: pytest.M
     assert known.of(found) == found
     known.has_changed(2)
     assert known.of(found) == {ann: found[ann]}
-    mark = known.mark()
+    anew = found | {bob: Person(2, "Europe/Rome", None)}
+    before, mark = mark, known.mark()
+    known.remember(anew, mark)
+    known.remember(found, before)  # began earlier and ends later
+    assert known.of(found) == anew
     known.forget_all()
     known.remember(found, mark)
     assert known.of(found) == {}
     known.remember(found, known.mark())
+    assert known.of(found) == found
     for user_id in range(1, 4):  # more than are told apart
         known.has_changed(user_id)
+    assert known.of(found) == {}
+
+
+def test_who_is_not_told_of_changes_knows_nobody() -> None:
+    is_told = True
+    known = KnownUsers(lambda: is_told)
+    found = {PersonKey(USER, "ann"): Person(1, None, None)}
+    known.remember(found, known.mark())
+    assert known.of(found) == found
+    is_told = False
     assert known.of(found) == {}
 
 

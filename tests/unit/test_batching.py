@@ -129,6 +129,18 @@ async def test_two_batches_may_be_under_way_and_no_third() -> None:
     assert [each.result() for each in asked] == [0, 1, 2, 3]
 
 
+async def test_who_is_served_alone_holds_up_no_other_batch() -> None:
+    doubler = Doubler()
+    batcher: Batcher[int, int] = Batcher("numbers", doubler.serve, Limits(100, 2, 2))
+    batcher.open()
+    asked = [batcher.put(number) for number in (13, 1, 2, 3)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert answers[1:] == [2, 4, 6]
+    assert isinstance(answers[0], ValueError)
+    assert sorted(doubler.batches) == [[1], [2, 3], [13], [13, 1]]
+    await batcher.close()
+
+
 async def test_a_batch_is_alone_where_nothing_else_is_said() -> None:
     served = Overlapping(Limits(1, 1).under_way_max)
     served.batcher.open()
