@@ -22,8 +22,9 @@ _BEGINS: Final = " plan:"
 _READ_BYTES_MAX: Final = 8 * 2**20
 
 WHOLE: Final = {
-    "from exposures": "a refit, the map of tastes and what pushes add are learned from all exposures",
+    "from exposures where feature_set": "a refit, the map of tastes and what pushes add are learned from all exposures",
     "from push_windows": "what pushes add is learned from all windows",
+    "select time_zone from users": "once for each campaign that is due, which reads its audience anyway",
 }
 """Statements that read a table whole by design, by words of theirs."""
 

@@ -20,8 +20,11 @@ _REDEEM: Final = HEADS.index("redeem")
 _LOAD: Final = """
     select d.user_id, d.decision_id, d.offer_ids, d.phi, d.z, d.predictions, d.personal_offsets
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
-      join decisions d using (user_id, decision_id)
-     where d.decision_id between $3 and $4 and d.action = 1 and d.feature_set = $5
+      cross join lateral (
+        select * from decisions
+         where user_id = k.user_id and decision_id = k.decision_id and decision_id between $3 and $4 and action = 1 and feature_set = $5
+        offset 0 -- see service.store.exposures
+      ) d
 """
 
 

@@ -15,18 +15,25 @@ DECIDED_BEFORE_SHOWN_MAX: Final = timedelta(days=7)
 _TOLD_WITHIN: Final = timedelta(days=31)
 """An exposure is not told later than this after its decision (service.learning.facts), and clocks differ by less than the last day."""
 
-# Bounds on decision_id let PostgreSQL leave out the partitions of other days.
+# Bounds on decision_id let PostgreSQL leave out the partitions of other days. `offset 0` makes each key a look into an index: a day that has just
+# begun has the statistics of its first minute, by which none of the keys asked for is there, and as a join it may be read whole.
 _BY_DECISION: Final = """
     select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push, e.opened_told_at, e.redeemed_told_at
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
-      join exposures e using (user_id, decision_id)
-     where e.decision_id between $3 and $4 and e.exposed_at is not null
+      cross join lateral (
+        select * from exposures
+         where user_id = k.user_id and decision_id = k.decision_id and decision_id between $3 and $4 and exposed_at is not null
+        offset 0
+      ) e
 """
 _BY_OFFER: Final = """
     select e.user_id, e.decision_id, e.slot, e.offer_id, e.exposed_at, e.opened_at, e.redeemed_at, e.is_push, e.opened_told_at, e.redeemed_told_at
       from unnest($1::bigint[], $2::integer[]) as k(user_id, offer_id)
-      join exposures e using (user_id, offer_id)
-     where e.decision_id >= $3 and e.exposed_at between $4 and $5
+      cross join lateral (
+        select * from exposures
+         where user_id = k.user_id and offer_id = k.offer_id and decision_id >= $3 and exposed_at between $4 and $5
+        offset 0
+      ) e
 """
 _UNREDEEMED: Final = """
     select user_id, decision_id, slot, exposed_at from exposures

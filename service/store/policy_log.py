@@ -20,8 +20,11 @@ _DECISIONS: Final = """
 _OUTCOMES: Final = """
     select e.user_id, e.decision_id, e.slot, e.opened_at is not null, e.redeemed_at is not null
       from unnest($1::bigint[], $2::uuid[]) as k(user_id, decision_id)
-      join exposures e using (user_id, decision_id)
-     where e.decision_id between $3 and $4 and e.exposed_at is not null
+      cross join lateral (
+        select * from exposures
+         where user_id = k.user_id and decision_id = k.decision_id and decision_id between $3 and $4 and exposed_at is not null
+        offset 0 -- see service.store.exposures
+      ) e
 """
 _OLDEST_SNAPSHOT: Final = "select min(published_at) from snapshots"
 _CAMPAIGN: Final = "select campaign_id from campaigns where external_id = $1"
