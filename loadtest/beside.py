@@ -10,8 +10,9 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from loadtest import event_figures, processes, references, rounds, seeding, server, world
+from loadtest import cores, event_figures, processes, references, rounds, seeding, server, world
 from loadtest.closed_loop import Throughput
+from loadtest.cores import Cores
 from loadtest.event_figures import Events
 from loadtest.requests import Requests
 from loadtest.rounds import Said
@@ -51,9 +52,10 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TwoWorkers(Beside, frozen=True, kw_only=True):
-    """One API worker and two, and the events that two take."""
+    """One API worker and two, the events that two take, and what they do with one core and with all."""
 
     events: Events
+    cores: Cores | None
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +95,9 @@ async def two_workers(first: Bench, count: int, turn_s: float, said: Said) -> Tw
         said("events of two API workers, and batches, in turn")
         await references.make_tables(other.connection)
         seen = await rounds.events_against_batches(other, EVENT_ROUNDS * count, turn_s)
-    return TwoWorkers(**msgspec.structs.asdict(decided), events=event_figures.of(seen))
+        said("decisions of two API workers with everything on one core, and on all, in turn")
+        grown = await cores.measure(other, count, turn_s)
+    return TwoWorkers(**msgspec.structs.asdict(decided), events=event_figures.of(seen), cores=grown)
 
 
 async def scale(first: Bench, city: World, count: int, turn_s: float, said: Said) -> Scale:

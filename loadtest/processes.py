@@ -1,5 +1,6 @@
 """What Linux tells of processes: who is whose child, how much processor time and memory each has used, how busy the machine is."""
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -53,6 +54,16 @@ def others_cpu_s(*roots: int) -> float:
     seen = dict(_all_stats())
     ours = set[int]().union(*(_tree(root, seen) for root in roots))
     return sum(_cpu_s(pid, seen[pid]) for pid in seen.keys() - ours)
+
+
+def threads(*roots: int) -> list[int]:
+    """The threads that these processes and their descendants have now, by their ids."""
+    seen = dict(_all_stats())
+    found: list[int] = []
+    for pid in set[int]().union(*(_tree(root, seen) for root in roots)):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found += [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
+    return found
 
 
 def _tree(root: int, seen: dict[int, list[str]]) -> set[int]:

@@ -56,10 +56,10 @@ async def take(bench: Bench, beside: References, count: int, turn_s: float, said
     rounds = Rounds([], [], [], [], [], [], [], [])
     asked = bench.requests.decisions()
     turns = [
-        _closed(bench, bench.target(), asked, turn_s, rounds.decisions),
-        _closed(bench, beside.echo, asked, turn_s, rounds.echo),
+        closed(bench, bench.target(), asked, turn_s, rounds.decisions),
+        closed(bench, beside.echo, asked, turn_s, rounds.echo),
         _events(bench, turn_s, rounds),
-        _closed(bench, beside.insert, asked, turn_s, rounds.inserts),
+        closed(bench, beside.insert, asked, turn_s, rounds.inserts),
         _batches(bench, turn_s, rounds),
     ]
     before = _Others.read(bench.served.postgres_pid)
@@ -90,8 +90,8 @@ async def against(ours: Bench, other: Bench, count: int, turn_s: float) -> tuple
     ours_seen: list[Throughput] = []
     other_seen: list[Throughput] = []
     turns = [
-        _closed(ours, ours.target(), ours.requests.decisions(), turn_s, ours_seen),
-        _closed(other, other.target(), other.requests.decisions(), turn_s, other_seen),
+        closed(ours, ours.target(), ours.requests.decisions(), turn_s, ours_seen),
+        closed(other, other.target(), other.requests.decisions(), turn_s, other_seen),
     ]
     for number in range(count):
         await in_turn(turns, number)
@@ -108,12 +108,12 @@ async def events_against_batches(bench: Bench, count: int, turn_s: float) -> Rou
 
 
 def _events(bench: Bench, turn_s: float, rounds: Rounds) -> Turn:
-    closed = _closed(bench, bench.target(), bench.requests.event_batches(), turn_s, rounds.events)
+    told = closed(bench, bench.target(), bench.requests.event_batches(), turn_s, rounds.events)
 
     async def turn() -> None:
         background = bench.served.background_pid()
         before, background_s = await sessions.cpu_s(bench.connection, sessions.SERVER), processes.cpu_s(background)
-        await closed()
+        await told()
         # Whoever is next must not pay for what the learner has yet to count.
         await caught_up(bench.connection)
         spent_s = sessions.spent_s(before, await sessions.cpu_s(bench.connection, sessions.SERVER))
@@ -143,7 +143,8 @@ async def caught_up(connection: Any) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _closed(bench: Bench, target: Target, requests: Iterator[bytes], turn_s: float, into: list[Throughput]) -> Turn:
+def closed(bench: Bench, target: Target, requests: Iterator[bytes], turn_s: float, into: list[Throughput]) -> Turn:
+    """A turn of the closed loop; what it saw goes into the list."""
     warm_s = min(WARM_S, turn_s / 4)
 
     async def turn() -> None:

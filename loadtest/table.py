@@ -169,6 +169,11 @@ def _facts(report: Report) -> Iterator[Row]:
     yield "events: cores used by API worker, PostgreSQL and background worker", number(events.cores)
     if report.two_workers is not None:
         yield "events a second of two API workers ÷ rows of unnest", number(report.two_workers.events.ratio_to_insert)
+        if grown := report.two_workers.cores:
+            yield (
+                f"decisions a second on one core, and on {grown.count}",
+                f"{number(grown.one_per_s)}, {number(grown.all_per_s)}",
+            )
     yield "three times capacity: refused, share", number(over.refused_share)
     yield "three times capacity: failed, share", number(over.failed_share)
     yield "three times capacity: answered ÷ answered at capacity", number(over.goodput_share)

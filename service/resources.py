@@ -87,6 +87,7 @@ class Resources:
                 self.settings.pool_max,
                 waits_for_disk=not is_virtual,
                 plans_once=is_virtual,
+                looks_up=True,
                 joined=pulse.joined,
             )
             stack.push_async_callback(self.pool.close)

@@ -43,9 +43,9 @@ _Decoder = msgspec.json.Decoder[WrittenBatch] | msgspec.json.Decoder[_FitBatch]
 _BATCH: Final = msgspec.json.Decoder(Batch)
 _WHOLE: Final = msgspec.json.Decoder(WrittenBatch)
 _WHOLE_FIT: Final = msgspec.json.Decoder(_FitBatch)
-# What an unfit id is written with (schema.external_id): an escape, a slash, DEL, the first byte of 0x80 to 0x9f, dots alone.
-# A control character as it is is no JSON.
-_OF_UNFIT_IDS: Final = (b"\\", b"/", b"\x7f", b"\xc2", b'"."', b'".."')
+# What an unfit id is written with (schema.external_id): an escape, a slash, DEL, the first byte of 0x80 to 0x9f, dots alone, of which the last
+# ends its text. A control character as it is is no JSON.
+_OF_UNFIT_IDS: Final = (b"\\", b"/", b"\x7f", b"\xc2", b'."')
 _BATCH_NAME: Final = b'"batch"'
 _ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(Event)

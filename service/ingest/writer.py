@@ -72,10 +72,8 @@ async def _commit(
         # Before the transaction: what is remembered of tags must not be rolled back.
         tag_ids = await _tag_ids(connection, batch, known)
         async with connection.transaction():
-            mark, keys = known.users.mark(), {event.speaker.key for event in batch}
-            remembered = known.users.of(keys)
-            found = await people.ensure(connection, keys, now, remembered)
-            told_by = _Told.of(batch, found)
+            about = await _people(connection, [event.speaker.key for event in batch], now, known.users)
+            told_by = _Told.of(batch, about.people)
             noted = _note(told_by, await claim(connection, told_by.claimed(), now), tag_ids)
             await events.insert(connection, noted.rows)
             answers = [row for row in noted.rows if row.decision_id is not None]
@@ -85,9 +83,26 @@ async def _commit(
             await react(connection, noted.rows)
             # Last, since it holds the heads of the log until the commit.
             await event_log.append(connection, noted.entries, now, event_log.IN_TIME)
-        if len(remembered) < len(found):
-            known.users.remember(found, mark)
+        known.users.remember(about.found, about.mark)
         return noted.outcomes
+
+
+class _About(NamedTuple):
+    """Whom each event is about, and who of them had to be looked up, after which mark."""
+
+    people: Sequence[Person]
+    found: Mapping[PersonKey, Person]
+    mark: int
+
+
+async def _people(connection: Any, keys: Sequence[PersonKey], now: datetime, users: KnownUsers) -> _About:
+    mark, known = users.mark(), users.each(keys)
+    everybody = [person for person in known if person is not None]
+    if len(everybody) == len(keys):  # as nearly always
+        return _About(everybody, people.NOBODY, mark)
+    remembered = {key: person for key, person in zip(keys, known, strict=True) if person is not None}
+    found = await people.ensure(connection, set(keys), now, remembered)
+    return _About([found[key] for key in keys], found, mark)
 
 
 async def _tag_ids(connection: Any, batch: Sequence[CheckedEvent], known: Remembered) -> dict[str, int]:
@@ -101,13 +116,12 @@ class _Told(NamedTuple):
     """The events of a batch, each with who it is about, its key, and whether its sender may speak for them."""
 
     events: Sequence[CheckedEvent]
-    people: list[Person]
+    people: Sequence[Person]
     keys: list[tuple[int, UUID]]
     is_spoken_for: list[bool]
 
     @classmethod
-    def of(cls, batch: Sequence[CheckedEvent], found: Mapping[PersonKey, Person]) -> "_Told":
-        about = [found[event.speaker.key] for event in batch]
+    def of(cls, batch: Sequence[CheckedEvent], about: Sequence[Person]) -> "_Told":
         return cls(
             batch,
             about,

@@ -21,6 +21,8 @@ EXPOSING: Final = frozenset({EventType.SHOWN, EventType.ACCEPTED})
 HEAD_OF: Final = {EventType.OPENED: 0, EventType.REDEEMED: 1}
 """The head of schema.snapshot.HEADS that an answer is a reward of."""
 
+_NAMES_A_DECISION: Final = EXPOSING | HEAD_OF.keys() | SAID.keys()
+
 ABOUT_OFFERS: Final = EXPOSING | HEAD_OF.keys() | {EventType.REDEMPTION_ROLLED_BACK}
 
 DECISION_AGE_MAX: Final = timedelta(days=30)
@@ -53,7 +55,11 @@ def sound(facts: Iterable[Fact], now: datetime) -> list[Fact]:
     A word about such a decision is one about the offer alone.
     """
     earliest, latest = lowest_uuid7(now - DECISION_AGE_MAX), lowest_uuid7(now + _CLOCK_AHEAD_MAX)
-    return [_grounded(fact, earliest, latest) for fact in facts if _is_sound(fact.entry, earliest, latest)]
+    return [
+        _grounded(fact, earliest, latest) if fact.entry.type in _NAMES_A_DECISION else fact
+        for fact in facts
+        if fact.entry.type not in _NAMES_A_DECISION or _is_sound(fact.entry, earliest, latest)
+    ]
 
 
 def _grounded(fact: Fact, earliest: UUID, latest: UUID) -> Fact:

@@ -10,7 +10,7 @@ from bandits.words import INTEREST_OF
 from push.clock import pause
 from schema.ids import partition_of
 from service.clock import Clock
-from service.learning import books, ripening
+from service.learning import books, pauses, ripening
 from service.learning.books import Books, NewerProgramError, OvertakenError
 from service.learning.facts import ABOUT_OFFERS, Fact, sound
 from service.learning.fold import fold
@@ -29,10 +29,6 @@ WAKE_S: Final = 1.0
 RETRY_S: Final = 1.0
 NEWER_S: Final = 30.0
 """How often it is looked whether the sums of a newer program are still there."""
-
-GATHERS_FROM: Final = 128
-GATHERS_S: Final = 0.1
-"""After so many entries in a pass it is waited so long for more: a pass costs the same rows of 64 partitions whatever it counts."""
 
 FUTILE_PASSES_MAX: Final = 100
 
@@ -215,8 +211,8 @@ class Learner:
                     # Overtaken by a refit once, the next pass counts; by another learner time and again, that one counts.
                     if not done.counted and (done.is_complete or was_overtaken):
                         await _first_of(woken, stop, WAKE_S)
-                    elif done.is_complete and done.counted >= GATHERS_FROM:
-                        await _first_of(is_awaited, stop, GATHERS_S)
+                    elif done.is_complete and (gathers_s := pauses.after(done.counted)):
+                        await _first_of(is_awaited, stop, gathers_s)
                     was_overtaken = not done.counted and not done.is_complete
             finally:
                 await listening.remove_listener(event_log.CHANNEL, wake)

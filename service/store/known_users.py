@@ -4,7 +4,7 @@ So a writer of events need neither look them up nor hold them. Their clock may c
 (people.CHANNEL), and then they are looked up anew.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from service.store.people import USER, Person, PersonKey
@@ -38,18 +38,15 @@ class KnownUsers:
         """The present, in changes."""
         return self._count
 
-    def of(self, keys: Iterable[PersonKey]) -> dict[PersonKey, Person]:
-        """Those of the keys that are known and have not changed since."""
+    def each(self, keys: Sequence[PersonKey]) -> list[Person | None]:
+        """The person of each key who is known and has not changed since; None for the others."""
         if not self._is_told():
-            return {}
+            return [None] * len(keys)
         get, changed = self._people.get, self._changed
-        return {
-            key: known.person
-            for key in keys
-            if key[0] == USER
-            and (known := get(key[1])) is not None
-            and (not changed or changed.get(known.person.user_id, 0) <= known.mark)
-        }
+        found = [get(name) if kind == USER else None for kind, name in keys]
+        if changed:
+            found = [one if one and changed.get(one.person.user_id, 0) <= one.mark else None for one in found]
+        return [one.person if one else None for one in found]
 
     def remember(self, found: Mapping[PersonKey, Person], mark: int) -> None:
         """What was read, or known, after `mark`, and is committed; it takes the place of older readings. Of too many those go that were found first."""

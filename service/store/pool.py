@@ -79,11 +79,15 @@ async def open_pool(
     waits_for_disk: bool = True,
     plans_once: bool = False,
     statements_max: int = STATEMENTS_MAX,
+    looks_up: bool = False,
     joined: Callable[[Any], Awaitable[None]] = _nobody_is_told,
 ) -> asyncpg.Pool:
     """Opens a pool of at most `size_max` connections; one that does not wait for the disk is for work that is done again after a crash.
 
     `joined` is told of each new connection, of which there is one for every `statements_max` statements.
+
+    One that `looks_up` wants few rows of each table, and never plans to read one whole where it has an index: a table that grows fast has the
+    statistics of a smaller one.
 
     One that plans each statement once is for a virtual world, whose hours bring a handful of rows: to plan for just these takes
     longer than to read them.
@@ -109,5 +113,7 @@ async def open_pool(
             **NOTICED,
             "synchronous_commit": "on" if waits_for_disk else "off",
             "plan_cache_mode": "force_generic_plan" if plans_once else "auto",
+            "enable_seqscan": "off" if looks_up else "on",
+            "jit": "off",  # a statement that must read a table whole would count as dear, and be compiled
         },
     )

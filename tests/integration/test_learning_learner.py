@@ -20,6 +20,7 @@ from schema.event import EventType
 from schema.ids import partition_of
 from schema.log import LogEntry
 from service.learning import learner as learning
+from service.learning import pauses
 from service.learning.learner import Learner
 from service.store import answers, event_log, merged_state, partitions
 from service.store import merge as merging
@@ -578,8 +579,8 @@ async def test_a_learner_that_gathers_counts_at_once_when_somebody_waits(
         async def now(self) -> Any:
             return NOW
 
-    monkeypatch.setattr(learning, "GATHERS_FROM", 1)
-    monkeypatch.setattr(learning, "GATHERS_S", 600.0)
+    monkeypatch.setattr(pauses, "GATHERS_FROM", 1)
+    monkeypatch.setattr(pauses, "GATHERS_S", 600.0)
     stop = asyncio.Event()
     async with pool.acquire() as connection:
         await log(connection, entry(1, EventType.PURCHASE, START, tag_ids=(1,)))

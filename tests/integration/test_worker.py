@@ -1,6 +1,7 @@
 """The background worker in real time: what goes wrong in one of its loops neither ends the others nor itself."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from push.channel import Message, Outcome
 from schema.event import EventType
+from service import garbage
 from service import worker as working
 from service.planning.leader import Leader
 from service.settings import Settings
@@ -102,6 +104,30 @@ async def test_each_loop_goes_on_when_another_fails(database: str, monkeypatch: 
         await connection.close()
     assert failures("leader") == before["leader"] + 1
     assert failures("publish") - before["publish"] <= 1 + took_s / 0.2, "it did not pause"
+
+
+async def test_free_memory_goes_back_again_and_again(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    give_back = garbage.give_back
+
+    def told_of() -> None:
+        give_back()
+        threads.append(threading.current_thread().name)
+
+    monkeypatch.setattr(garbage, "give_back", told_of)
+    monkeypatch.setattr(working, "GIVE_BACK_EVERY_S", 0.05)
+    worker = Worker(Settings(data_dir=Path("/nonexistent"), pool_max=4), database, Silent())
+    task = asyncio.create_task(worker.run())
+    try:
+
+        async def has_given_back_thrice() -> bool:
+            return len(threads) >= 3
+
+        await until(has_given_back_thrice)
+    finally:
+        worker.stop()
+        await asyncio.wait_for(task, 10.0)
+    assert threading.main_thread().name not in threads, "it held up the loop"
 
 
 async def test_a_new_epoch_is_fitted_and_published_beside_all_else(

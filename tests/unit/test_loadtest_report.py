@@ -14,6 +14,7 @@ import pytest
 from loadtest import beside, budgets, event_figures, page, plan, plot, report, table, waits
 from loadtest.budgets import Budget
 from loadtest.closed_loop import Throughput
+from loadtest.cores import Cores
 from loadtest.half import Half
 from loadtest.overload import Overload
 from loadtest.punctual import Punctual
@@ -177,9 +178,11 @@ def test_claims_are_told_and_fail_nothing() -> None:
 def test_what_two_workers_take_of_events_is_judged_where_it_was_measured() -> None:
     seen = measured()
     decided = msgspec.structs.asdict(beside.beside_of(seen.rounds.decisions, seen.rounds.decisions))
-    pair = beside.TwoWorkers(**decided, events=event_figures.of(seen.rounds))
+    grown = Cores(count=2, one_per_s=2000.0, all_per_s=3000.0, ratio=1.5)
+    pair = beside.TwoWorkers(**decided, events=event_figures.of(seen.rounds), cores=grown)
     found = made(seen._replace(two_workers=pair))
     judged = {claim.name: (claim.value, claim.holds) for claim in found.claims}
+    assert judged["two_workers.cores.ratio"][1]
     assert judged["two_workers.events.ratio_to_insert"] == (pytest.approx(0.5), False)
     assert ("events a second of two API workers ÷ rows of unnest", "0.5") in [
         row for part in table.tables(found) for row in part.rows
