@@ -26,6 +26,13 @@ AIMS: Final = (
     ),
     _Aim("two_workers.cores.ratio", 1.2, _ANY, "decisions a second on all cores ÷ on one, two API workers"),
     _Aim("scale.beside.per_s_ratio", 0.75, _ANY, "throughput with 1 M people, 1,000 offers ÷ with 10,000 and 100"),
+    _Aim(
+        "half_open.p99_ratio",
+        0.0,
+        1.5,
+        "p99 of a decision beside 1,000 half-open clients ÷ without them, at half of saturation",
+    ),
+    _Aim("half_open.longest_close_s", 0.0, 11.5, "the longest that a half-open client was there, in s"),
     _Aim("overload.p99_ratio", 0.0, 2.0, "p99 of the admitted at three times capacity ÷ at capacity"),
     _Aim("overload.refusal_p99_ms", 0.0, 20.0, "p99 of a refusal at three times capacity, in ms"),
 )

@@ -38,24 +38,25 @@ async def measure(bench: Bench, beside: References, per_s: float, count: int, tu
         said(f"round {number + 1} of {count}: how long one waits at {per_s:.0f}/s, ours and the INSERT's")
         schedule = arrivals.poisson(per_s, turn_s, world.SEED + number)
         turns = [
-            partial(_turn, bench, bench.served.port, schedule, ours),
-            partial(_turn, bench, beside.insert.port, schedule, inserts),
+            partial(turn, bench, bench.served.port, schedule, ours),
+            partial(turn, bench, beside.insert.port, schedule, inserts),
         ]
         await in_turn(turns, number)
-    ratios = [_p99(mine) / _p99(theirs) for mine, theirs in zip(ours, inserts, strict=True)]
+    ratios = [p99(mine) / p99(theirs) for mine, theirs in zip(ours, inserts, strict=True)]
     return Half(
         per_s=per_s,
-        decision=waits_of(_all(ours)),
-        insert=waits_of(_all(inserts)),
-        failed=sum(int((~seen.is_good).sum()) for seen in ours),
-        insert_failed=sum(int((~seen.is_good).sum()) for seen in inserts),
+        decision=waits_of(together(ours)),
+        insert=waits_of(together(inserts)),
+        failed=failed(ours),
+        insert_failed=failed(inserts),
         p99_ratio_to_insert=median(ratios),
         p99_ratios=ratios,
         drivers=[stretch.driver_of(seen) for seen in (*ours, *inserts)],
     )
 
 
-async def _turn(bench: Bench, port: int, schedule: F64, into: list[Seen]) -> None:
+async def turn(bench: Bench, port: int, schedule: F64, into: list[Seen]) -> None:
+    """Decisions along the schedule, over CONNECTIONS connections; what was seen is put into `into`."""
     kinds = (Kind("decision", 1.0, bench.requests.decisions()),)
     into.append(await open_loop(port, kinds, schedule, connections=CONNECTIONS, seed=1))
 
@@ -65,9 +66,16 @@ def _waits(seen: Seen) -> F64:
     return np.where(seen.is_good, seen.latency_s, np.inf)
 
 
-def _all(rounds: list[Seen]) -> F64:
+def together(rounds: list[Seen]) -> F64:
+    """The waits of all rounds, in seconds."""
     return np.concatenate([_waits(seen) for seen in rounds])
 
 
-def _p99(seen: Seen) -> float:
+def failed(rounds: list[Seen]) -> int:
+    """How many were not answered as they should be."""
+    return sum(int((~seen.is_good).sum()) for seen in rounds)
+
+
+def p99(seen: Seen) -> float:
+    """In seconds."""
     return quantile(_waits(seen), 0.99)

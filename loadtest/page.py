@@ -62,6 +62,7 @@ def _plots(report: Report) -> list[str]:
     parts = [
         f"<h3>At half of saturation, {half.per_s:.0f} a second</h3>",
         quantile_plot("At half of saturation", {"decision": half.decision, "one durable INSERT": half.insert}),
+        *_half_open(report),
         "<h3>At capacity and at three times capacity</h3>",
         quantile_plot("Overload", _overload(report)),
     ]
@@ -74,6 +75,15 @@ def _plots(report: Report) -> list[str]:
             quantile_plot(stretch.name, _of(stretch)),
         ]
     return parts
+
+
+def _half_open(report: Report) -> list[str]:
+    found = report.half_open
+    if found is None:
+        return []
+    beside = f"beside {found.clients:,} half-open clients"
+    lines = {"decision": found.alone, f"decision, {beside}": found.beside}
+    return [f"<h3>The same {beside}</h3>", quantile_plot(f"Half of saturation, {beside}", lines)]
 
 
 def _overload(report: Report) -> dict[str, Waits]:

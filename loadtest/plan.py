@@ -19,6 +19,8 @@ class Plan(NamedTuple):
     step_s: float
     half_rounds: int
     half_s: float
+    half_open_rounds: int
+    half_open_s: float
     punctual_s: float
     overload_rounds: int
     overload_s: float
@@ -33,7 +35,7 @@ class Plan(NamedTuple):
         """The same with shorter turns when the start took longer than expected."""
         share = (self.over_after_s - spent_s) / (self.over_after_s - expected_s)
         by = min(max(share, LEAST), 1.0)
-        lengths = ("turn_s", "step_s", "half_s", "punctual_s", "overload_s", "workload_s")
+        lengths = ("turn_s", "step_s", "half_s", "half_open_s", "punctual_s", "overload_s", "workload_s")
         return self._replace(**{name: getattr(self, name) * by for name in lengths})
 
 
@@ -52,6 +54,8 @@ QUICK: Final = Plan(
     step_s=0.0,
     half_rounds=2,
     half_s=3.0,
+    half_open_rounds=0,
+    half_open_s=0.0,
     punctual_s=2.0,
     overload_rounds=1,
     overload_s=3.0,
@@ -71,6 +75,8 @@ FULL: Final = Plan(
     step_s=3.0,
     half_rounds=5,
     half_s=8.0,
+    half_open_rounds=3,
+    half_open_s=4.0,
     punctual_s=6.0,
     overload_rounds=3,
     overload_s=6.0,

@@ -16,6 +16,7 @@ from loadtest.claims import Claim
 from loadtest.closed_loop import Throughput
 from loadtest.event_figures import Events, ratios
 from loadtest.half import Half
+from loadtest.half_open import HalfOpen
 from loadtest.overload import Overload
 from loadtest.punctual import Punctual
 from loadtest.rounds import Rounds
@@ -83,6 +84,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     spread: dict[str, float]
     saturation: Saturation | None
     half: Half
+    half_open: HalfOpen | None
     punctual: Punctual
     overload: Overload
     flood: Stretch | None
@@ -126,7 +128,7 @@ def report_of(measured: Measured, now: datetime, bounds: Mapping[str, Budget]) -
 
 
 _AS_MEASURED: Final = (
-    *("saturation", "half", "punctual", "overload", "flood"),
+    *("saturation", "half", "half_open", "punctual", "overload", "flood"),
     *("viral", "cold", "importing", "two_workers", "scale"),
 )
 
@@ -187,6 +189,8 @@ def _median(rounds: Iterable[Throughput], figure: Callable[[Throughput], float])
 def _drivers(measured: Measured) -> Iterable[tuple[str, Driver]]:
     yield "punctual", measured.punctual.driver
     yield from (("half", driver) for driver in measured.half.drivers)
+    if measured.half_open is not None:
+        yield from (("half_open", driver) for driver in measured.half_open.drivers)
     yield from (("overload", each.driver) for each in (*measured.overload.at_capacity, *measured.overload.beyond))
     yield from ((each.name, each.driver) for each in _stretches(measured))
 

@@ -6,9 +6,23 @@ from contextlib import AsyncExitStack
 from statistics import median
 from typing import Final, NamedTuple
 
-from loadtest import beside, half, overload, punctual, references, requests, rounds, saturation, wire, workloads, world
+from loadtest import (
+    beside,
+    half,
+    half_open,
+    overload,
+    punctual,
+    references,
+    requests,
+    rounds,
+    saturation,
+    wire,
+    workloads,
+    world,
+)
 from loadtest.beside import Scale, TwoWorkers
 from loadtest.half import Half
+from loadtest.half_open import HalfOpen
 from loadtest.overload import Overload
 from loadtest.plan import EXPECTED_START_S, Plan
 from loadtest.punctual import Punctual
@@ -40,6 +54,7 @@ class Measured(NamedTuple):
     capacity_per_s: float
     saturation: Saturation | None
     half: Half
+    half_open: HalfOpen | None
     punctual: Punctual
     overload: Overload
     flood: Stretch | None
@@ -97,6 +112,9 @@ async def _measure(bench: Bench, others: References, plan: Plan, said: Said) -> 
     at_half = HALF * min(capacity, median(each.per_s for each in seen.inserts))
     await rounds.caught_up(bench.connection)
     waits = await half.measure(bench, others, at_half, plan.half_rounds, plan.half_s, said)
+    crowded = None
+    if plan.half_open_rounds:
+        crowded = await half_open.measure(bench, at_half, plan.half_open_rounds, plan.half_open_s, said)
     said("the generator against the bare echo")
     proof = await punctual.measure(bench, others.echo, overload.TIMES * capacity, plan.punctual_s)
     over = await overload.measure(bench, capacity, plan.overload_rounds, plan.overload_s, said)
@@ -107,6 +125,7 @@ async def _measure(bench: Bench, others: References, plan: Plan, said: Said) -> 
         capacity,
         found,
         waits,
+        crowded,
         proof,
         over,
         None,

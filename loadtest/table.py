@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from loadtest.beside import Beside
+from loadtest.half_open import HalfOpen
 from loadtest.report import Report
 from loadtest.stretch import Stretch
 
@@ -111,6 +112,10 @@ def _waits(report: Report) -> Iterator[Table]:
         (f"decision {at}", *quantiles(half.decision)),
         (f"one durable INSERT {at}", *quantiles(half.insert)),
     ]
+    if crowd := report.half_open:
+        at = f"at {crowd.per_s:.0f}/s"
+        rows.append((f"decision {at}, in turn with the next", *quantiles(crowd.alone)))
+        rows.append((f"decision {at}, beside {crowd.clients:,} half-open clients", *quantiles(crowd.beside)))
     for stretch in stretches(report):
         for name, answers in stretch.kinds.items():
             if answers.waits is not None:
@@ -182,6 +187,8 @@ def _facts(report: Report) -> Iterator[Row]:
             "three times capacity: a refusal, p50 and p99 ms",
             f"{number(over.refusal_p50_ms)}, {number(over.refusal_p99_ms)}",
         )
+    if report.half_open is not None:
+        yield from _crowd(report.half_open)
     if scale := report.scale:
         yield f"{scale.people:,} people: on disk, bytes each", number(scale.disk_bytes_per_user)
         yield f"{scale.people:,} people: API worker, bytes each asked for", number(scale.api_bytes_per_user)
@@ -201,6 +208,18 @@ def _facts(report: Report) -> Iterator[Row]:
             "killed worker: p99 ms of the first second and later",
             f"{number(cold.first_second_p99_ms)}, {number(cold.later_p99_ms)}",
         )
+
+
+def _crowd(seen: HalfOpen) -> Iterator[Row]:
+    yield (
+        f"half-open clients: p99 of a decision beside {seen.clients:,} ÷ without, median round",
+        number(seen.p99_ratio),
+    )
+    yield "half-open clients: at least so many at a time", number(seen.fewest)
+    yield "half-open clients: closed", number(seen.closed)
+    if seen.soonest_close_s is not None and seen.longest_close_s is not None:
+        span = f"{number(seen.soonest_close_s)}, {number(seen.longest_close_s)}"
+        yield "half-open clients: closed after, soonest and longest s", span
 
 
 def _noise(report: Report) -> Table:

@@ -1,15 +1,13 @@
-"""What one API worker does at and beyond its limit, and beside clients that never finish what they begin: a minute and a half.
+"""What one API worker does at and beyond its limit: about a minute.
 
-`PYTHONPATH=. python scripts/overload.py [--seconds 5]`. `./scripts/load` has the run at three times the capacity in full; this one is short,
-and has 1,000 half-open clients beside half of it. Latency counts from the scheduled instant, of a refusal too.
+`PYTHONPATH=. python scripts/overload.py [--seconds 5]`. `./scripts/load` has the run at three times the capacity in full; this one is short.
+Latency counts from the scheduled instant, of a refusal too.
 """
 
 import argparse
 import asyncio
-import itertools
-import socket
 import sys
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import uvloop
@@ -18,57 +16,8 @@ from loadtest import arrivals, beside, plan, world
 from loadtest.arrivals import F64
 from loadtest.closed_loop import closed_loop
 from loadtest.open_loop import Kind, Seen, open_loop
-from loadtest.stretch import Bench
 
 CONNECTIONS: Final = 1_500
-HALF_OPEN: Final = 1_000
-ELSEWHERE: Final = "127.0.0.2"
-"""The address of those who do not finish."""
-LOOKS_MAX: Final = 150
-
-
-class _HalfOpen:
-    """Clients that begin and do not end: some say nothing, some half a head, some half a body."""
-
-    def __init__(self, bench: Bench) -> None:
-        whole = next(bench.requests.decisions())
-        body_at = whole.index(b"\r\n\r\n") + 4
-        self._beginnings = [b"", whole[: body_at // 2], whole[: body_at + 20]]
-        self._port = bench.served.port
-        self._sockets: list[socket.socket] = []
-
-    def __enter__(self) -> Self:
-        for beginning in itertools.islice(itertools.cycle(self._beginnings), HALF_OPEN):
-            opened = socket.create_connection(("127.0.0.1", self._port), source_address=(ELSEWHERE, 0))
-            opened.sendall(beginning)
-            opened.setblocking(False)
-            self._sockets.append(opened)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for each in self._sockets:
-            each.close()
-
-    async def closed_after(self) -> str:
-        """How many the server closes, waiting for it a while."""
-        left = HALF_OPEN
-        for _ in range(LOOKS_MAX):
-            left = sum(map(_is_open, self._sockets))
-            if not left:
-                break
-            await asyncio.sleep(0.2)
-        return f"{HALF_OPEN - left} of {HALF_OPEN} half-open clients were closed"
-
-
-def _is_open(each: socket.socket) -> bool:
-    try:
-        while each.recv(4_096):
-            pass
-    except BlockingIOError:
-        return True
-    except ConnectionResetError:
-        return False
-    return False
 
 
 def _quantiles(seconds: F64) -> str:
@@ -109,12 +58,6 @@ async def _measure(seconds: float) -> None:
         for _ in range(2):
             await play("capacity", 1.0)
             await play("3 x capacity", 3.0)
-        for _ in range(2):
-            await play("half", 0.5)
-            with _HalfOpen(bench) as half_open:
-                await play(f"half, beside {HALF_OPEN} half-open", 0.5)
-                told = await half_open.closed_after()
-        print(told)
 
 
 if __name__ == "__main__":

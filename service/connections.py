@@ -50,8 +50,12 @@ class Connections:
         self._is_exempt = is_exempt
         self._arriving_bytes = 0
         self._arriving_bytes_max = arriving_bytes_max
-        self._open: set[Open] = set()
+        self._open: dict[Open, None] = {}
+        """In order of opening: nobody comes later in a round of looks than in the one before."""
         self._looked_at: deque[Open] = deque()
+        self._round = 0
+        """How many were open when this round of looks began."""
+        self._looks = 0
         self._by_address: Counter[str] = Counter()
 
     def take(self, connection: Open, address: str) -> bool:
@@ -64,7 +68,7 @@ class Connections:
         if reason:
             telemetry.REFUSED.labels(reason).inc()
             return False
-        self._open.add(connection)
+        self._open[connection] = None
         self.empty.clear()
         self._by_address[address] += 1
         return True
@@ -73,7 +77,7 @@ class Connections:
         """It is closed."""
         if connection not in self._open:
             return
-        self._open.discard(connection)
+        del self._open[connection]
         if not self._open:
             self.empty.set()
         self._by_address[address] -= 1
@@ -95,12 +99,16 @@ class Connections:
     def sweep(self) -> None:
         """Looks at the next tenth of all, and closes what has taken too long: all of thousands at once would hold up everybody else.
 
-        To be called ten times a second. A look at each second costs less than a timer for each request.
+        To be called ten times a second. A look at each second costs less than a timer for each request. A tenth is one of those that were
+        open when this round began, or the one before, if that were more: were it of those that are left, then many that are closed together
+        would make the round longer and longer, and the last of them would be late by seconds.
         """
         if not self._looked_at:
+            before, self._round = self._round, len(self._open)
+            self._looks = -(-max(before, self._round) // SWEEPS)
             self._looked_at.extend(self._open)
         now = monotonic()
-        for _ in range(min(len(self._looked_at), -(-len(self._open) // SWEEPS))):
+        for _ in range(min(len(self._looked_at), self._looks)):
             connection = self._looked_at.popleft()
             if connection in self._open:
                 connection.look(now)

@@ -18,6 +18,8 @@ TINY = FULL._replace(
     step_s=0.3,
     half_rounds=1,
     half_s=0.5,
+    half_open_rounds=1,
+    half_open_s=3.0,  # with the eight seconds in which the crowd gathers: until the first of it are closed
     punctual_s=0.3,
     overload_rounds=1,
     overload_s=0.5,
@@ -39,6 +41,12 @@ async def test_every_part_of_a_run_is_answered_and_told() -> None:
     assert made.events.cpu_us > 0
     assert made.saturation is not None
     assert made.half.decision.count == made.half.insert.count
+    assert made.half_open is not None
+    assert made.half_open.alone.count == made.half_open.beside.count
+    assert made.half_open.closed > 0
+    assert made.half_open.soonest_close_s is not None
+    assert made.half_open.soonest_close_s > 9.0
+    assert made.half_open.fewest > made.half_open.clients / 2
     assert made.flood is not None
     assert made.cold is not None
     assert made.importing is not None

@@ -16,6 +16,7 @@ from loadtest.budgets import Budget
 from loadtest.closed_loop import Throughput
 from loadtest.cores import Cores
 from loadtest.half import Half
+from loadtest.half_open import HalfOpen
 from loadtest.overload import Overload
 from loadtest.punctual import Punctual
 from loadtest.references import Inserted
@@ -110,7 +111,28 @@ def measured() -> Measured:
     )
     proof = Punctual(per_s=3_000.0, answered_per_s=3_000.0, echo_p50_ms=0.2, echo_p99_ms=1.0, driver=driver())
     nothing = (None,) * 6
-    return Measured(plan.QUICK, rounds, 1_000.0, None, half, proof, over, *nothing, load_before=0.5, seconds=100.0)
+    return Measured(
+        plan.QUICK, rounds, 1_000.0, None, half, None, proof, over, *nothing, load_before=0.5, seconds=100.0
+    )
+
+
+def half_open(ratio: float, longest_close_s: float | None, *, is_late: bool = False) -> HalfOpen:
+    told = waits.waits_of(np.linspace(0.001, 0.1, 5_000))
+    return HalfOpen(
+        clients=1_000,
+        per_s=500.0,
+        alone=told,
+        beside=told,
+        alone_failed=0,
+        beside_failed=0,
+        p99_ratio=ratio,
+        p99_ratios=[ratio],
+        fewest=950,
+        closed=1_234,
+        soonest_close_s=10.01,
+        longest_close_s=longest_close_s,
+        drivers=[driver(is_late=is_late)],
+    )
 
 
 def made(seen: Measured | None = None, **bounds: Budget) -> Report:
@@ -187,6 +209,29 @@ def test_what_two_workers_take_of_events_is_judged_where_it_was_measured() -> No
     assert ("events a second of two API workers ÷ rows of unnest", "0.5") in [
         row for part in table.tables(found) for row in part.rows
     ]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "longest_close_s", "judged"),
+    [
+        (1.4, 11.4, {"half_open.p99_ratio": True, "half_open.longest_close_s": True}),
+        (1.6, 11.6, {"half_open.p99_ratio": False, "half_open.longest_close_s": False}),
+        (1.4, None, {"half_open.p99_ratio": True}),
+    ],
+)
+def test_what_half_open_clients_do_to_others_is_judged_and_told(
+    ratio: float, longest_close_s: float | None, judged: dict[str, bool]
+) -> None:
+    found = made(measured()._replace(half_open=half_open(ratio, longest_close_s, is_late=True)))
+    assert {claim.name: claim.holds for claim in found.claims if claim.name.startswith("half_open")} == judged
+    assert found.late == ["half_open"]
+    assert found.missed == []
+    told = {row[0]: row[1:] for part in table.tables(found) for row in part.rows}
+    assert told["half-open clients: closed"] == ("1,234",)
+    assert told["decision at 500/s, beside 1,000 half-open clients"][0] == "5,000"
+    text = page.as_html(found)
+    assert "beside 1,000 half-open clients" in text
+    assert text.count("<svg") == page.as_html(made()).count("<svg") + 1
 
 
 def test_a_wait_without_end_is_outside_and_null() -> None:
