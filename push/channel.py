@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from schema.discreet import shown_without
+
 AddressKind = Literal["token", "fid", "webhook", "email"]
 
 
@@ -43,6 +45,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     is_private: bool = False
     cards: tuple[Card, ...] = ()
     unsubscribe_url: str | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "address", "data", "unsubscribe_url")
 
 
 class Accepted(msgspec.Struct, frozen=True, tag="accepted"):

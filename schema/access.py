@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta, field
 
 from schema.base import Incoming, Kept
+from schema.discreet import shown_without
 
 Scope = Literal["ingest", "offers", "users", "campaigns", "campaigns:approve", "reports", "admin"]
 KeyKind = Literal["pk", "sk"]
@@ -42,6 +43,9 @@ class CreatedKey(Kept, frozen=True):
     created_at: datetime
     secret: str | None
 
+    def __repr__(self) -> str:
+        return shown_without(self, "secret")
+
 
 class Keys(Kept, frozen=True):
     """All keys, the newest first."""
@@ -56,6 +60,9 @@ class IdentityKey(Incoming, frozen=True):
     alg: Algorithm
     public_key: Annotated[str, Meta(max_length=4096)] | None = None
     secret: Annotated[str, Meta(max_length=1024)] | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "secret")
 
 
 class IdentitySettings(Incoming, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming
+from schema.discreet import shown_without
 from schema.external_id import ExternalId
 
 EVENTS_MAX: Final = 500
@@ -108,6 +109,9 @@ class Feedback(Incoming, frozen=True):
     user_id: ExternalId | None = None
     anonymous_id: ExternalId | None = None
     feedback_token: Annotated[str, Meta(max_length=64)] | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "feedback_token")
 
 
 class FeedbackAnswer(msgspec.Struct, frozen=True, kw_only=True):

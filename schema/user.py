@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schema.base import Incoming
+from schema.discreet import shown_without
 from schema.event import Tag
 from schema.external_id import ExternalId
 
@@ -49,6 +50,9 @@ class Device(Incoming, frozen=True, kw_only=True):
     time_zone: Zone | None = None
     locale: Locale | None = None
     is_push_enabled: bool = True
+
+    def __repr__(self) -> str:
+        return shown_without(self, "token")
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):

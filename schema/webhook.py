@@ -1,4 +1,4 @@
-"""Endpoints of webhooks as an operator makes and sees them."""
+"""Endpoints of webhooks as an operator makes and sees them. Many a URL holds a token: no repr shows one."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from schema.base import Incoming, Kept
+from schema.discreet import shown_without
 from schema.offer import OfferKey
 
 Url = Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -17,12 +18,18 @@ class NewWebhook(Incoming, frozen=True):
     webhook_id: OfferKey
     url: Url
 
+    def __repr__(self) -> str:
+        return shown_without(self, "url")
+
 
 class WebhookPatch(Incoming, frozen=True):
     """The body of PATCH /v1/webhooks/{id}; what is not named stays. Any change ends a rest."""
 
     url: Url | None = None
     is_paused: bool | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "url")
 
 
 class Webhook(Kept, frozen=True, omit_defaults=True):
@@ -39,6 +46,9 @@ class Webhook(Kept, frozen=True, omit_defaults=True):
     failures: int
     rests_until: datetime | None = None
     secret: str | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "secret", "url")
 
 
 class WebhookPage(Kept, frozen=True):

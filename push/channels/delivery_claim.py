@@ -12,6 +12,7 @@ from push.outbox import State
 from push.sending.claim import LEASE, Counting, Judged, Known
 from schema.campaign import StoredCampaign
 from schema.decision import Channel
+from schema.discreet import shown_without
 
 
 class Delivery(NamedTuple):
@@ -32,6 +33,9 @@ class Delivery(NamedTuple):
     fence: int
     attempts: int
     was_counted: bool
+
+    def __repr__(self) -> str:
+        return shown_without(self, "address", "message")
 
     @property
     def is_counted_alone(self) -> bool:

@@ -11,6 +11,7 @@ from push.decider import Draft
 from push.drawing import feedback_token
 from push.fcm.limits import PAYLOAD_BYTES_MAX, payload_bytes
 from schema.campaign import BUTTONS
+from schema.discreet import shown_without
 from schema.offer import Creative, Offer
 from schema.wording import Words
 
@@ -21,6 +22,9 @@ class Carried(NamedTuple):
     decision_id: UUID
     feedback_token: str
     reservation_id: UUID | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "feedback_token")
 
 
 class PrivateWords(NamedTuple):

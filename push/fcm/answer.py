@@ -1,6 +1,11 @@
 """The JSON that FCM answers with: a message name, or an error whose details say more than its status."""
 
+from typing import Final
+
 import msgspec
+
+ANSWER_BYTES_MAX: Final = 65_536
+"""Of FCM's answers and of those to who asks for a token; theirs have less than two thousand."""
 
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"

@@ -4,26 +4,24 @@ Nothing outside this package knows firebase-admin. The SDK's own sending is left
 on 429 and costs a millisecond a message. Rules of the service: https://firebase.google.com/docs/cloud-messaging
 """
 
-import functools
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import certifi
 from firebase_admin import credentials
 from google.auth.exceptions import GoogleAuthError
-from google.auth.transport.requests import Request
 
 from push.channel import Message, NotProcessed, Outcome, Rejected
 from push.fcm.access_token import AccessToken
 from push.fcm.message import encode
+from push.fcm.token_request import TokenRequest, fetch
 from push.fcm.transport import Posted, Reply, Transport
 from push.fcm.verdict import is_refused_token, outcome_of
 from push.meter import EXPIRED
 
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-_TOKEN_TIMEOUT_S = 10.0
 
 
 class FcmChannel:
@@ -48,15 +46,16 @@ class FcmChannel:
         """
         certificate = credentials.Certificate(dict(service_account))
         self.account = f"fcm:{certificate.project_id}"
-        self._credential = certificate.get_credential().with_scopes([_SCOPE])
-        self._is_token_cleartext = str(service_account.get("token_uri", "")).startswith("http:")
+        credential = certificate.get_credential().with_scopes([_SCOPE])
         self._channel_id = channel_id
-        self._ca_file = ca_file or Path(certifi.where())
-        self._token = AccessToken(self._fetch_token)
+        trusted = ca_file or Path(certifi.where())
+        is_cleartext = str(service_account.get("token_uri", "")).startswith("http:")
+        ask = TokenRequest(trusted, is_cleartext=is_cleartext)
+        self._token = AccessToken(lambda: fetch(credential, ask))
         self._headers: tuple[str, tuple[str, ...]] = ("", ())
         self._transport = Transport(
             f"{base_url}/v1/projects/{certificate.project_id}/messages:send",
-            ca_file=self._ca_file,
+            ca_file=trusted,
             in_flight_max=in_flight_max,
             deadline_s=deadline_s,
         )
@@ -119,12 +118,3 @@ class FcmChannel:
             headers = (f"Authorization: Bearer {token}", "Content-Type: application/json; charset=utf-8", "Expect:")
             self._headers = (token, headers)
         return self._headers[1]
-
-    def _fetch_token(self) -> tuple[str, float]:
-        request = Request()
-        with request.session as session:
-            session.verify = str(self._ca_file)
-            session.trust_env = not self._is_token_cleartext  # the stand-in next door, as in the transport
-            self._credential.refresh(functools.partial(request, timeout=_TOKEN_TIMEOUT_S))
-        life = self._credential.expiry.replace(tzinfo=UTC) - datetime.now(UTC)
-        return self._credential.token, life.total_seconds()

@@ -19,6 +19,7 @@ import msgspec
 import pycurl
 
 from push.channel import NotProcessed, Unknown
+from push.fcm.answer import ANSWER_BYTES_MAX
 from push.fcm.curl_loop import CurlLoop
 
 _REFUSED: Final = (pycurl.E_SEND_FAIL_REWIND, "necessary data rewind was not possible")
@@ -70,7 +71,7 @@ class _Exchange:
     def __init__(self, url: str, ca_file: Path | None, deadline_s: float) -> None:
         self._headers: Sequence[str] = ()
         self._unread = io.BytesIO()
-        self._answer: list[bytes] = []
+        self._answer = bytearray()
         self.batch: _Batch | None = None
         self.place = 0
         self.curl = curl = pycurl.Curl()
@@ -86,7 +87,7 @@ class _Exchange:
         curl.setopt(pycurl.MAXAGE_CONN, _IDLE_TLS_S if is_tls else _IDLE_CLEARTEXT_S)
         # Without a seek function beside it the read function cannot be rewound.
         curl.setopt(pycurl.READFUNCTION, self._unread.read)
-        curl.setopt(pycurl.WRITEFUNCTION, self._answer.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._take)
         if not is_tls:
             curl.setopt(pycurl.PROXY, "")  # the stand-in next door is not behind the proxy of the environment
         if ca_file is not None:
@@ -107,14 +108,23 @@ class _Exchange:
     def reply(self) -> Reply:
         status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
         retry_after_s: int = 0 if status == 200 else self.curl.getinfo(pycurl.RETRY_AFTER)
-        return Reply(status, self._answer[0] if len(self._answer) == 1 else b"".join(self._answer), retry_after_s)
+        return Reply(status, bytes(self._answer), retry_after_s)
+
+    def _take(self, part: bytes) -> int | None:
+        """None when it is taken; less than was offered ends the transfer, of HTTP/2 this one alone."""
+        if len(self._answer) + len(part) > ANSWER_BYTES_MAX:
+            return 0
+        self._answer += part
+        return None
 
     def speaks_h2(self) -> bool:
         return bool(self.curl.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)
 
     def failure(self, error: pycurl.error, *, is_h2: bool) -> NotProcessed | Unknown:
-        """A body libcurl never asked for cannot have been sent, whatever the error was."""
+        """A body libcurl never asked for cannot have been sent, whatever the error was; unless it was answered, at too great a length."""
         code, text = error.args
+        if code == pycurl.E_WRITE_ERROR:
+            return Unknown(f"its answer is longer than {ANSWER_BYTES_MAX} bytes")
         reason = f"curl {code}: {text or self.curl.errstr()}"
         if not self._unread.tell():
             return NotProcessed(reason)

@@ -15,6 +15,7 @@ from push.contact.contacts import RulesCache
 from push.outbox import Key, State, bounds, is_all
 from push.release import UNTOLD, release
 from schema.campaign import StoredCampaign
+from schema.discreet import shown_without
 
 LEASE: Final = timedelta(seconds=60)
 """Longer than a channel's deadline: when it has passed, nobody knows whether the push was sent."""
@@ -39,6 +40,9 @@ class ReadyRow(NamedTuple):
     quiet_from: datetime | None = None
     may_repeat: bool = False
     unknowns: int = 0
+
+    def __repr__(self) -> str:
+        return shown_without(self, "address", "message")
 
 
 class Claimed(NamedTuple):

@@ -12,6 +12,7 @@ from push.outbox import Settled, State
 from push.release import UNTOLD
 from push.sending.claim import ReadyRow
 from push.sending.pacing import LEASE_OVER
+from schema.discreet import shown_without
 
 REASON_CHARACTERS_MAX: Final = 200
 SILENCE_MIN: Final = 10
@@ -25,6 +26,9 @@ class Place(NamedTuple):
 
     user_id: int
     address: str
+
+    def __repr__(self) -> str:
+        return shown_without(self, "address")
 
 
 class Settlement(NamedTuple):

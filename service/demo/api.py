@@ -10,6 +10,7 @@ import msgspec
 
 from schema.campaign import Campaign, CampaignOutcomes
 from schema.contact_rules import ContactRules
+from schema.discreet import shown_without
 from schema.event import EVENTS_MAX, BatchAnswer
 from service.demo.connection import ApiRefused, Connection
 
@@ -60,6 +61,9 @@ class Inbox(msgspec.Struct, frozen=True):
 
 class _Created(msgspec.Struct, frozen=True):
     secret: str
+
+    def __repr__(self) -> str:
+        return shown_without(self, "secret")
 
 
 class Explained(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import IO, Final, NamedTuple
 
 import msgspec
 
+from schema.discreet import shown_without
 from service.demo.data_dir import DataDir
 from service.settings import PREFIX
 
@@ -41,6 +42,9 @@ class Server(NamedTuple):
     key: str
     process: subprocess.Popen[bytes]
     log: Path
+
+    def __repr__(self) -> str:
+        return shown_without(self, "key")
 
 
 _READY: Final = msgspec.json.Decoder(Addresses)

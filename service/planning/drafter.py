@@ -11,6 +11,7 @@ from push.drawing.draft import Carried, PrivateWords, Worn, draft_of
 from push.drawing.phrasebook import Phrasebook
 from push.fcm.limits import label_of
 from schema.campaign import Campaign
+from schema.discreet import shown_without
 from service.decision.ask import Decided
 from service.planning.slate import slate_of
 
@@ -21,6 +22,9 @@ class Desk(NamedTuple):
     key: bytes
     phrasebook: Phrasebook
     instead: PrivateWords
+
+    def __repr__(self) -> str:
+        return shown_without(self, "key")
 
 
 def drafter(campaign: Campaign, desk: Desk, now: datetime) -> Callable[[Decided], Drawn]:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import get_default_algorithms
 
 from schema.access import IdentityKey
+from schema.discreet import shown_without
 from schema.external_id import ID_RULE, is_fit
 
 CACHE_S: Final = 60.0
@@ -33,6 +34,9 @@ class InvalidUserToken(Exception):
 class _Verifier(NamedTuple):
     alg: str
     key: Any
+
+    def __repr__(self) -> str:
+        return shown_without(self, "key")
 
 
 class _Believed(NamedTuple):

@@ -10,18 +10,19 @@ from typing import Self
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, RequestReceived, StreamEnded
+from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 
 CHUNK_BYTES = 65536
 
 
 @dataclass
 class Seen:
-    """What reached the server: connections opened, whole bodies in order, most streams at once."""
+    """What reached the server: connections opened, whole bodies in order, most streams at once; and bytes of long answers that left it."""
 
     connections: int = 0
     bodies: list[bytes] = field(default_factory=list)
     streams_at_once: int = 0
+    told_bytes: int = 0
 
 
 class _Connection(asyncio.Protocol):
@@ -29,6 +30,7 @@ class _Connection(asyncio.Protocol):
         self.seen = seen
         self.h2 = H2Connection(H2Configuration(client_side=False))
         self.open: dict[int, bytes] = {}
+        self.untold: dict[int, int] = {}
         self.unanswered = 0
         self.is_going = False
 
@@ -58,6 +60,9 @@ class _Connection(asyncio.Protocol):
                 body = self.open.pop(event.stream_id)
                 self.seen.bodies.append(body)
                 self.end(event.stream_id, body)
+            elif isinstance(event, StreamReset):
+                self.untold.pop(event.stream_id, None)
+        self.go_on()
         self.flush()
 
     def end(self, stream_id: int, body: bytes) -> None:
@@ -74,6 +79,9 @@ class _Connection(asyncio.Protocol):
         elif body.startswith(b"goaway"):
             self.h2.close_connection(last_stream_id=max(0, stream_id - 2))
             self.is_going = True
+        elif body.startswith(b"big-"):
+            self.h2.send_headers(stream_id, [(":status", "200"), ("content-type", "application/json")])
+            self.untold[stream_id] = int(body[4:])
         elif not body.startswith(b"hang"):
             asyncio.get_running_loop().call_later(0.01, self.answer, stream_id)
 
@@ -95,6 +103,16 @@ class _Connection(asyncio.Protocol):
             self.h2.close_connection(error_code=code, last_stream_id=1 if body == b"leave-low" else stream_id)
             self.flush()
             self.transport.close()
+
+    def go_on(self) -> None:
+        """Long answers go out as far as their receiver lets them."""
+        for stream_id in list(self.untold):
+            while (size := min(self.untold[stream_id], self.h2.local_flow_control_window(stream_id), 16_384)) > 0:
+                self.untold[stream_id] -= size
+                self.seen.told_bytes += size
+                self.h2.send_data(stream_id, b" " * size, end_stream=not self.untold[stream_id])
+            if not self.untold[stream_id]:
+                del self.untold[stream_id]
 
     def answer(self, stream_id: int) -> None:
         if self.transport.is_closing():

@@ -10,9 +10,11 @@ import pycurl
 import pytest
 
 from push.channel import NotProcessed, Unknown
+from push.fcm.answer import ANSWER_BYTES_MAX
 from push.fcm.transport import Reply, Transport, is_refused_stream
 from push.loopback_certificate import write_certificate
 from tests.contract.h2_server import H2Server
+from tests.integration.webhook_receiver import receiving
 
 HEADERS = ("Content-Type: application/json", "Expect:")
 
@@ -114,6 +116,34 @@ def test_a_bare_complaint_of_the_rewind_beside_an_error_of_the_system_is_no_refu
     assert is_refused_stream(*bare, 0)
     assert not is_refused_stream(*bare, errno.ECONNRESET)
     assert not is_refused_stream(bare[0], "OpenSSL SSL_read: unexpected eof", 0)
+
+
+async def test_an_answer_without_an_end_is_broken_off_and_unknown(
+    server: H2Server, certificate: tuple[Path, Path]
+) -> None:
+    """Its stream alone, after one POST; those beside it on the connection and after it are answered."""
+    transport = Transport(f"https://127.0.0.1:{server.port}/send", ca_file=certificate[0])
+    await transport.open()
+    bodies = [b"big-%d" % size for size in (ANSWER_BYTES_MAX, ANSWER_BYTES_MAX + 1, 1 << 30)]
+    most, *more, beside = await transport.post_all([*bodies, b"beside"], HEADERS)
+    assert isinstance(most, Reply)
+    assert most.body == b" " * ANSWER_BYTES_MAX
+    assert more == [Unknown("its answer is longer than 65536 bytes")] * 2
+    assert isinstance(beside, Reply)
+    assert isinstance(await transport.post(b"after", HEADERS), Reply)
+    assert sorted(server.seen.bodies) == sorted([*bodies, b"beside", b"after"])
+    assert server.seen.connections <= 2
+    assert server.seen.told_bytes < 1 << 26, "nobody told the server to stop"
+    await transport.close()
+
+
+async def test_an_answer_without_an_end_over_http1_is_unknown_too() -> None:
+    async with receiving() as receiver:
+        transport = Transport(f"{receiver.url}/big")
+        await transport.open()
+        assert await transport.post(b"{}", HEADERS) == Unknown("its answer is longer than 65536 bytes")
+        await transport.close()
+    assert [came.path for came in receiver.came] == ["/big"]
 
 
 async def test_nobody_listening_is_not_processed(certificate: tuple[Path, Path]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import uvicorn
 
@@ -20,7 +21,8 @@ class Came(NamedTuple):
 
 class Receiver:
     """`/status/503` answers so, `/later` 429 with Retry-After, `/moved` leads elsewhere, `/hang` never answers, `/cut` breaks off
-    its answer, `/big` with a megabyte, `/once` fails before it takes; all else is taken.
+    its answer, `/big` with a megabyte, `/drip` for ten seconds byte by byte, `/says?…` what stands there, `/once` fails before it takes; all
+    else is taken.
     """
 
     def __init__(self) -> None:
@@ -28,12 +30,8 @@ class Receiver:
         self.url = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.came.append(Came(scope["path"], headers, body))
+        self.came.append(Came(scope["path"], headers, await _read(receive)))
         match scope["path"].split("/")[1:]:
             case ["status", code]:
                 await _answer(send, int(code))
@@ -45,6 +43,10 @@ class Receiver:
                 await _answer(send, 200 if sum(one.path == "/once" for one in self.came) > 1 else 503)
             case ["big"]:
                 await _answer(send, 200, body=bytes(1 << 20))
+            case ["says"]:
+                await _answer(send, 200, body=unquote_to_bytes(scope["query_string"]))
+            case ["drip"]:
+                await _drip(send)
             case ["hang"]:
                 await asyncio.sleep(60)
             case ["cut"]:
@@ -52,6 +54,21 @@ class Receiver:
                 await send({"type": "http.response.body", "body": b"half", "more_body": False})
             case _:
                 await _answer(send, 204)
+
+
+async def _read(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+async def _drip(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(200):
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        await asyncio.sleep(0.05)
 
 
 async def _answer(send: Any, status: int, *headers: tuple[bytes, bytes], body: bytes = b"") -> None:

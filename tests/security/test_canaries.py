@@ -1,13 +1,12 @@
 """Secrets are planted in every place that holds one, all are used and much goes wrong; then nothing that anybody reads may show them."""
 
 import asyncio
+import base64
 import json
+import re
 import secrets
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,75 +15,15 @@ import asyncpg
 import httpx
 import jwt
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult
 
 from tests.contract.stand_in_server import StandInServer
-from tests.story.world import COMMAND, Serve, environment, postgres_processes, serving, wait_until
+from tests.security.canaries import DEADLINE_S, Planted, TalkativeMail, postgres_backends, talkative_mail
+from tests.security.planted_fields import IN_A_SHOP
+from tests.story.world import COMMAND, Serve, environment, serving, wait_until
 
-DEADLINE_S: Final = 60.0
 _HEX: Final = secrets.token_hex(8)
-ADDRESSES: Final = {name: f"{name}.canary{_HEX}@mail.example" for name in ("ann", "bob")}
-PUSH_ADDRESSES: Final = {"ann": f"bad-canary{_HEX}", "bob": f"gone-canary{_HEX}"}
-
-
-class TalkativeMail:
-    """A mail server that asks for a password, and says in its refusals what it was told."""
-
-    def __init__(self) -> None:
-        self.refused: list[str] = []
-        self.passwords: list[str] = []
-
-    async def handle_RCPT(self, server: SMTP, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.refused.append(address)
-        return f"550 5.7.1 <{address}> is not wanted, {self.passwords[-1]}"
-
-    def judge(self, server: SMTP, session: Any, envelope: Any, mechanism: str, told: Any) -> AuthResult:
-        self.passwords.append(told.password.decode())
-        return AuthResult(success=True)
-
-
-@contextmanager
-def talkative_mail() -> Iterator[tuple[TalkativeMail, int]]:
-    mail = TalkativeMail()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    controller = Controller(
-        mail, hostname="127.0.0.1", port=port, ready_timeout=20, authenticator=mail.judge, auth_require_tls=False
-    )
-    controller.start()
-    try:
-        yield mail, port
-    finally:
-        controller.stop()
-
-
-class Planted:
-    """Every secret by where it was planted, and everything that was read by where it was read."""
-
-    def __init__(self) -> None:
-        self.canaries: dict[str, str] = {f"push address of {name}": text for name, text in PUSH_ADDRESSES.items()}
-        self.canaries |= {f"e-mail of {name}": text for name, text in ADDRESSES.items()}
-        self.read: dict[str, str] = {}
-
-    def plant(self, where: str, text: str) -> str:
-        assert len(text) >= 12, where
-        self.canaries[where] = text
-        return text
-
-    def hear(self, answer: httpx.Response) -> httpx.Response:
-        """Keeps what was answered, headers too."""
-        assert "server" not in answer.headers  # nor which program answers
-        self.read[f"answer {len(self.read)} to {answer.request.method} {answer.request.url.path}"] = (
-            f"{answer.headers}\n{answer.text}"
-        )
-        return answer
-
-    def found(self) -> list[tuple[str, str]]:
-        return [
-            (what, where) for what, text in self.canaries.items() for where, read in self.read.items() if text in read
-        ]
+ADDRESSES: Final = {name: f"{name}.canary{_HEX}@mail.example" for name in ("ann", "bob", "cem")}
+PUSH_ADDRESSES: Final = {"ann": f"bad-canary{_HEX}", "bob": f"gone-canary{_HEX}", "cem": f"ok-canary{_HEX}"}
 
 
 def open_shop(api: httpx.Client, planted: Planted, webhook_url: str) -> None:
@@ -95,10 +34,18 @@ def open_shop(api: httpx.Client, planted: Planted, webhook_url: str) -> None:
         assert answer.is_success, f"{path}: {answer.text}"
         return answer.json()
 
+    for name in ADDRESSES:
+        planted.plant(f"push address of {name}", PUSH_ADDRESSES[name], "Device.token")
+        planted.plant(f"e-mail of {name}", ADDRESSES[name], "EmailAddress.address")
     planted.plant("secret key", make("POST", "/v1/keys", kind="sk", scopes=["users"])["secret"])
-    signer = planted.plant("key of user tokens", "canary of the app's server " + secrets.token_hex(20))
+    signer = planted.plant(
+        "key of user tokens", f"canary of the app's server {secrets.token_hex(20)}", "IdentityKey.secret"
+    )
     make("PUT", "/v1/identity", mode="required", keys=[{"kid": "app", "alg": "HS256", "secret": signer}])
-    hook = make("POST", "/v1/webhooks", webhook_id="crm", url=webhook_url)
+    token = planted.plant("first URL of a webhook", f"canary{secrets.token_hex(12)}", "NewWebhook.url")
+    hook = make("POST", "/v1/webhooks", webhook_id="crm", url=f"{webhook_url}?token={token}")
+    token = planted.plant("URL of a webhook", f"canary{secrets.token_hex(12)}", "WebhookPatch.url")
+    make("PATCH", "/v1/webhooks/crm", url=f"{webhook_url}?token={token}")
     planted.plant("webhook's secret", hook["secret"].removeprefix("whsec_"))
     planted.plant("webhook's next secret", make("POST", "/v1/webhooks/crm/secret")["secret"].removeprefix("whsec_"))
     make("PUT", "/v1/contact-rules", quiet_hours=[], caps=[], min_gap_s=0)
@@ -131,6 +78,28 @@ def leave_the_store(api: httpx.Client) -> None:
     assert api.post("/v1/events", json={"sent_at": now, "batch": batch}).json()["accepted"] == len(batch)
 
 
+def use_what_was_sent(serve: Serve, planted: Planted, firebase: StandInServer, mail: TalkativeMail) -> None:
+    """Answers the push and unsubscribes from the e-mail that came to somebody: rightly, and with something wrong."""
+    pushed = json.dumps(firebase.get(f"/inbox/{PUSH_ADDRESSES['cem']}"))
+    found = {name: re.search(rf'"{name}": "([^"]+)"', pushed) for name in ("decision_id", "feedback_token")}
+    decision, token = (one[1] for one in found.values() if one is not None)
+    planted.plant("feedback token", token, "Feedback.feedback_token")
+    link = planted.plant("unsubscribe token", mail.links[0].rpartition("/")[2])
+    told = []
+    with planted.client(serve) as api:
+        for headers in ({}, serve.headers):
+            for more in ({}, {"slot": 63}, {"type": "redeemed"}, {"user_id": "ann"}, {"x": token}):
+                body = {"type": "thumbs_up", "feedback_token": token} | more
+                told.append(api.post(f"/v1/decisions/{decision}/feedback", json=body, headers=headers).status_code)
+                api.post(f"/v1/decisions/{decision[::-1]}/feedback", json=body, headers=headers)
+        assert {200, 401} < set(told)
+        assert api.post(f"/v1/unsubscribe/{link}").status_code == 200
+        api.get(f"/v1/unsubscribe/{link}")
+        api.get(f"/v1/unsubscribe/{link}x")
+        api.post(f"/v1/unsubscribe/{link}", content=b"x" * 9000)
+        api.delete(f"/v1/unsubscribe/{link}")
+
+
 def go_wrong(serve: Serve, planted: Planted) -> None:
     """Requests that are refused, with secrets where they do not belong, and while the database goes away."""
     signer = planted.canaries["key of user tokens"]
@@ -139,8 +108,7 @@ def go_wrong(serve: Serve, planted: Planted) -> None:
     planted.plant("signature of a user token", token.rpartition(".")[2])
     wrong = planted.plant("a wrong key", f"sk_{secrets.token_urlsafe(32)}")
     everything = " ".join(planted.canaries.values())
-    with httpx.Client(base_url=serve.url, trust_env=False, timeout=20) as api:
-        api.event_hooks["response"] = [lambda answer: (answer.read(), planted.hear(answer))]
+    with planted.client(serve) as api:
         for headers in (
             {"Authorization": f"Bearer {wrong}"},
             {"Authorization": serve.headers["authorization"], "Origin": "https://x.example"},
@@ -179,51 +147,21 @@ def go_wrong(serve: Serve, planted: Planted) -> None:
             api.get(path)
 
 
-def postgres_backends(serve: Serve) -> Iterator[int]:
-    """Ends connections of the service to PostgreSQL one by one, as an administrator would."""
-    for pid in postgres_processes(serve.postgres_root):
-        name = Path(f"/proc/{pid}/cmdline")
-        if name.exists() and b"welltimed welltimed" in name.read_bytes():
-            subprocess.run(["kill", "-TERM", str(pid)], check=False)
-            yield pid
-
-
-async def kept(dsn: str) -> str:
-    """What whoever reads the database finds of e-mail addresses, webhooks' secrets, and acts."""
+async def kept(planted: Planted, dsn: str) -> None:
+    """What whoever reads the database finds of e-mail addresses, webhooks' secrets, and acts; and the keys by which our own links are signed."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
-            "select t::text from email_addresses t union all select t::text from webhooks t union all select t::text from audit_log t"
+            """select t::text from email_addresses t union all select (to_jsonb(t) - 'url')::text from webhooks t
+               union all select t::text from audit_log t"""
         )
+        for purpose, key in await connection.fetch("select purpose, key from signing_keys"):
+            planted.plant(f"key that signs {purpose}", key.hex())
+            planted.plant(f"key that signs {purpose}, in base64", base64.b64encode(key).decode())
     finally:
         await connection.close()
     assert len(rows) > len(ADDRESSES) + 1
-    return "\n".join(row[0] for row in rows)
-
-
-def look(serve: Serve, planted: Planted, settings: dict[str, str]) -> None:
-    """Reads what operators read: logs, and the doctor's words, as text and as JSON."""
-    planted.read["log"] = serve.words()
-    planted.read["log of PostgreSQL"] = "".join(
-        path.read_text(errors="replace") for path in serve.data_dir.rglob("*.log")
-    )
-    lost = planted.plant("password of the database", f"canary{secrets.token_hex(12)}")
-    for options in ([], ["--json"]):
-        for more in (
-            {},
-            {"DATABASE_URL": f"postgresql://shop:{lost}@127.0.0.1:1/shop"},
-            {"DATABASE_URL": f"postgresql://shop:{lost}@x:y/z"},
-        ):
-            told = subprocess.run(
-                [*COMMAND, "doctor", *options],
-                env=environment(DATA_DIR=str(serve.data_dir), **settings, **more),
-                capture_output=True,
-                text=True,
-                timeout=DEADLINE_S,
-                check=False,
-            )
-            assert "WELLTIMED_SMTP_URL" in told.stdout + told.stderr
-            planted.read[f"doctor {options} {list(more)} {len(planted.read)}"] = told.stdout + told.stderr
+    planted.read["addresses and secrets in the database"] = "\n".join(row[0] for row in rows)
 
 
 def refuses_without_the_key(data_dir: Path, planted: Planted, settings: dict[str, str]) -> None:
@@ -247,9 +185,9 @@ def refuses_without_the_key(data_dir: Path, planted: Planted, settings: dict[str
 @pytest.mark.timeout(240)
 def test_no_secret_is_shown_anywhere(data_dir: Path, tmp_path: Path, pg_bin: Path | None) -> None:
     planted = Planted()
-    key = planted.plant("bootstrap key", f"sk_{secrets.token_hex(20)}")
-    password = planted.plant("mail password", f"canary{secrets.token_hex(12)}")
-    with StandInServer() as firebase, talkative_mail() as (mail, port):
+    key = planted.plant("bootstrap key", f"sk_{secrets.token_hex(20)}", "Settings.bootstrap_key")
+    password = planted.plant("mail password", f"canary{secrets.token_hex(12)}", "Settings.smtp_url")
+    with StandInServer() as firebase, talkative_mail(ADDRESSES["cem"]) as (mail, port):
         account = firebase.account | {"private_key_id": planted.plant("id of Firebase's key", secrets.token_hex(20))}
         planted.plant("Firebase's private key", account["private_key"].splitlines()[5])
         credentials = tmp_path / "firebase.json"
@@ -269,18 +207,20 @@ def test_no_secret_is_shown_anywhere(data_dir: Path, tmp_path: Path, pg_bin: Pat
             time.sleep(2.0)  # every process has heard of the campaign
             leave_the_store(api)
             wait_until(lambda: firebase.app.posts >= len(PUSH_ADDRESSES), DEADLINE_S, "no push was sent")
-            wait_until(lambda: set(mail.refused) == set(ADDRESSES.values()), DEADLINE_S, "no e-mail was sent")
+            wait_until(lambda: len(mail.refused) == 2 and mail.links, DEADLINE_S, "no e-mail was sent")
+            assert set(mail.refused) == {ADDRESSES["ann"], ADDRESSES["bob"]}
             assert set(mail.passwords) == {password}
             for token in firebase.app.issuer._valid_until:
                 planted.plant("bearer token of FCM", token)
+            use_what_was_sent(serve, planted, firebase, mail)
+            asyncio.run(kept(planted, serve.dsn()))
             go_wrong(serve, planted)
-            for pid in [serve.process.pid, *serve.children()]:
-                planted.read[f"command line of {pid}"] = Path(f"/proc/{pid}/cmdline").read_text()
-            planted.read["addresses and secrets in the database"] = asyncio.run(kept(serve.dsn()))
+            planted.list_processes(serve)
             assert serve.stop() < DEADLINE_S
-            look(serve, planted, settings | {"BOOTSTRAP_KEY": key})
+            planted.look(serve)
+            assert "WELLTIMED_SMTP_URL" in planted.examine(serve, settings | {"BOOTSTRAP_KEY": key})
         refuses_without_the_key(data_dir, planted, settings)
-    assert len(planted.canaries) >= 15
+    assert planted.fields == IN_A_SHOP
     assert len(planted.read) > 100
-    assert '"area"' in planted.read["log"]
+    assert '"area"' in planted.read[f"log {serve.log.name}"]
     assert planted.found() == []

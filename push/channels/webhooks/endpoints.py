@@ -6,6 +6,8 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from schema.discreet import shown_without
+
 PREFIX: Final = "whsec_"
 SECRET_BYTES: Final = 32
 OLD_SECRET_FOR: Final = timedelta(hours=24)
@@ -69,6 +71,9 @@ class Endpoint(NamedTuple):
     is_paused: bool
     failures: int
     rests_until: datetime | None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "url")
 
 
 class Signed(NamedTuple):
