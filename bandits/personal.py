@@ -52,6 +52,8 @@ BLOCKS: Final = (kernels.SLOPES, kernels.AXES)
 VARIANCES: Final = (0.03, 0.01)
 """What the prior variance of each block is taken for until it has been learned."""
 
+_AHEAD_MAX: Final = 64.0
+"""Half-lives by which sums are later than now at most: what says more was damaged, and is a number all the same."""
 _HEAD: Final = struct.Struct("<BBH")  # version, dimensions, `Personal.period`, before the sums as float32
 BYTES: Final = _HEAD.size + 4 * kernels.SIZE
 _TINY: Final = 1e-6
@@ -172,7 +174,7 @@ def end_to_end(sums: Sequence[bytes], now_s: float) -> tuple[F32, list[float]]:
 
 def faded(period: int, now_s: float) -> float:
     """What is left at now_s of the weight 1 at the beginning of a half-life."""
-    return float(2.0 ** (period - now_s / HALF_LIFE_S))
+    return float(2.0 ** min(period - now_s / HALF_LIFE_S, _AHEAD_MAX))
 
 
 def z_of(phi: F32, slopes: Sequence[int], axes: F32, may_be_personal: npt.NDArray[np.bool_]) -> F32:

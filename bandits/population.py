@@ -24,6 +24,9 @@ RECENT_PSEUDO_BASKETS: Final = 5.0
 ERA_HALF_LIVES: Final = 64
 ERA_S: Final = ERA_HALF_LIVES * RECENT_HALF_LIFE_S
 
+ERA_MAX: Final = 10_000
+"""Of a population that can be read: beyond every instant there is."""
+
 _EXPONENT_MAX: Final = 900.0
 """What was counted before 2020 weighs next to nothing in the first era, and is made so many half-lives greater at most."""
 
@@ -123,21 +126,29 @@ def unpack(data: bytes) -> Population:
     """Reads what `pack` wrote; no bytes are a partition without people.
 
     Raises:
-        ValueError: too short to be one.
+        ValueError: the length is not that of one, or its head holds what is no number of an era, or of tags.
     """
     population = Population()
     if data:
         flat = np.frombuffer(data, "<f8")
-        begin = _HEAD + int(flat[_HEAD - 1]) if flat.size >= _HEAD else _HEAD
-        if flat.size <= begin + HOURS:
+        if flat.size <= _HEAD + HOURS:
             raise ValueError(f"{len(data)} bytes are too few for a population")
-        population.era, population.recent_baskets = int(flat[0]), float(flat[1])
+        recent = _whole(flat[_HEAD - 1], flat.size - _HEAD - HOURS - 1)
+        begin = _HEAD + recent
+        population.era, population.recent_baskets = _whole(flat[0], ERA_MAX), float(flat[1])
         population.recent_tags = flat[_HEAD:begin].copy()
         population.baskets = float(flat[begin])
         population.hours = flat[begin + 1 : begin + 1 + HOURS].copy()
         population.tags = flat[begin + 1 + HOURS :].copy()
         population.reach(len(population.recent_tags))
     return population
+
+
+def _whole(number: float, most: int) -> int:
+    """A whole number of the head, 0 to `most`. Raises ValueError."""
+    if not (0 <= number <= most and number == int(number)):
+        raise ValueError(f"{number} in the head of a population is not one of 0 to {most}")
+    return int(number)
 
 
 def _longer(counts: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:

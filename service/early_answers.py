@@ -12,7 +12,7 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 
 
 _LINES: Final = re.compile(rb"\r\n(?:[A-Za-z0-9-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++")
-_SPECIAL: Final = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade):")
+_SPECIAL: Final = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade|proxy-connection):")
 
 
 Lines = list[tuple[bytes, bytes]]

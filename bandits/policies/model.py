@@ -55,7 +55,7 @@ def from_snapshot(snapshot: Snapshot) -> Model:
         raise DamagedSnapshotError(f"feature set {snapshot.feature_set}, this program knows {features.FEATURE_SET}")
     if len(snapshot.heads) != len(HEADS):
         raise DamagedSnapshotError(f"{len(snapshot.heads)} heads instead of {len(HEADS)}")
-    dispersions = np.array([head.dispersion for head in snapshot.heads], np.float32)
+    dispersions = _float32([head.dispersion for head in snapshot.heads])
     if not (np.isfinite(dispersions) & (dispersions > 0.0)).all():
         raise DamagedSnapshotError("a dispersion is not positive")
     hour_shares = _shares(snapshot.hour_shares, HOURS, "hour_shares")
@@ -105,6 +105,12 @@ def with_map(model: Model, known: TasteMap) -> Model:
     return model._replace(taste_map=known)
 
 
+def _float32(given: list[float]) -> F32:
+    """What is too large becomes infinite, and is refused as that."""
+    with np.errstate(over="ignore"):
+        return np.array(given, np.float32)
+
+
 def _floats(data: bytes, size: int, name: str) -> F32:
     if len(data) != 4 * size:
         raise DamagedSnapshotError(f"{name} has {len(data)} bytes instead of {4 * size}")
@@ -122,7 +128,7 @@ def _shares(data: bytes, size: int, name: str) -> F32:
 
 
 def _variances(given: list[float]) -> F32:
-    variances = np.array(given, np.float32)
+    variances = _float32(given)
     if not (np.isfinite(variances) & (variances > 0.0)).all():
         raise DamagedSnapshotError("a personal variance is not positive")
     if len(variances) not in {0, len(personal.BLOCKS)}:

@@ -24,6 +24,11 @@ PATIENCE_S: Final = 15.0
 
 AGAIN_S: Final = 0.2
 
+STATEMENT_S: Final = 30.0
+"""A statement that takes longer is cancelled, and its transaction undone."""
+LOCK_S: Final = 10.0
+"""Who waits longer for a lock gives up: behind a statement that hangs the others would all hang."""
+
 STATEMENTS_MAX: Final = 50_000
 """A session that has run so many is replaced: PostgreSQL's grow with every day's tables that they have planned for. An answer waits for that now and then."""
 STATEMENTS_MAX_IN_BACKGROUND: Final = 10_000
@@ -104,12 +109,12 @@ async def open_pool(
         init=init,
         reset=_leave,
         timeout=CONNECT_S,
-        command_timeout=30,
+        command_timeout=STATEMENT_S,
         max_queries=statements_max,
         server_settings={
             "application_name": "welltimed",
             "timezone": "UTC",
-            "lock_timeout": "10s",
+            "lock_timeout": f"{round(LOCK_S * 1000)}ms",
             **NOTICED,
             "synchronous_commit": "on" if waits_for_disk else "off",
             "plan_cache_mode": "force_generic_plan" if plans_once else "auto",

@@ -13,6 +13,7 @@ from loadtest.faults.installation import running
 from loadtest.faults.ledger import Ledger
 from loadtest.faults.memory_group import MemoryGroup, NotPermittedError
 from loadtest.faults.recovery import Recovery
+from tests.parts import ABSENT
 
 SEED: Final = "memory"
 BYTES_MAX: Final = 600 * 2**20
@@ -28,7 +29,7 @@ def group() -> Iterator[MemoryGroup]:
         with memory_group.made(BYTES_MAX) as made:
             yield made
     except NotPermittedError as error:
-        pytest.skip(str(error))  # a right, not a part
+        pytest.skip(f"{ABSENT}the right to limit memory: {error}")
 
 
 @pytest.mark.slow

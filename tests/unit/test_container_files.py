@@ -1,7 +1,6 @@
 """Dockerfile, compose file and systemd units: the rules we rely on, as far as they can be read without building anything."""
 
 import re
-import shutil
 import subprocess
 from configparser import ConfigParser
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from service import cli, settings, supervisor
+from tests.parts import SYSTEMD_ANALYZE, needs_systemd
 
 FILES: Final = Path(__file__).parents[2] / "docs" / "operations"
 UNITS: Final = sorted(path.name for path in FILES.glob("welltimed*.*") if path.suffix in {".service", ".timer"})
@@ -116,17 +116,16 @@ def test_the_unit_runs_without_rights_and_is_given_time_to_end() -> None:
     assert "MemoryDenyWriteExecute" not in service  # Numba compiles
 
 
+@needs_systemd
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_understands_the_unit(name: str, tmp_path: Path) -> None:
-    if (analyze := shutil.which("systemd-analyze")) is None:
-        pytest.skip("no systemd here: the units are still read by the other tests")
     text = (FILES / name).read_text()
     # The program is not installed here, and its account is not there.
     (tmp_path / name).write_text(text.replace("/opt/welltimed/bin/welltimed", "/bin/true"))
     for other in UNITS:
         (tmp_path / other).touch()
     done = subprocess.run(
-        [analyze, "verify", str(tmp_path / name)], capture_output=True, text=True, timeout=60, check=False
+        [SYSTEMD_ANALYZE, "verify", str(tmp_path / name)], capture_output=True, text=True, timeout=60, check=False
     )
     ours = [line for line in done.stderr.splitlines() if name in line or str(tmp_path) in line]
     assert (done.returncode, ours) == (0, []), done.stderr

@@ -69,6 +69,7 @@ def test_the_refusal_is_told_as_any_other(front: Front) -> None:
         PLAIN.replace(b"Host: x", b"no colon"),
         PLAIN.replace(b"Keep-Alive", b"close"),
         PLAIN.replace(b"Host: x", b"Expect: 100-continue"),
+        PLAIN.replace(b"Host: x", b"Proxy-Connection: close"),  # which the parser reads as Connection
         PLAIN.replace(b"Host: x", b"Upgrade: h2c"),
         PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
         PLAIN.replace(b"/v1/decisions", b"/v1/decisions?a=1"),
