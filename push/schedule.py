@@ -18,6 +18,13 @@ class Tick(NamedTuple):
     run: Callable[[int], Awaitable[None]]
 
 
+class _Every(IntervalTrigger):  # type: ignore[misc] # APScheduler has no types
+    """The next time is one interval from now, however many have gone by: of a clock that leaps by a year APScheduler counts each."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        return now if previous_fire_time is None else now + self.interval
+
+
 class Schedule:
     """Calls ticks in UTC from a memory store; a late tick runs once, a slow one never overlaps itself."""
 
@@ -27,7 +34,7 @@ class Schedule:
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         for tick in ticks:
-            trigger = IntervalTrigger(seconds=tick.every_s, timezone=UTC)
+            trigger = _Every(seconds=tick.every_s, timezone=UTC)
             self._scheduler.add_job(self._run, trigger, args=[tick], id=tick.name, next_run_time=datetime.now(UTC))
 
     def start(self) -> None:
@@ -38,6 +45,13 @@ class Schedule:
         """Ticks from now on, each at once if it is the first time or its time has gone by."""
         self._epoch = epoch
         self._scheduler.resume()
+
+    def keep_time(self) -> None:
+        """Calls at once what is to wait for longer than its interval: the clock was set back, and APScheduler goes by it."""
+        now = datetime.now(UTC)
+        for job in self._scheduler.get_jobs():
+            if job.next_run_time - now > job.trigger.interval:
+                job.modify(next_run_time=now)
 
     def pause(self) -> None:
         """Calls nothing more, as when the lock is lost; a tick that runs goes on."""

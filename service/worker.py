@@ -27,6 +27,7 @@ from service.learning.learner import Learner
 from service.learning.refit import Refitter
 from service.learning.taste_mapper import TasteMapper
 from service.planning import wake
+from service.planning.clock_trust import ClockTrust
 from service.planning.exposure_journal import EventLogJournal
 from service.planning.lanes import mail_lane, webhook_lane
 from service.planning.leader import Leader
@@ -235,11 +236,12 @@ class Worker:
         await wake.hear(self._dsn, self._planned, self._stop)
 
     async def _lead(self, clock: SystemClock | HastenedClock) -> None:
+        trust = ClockTrust()
         while not self._stop.is_set():
             try:
                 # A new one each time: a schedule that was stopped does not start again.
                 learners = Learners(self.taste_mapper, self.effect_learner)
-                works = ticks(self.pool, clock, self.planner, self.dispatcher, learners, clock.pace)
+                works = ticks(self.pool, clock, self.planner, self.dispatcher, learners, trust, clock.pace)
                 await Leader(self._dsn, works).run(self._stop)
             except Exception:  # noqa: BLE001 - whatever it is, the other rounds go on
                 failed("leader")

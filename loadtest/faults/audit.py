@@ -19,6 +19,7 @@ from schema.log import DECODER, LogEntry
 ALMOST: Final = 1e-9
 """Sums of the same float64 numbers in another order."""
 EXAMPLES_MAX: Final = 5
+COUNTS: Final = ("acked_and_lost", "double_counted", "caps_broken", "over_redeemed", "strange", "recovered_late")
 
 _KEYS: Final = "select u.external_id, k.event_key from event_keys k join users u using (user_id)"
 _ANSWERS: Final = "select decision_id, slot, type from events where decision_id is not null"
@@ -52,6 +53,7 @@ class Verdict(msgspec.Struct):
     caps_broken: int = 0
     over_redeemed: int = 0
     strange: int = 0
+    recovered_late: int = 0
     examples: list[str] = []
 
     def add(self, what: str, cases: Iterable[object]) -> None:
@@ -63,9 +65,7 @@ class Verdict(msgspec.Struct):
     @property
     def is_clean(self) -> bool:
         """Whether nothing was found."""
-        return not (
-            self.acked_and_lost or self.double_counted or self.caps_broken or self.over_redeemed or self.strange
-        )
+        return not any(getattr(self, name) for name in COUNTS)
 
 
 async def audit(connection: Any, ledger: Ledger, town: Town, pushes: list[Mapping[str, Any]]) -> Verdict:

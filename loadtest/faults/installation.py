@@ -21,6 +21,9 @@ READY_TIMEOUT_S: Final = 300.0
 STOP_TIMEOUT_S: Final = 40.0
 REMOVE_TRIES_MAX: Final = 20
 LOG_TAIL_CHARACTERS: Final = 3_000
+DRAWERS: Final = 1
+"""As `serve` has it where no setting says otherwise."""
+
 _PREFIX: Final = "WELLTIMED_"
 _ROLE: Final = "welltimed"
 
@@ -44,10 +47,12 @@ class Installation:
         key: str,
         ready: _Ready,
         workers: int,
+        drawers: int,
         database: str = "",
     ) -> None:
         self.key = key
         self.workers = workers
+        self.drawers = drawers
         self.port = _port(ready.url)
         self.stand_in_port = _port(ready.stand_in_url or "")
         self.folder = folder
@@ -152,7 +157,8 @@ async def running(
     installation: Installation | None = None
     try:
         ready = await _ready(process, folder)
-        installation = Installation(process, folder, key, ready, workers, database)
+        drawers = int(settings.get("DRAWERS", DRAWERS))
+        installation = Installation(process, folder, key, ready, workers, drawers, database)
         yield installation
     finally:
         await _stop(process)

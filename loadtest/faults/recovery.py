@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -10,6 +11,9 @@ import asyncpg
 
 from loadtest.faults.caller import Caller
 from loadtest.faults.installation import Installation, NotServedError
+
+PROMISED_S: Final = 10.0
+"""So soon after PostgreSQL can be reached a write is acknowledged again. What a killed server needs for its own recovery comes before."""
 
 GIVEN_UP_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
@@ -32,12 +36,24 @@ class NotRecoveredError(Exception):
 
 
 class Recovery(NamedTuple):
-    """Seconds from the fault: until a write was acknowledged, and until all processes worked and all told so far was learned."""
+    """Seconds from the fault, or from the end of one that ends: until PostgreSQL answered by its own road, until a write was acknowledged,
+    and until all processes worked and all told so far was learned.
+    """
 
     victims: tuple[str, ...]
     at_s: float
+    reached_s: float
     writes_s: float
     whole_s: float
+
+
+def late(recoveries: Sequence[Recovery]) -> list[str]:
+    """In words, each in which a write took longer than was promised."""
+    return [
+        f"{' + '.join(one.victims)}: a write was acknowledged {after_s:.1f} s after PostgreSQL could be reached"
+        for one in recoveries
+        if (after_s := one.writes_s - one.reached_s) > PROMISED_S
+    ]
 
 
 async def wait(installation: Installation, caller: Caller, victims: tuple[str, ...], at_s: float) -> Recovery:
@@ -45,13 +61,33 @@ async def wait(installation: Installation, caller: Caller, victims: tuple[str, .
     began = time.monotonic()
     try:
         async with asyncio.timeout(GIVEN_UP_S):
-            await _write(caller)
-            writes_s = time.monotonic() - began
+            reached_s, writes_s = await asyncio.gather(
+                _seconds(began, _reached(installation)), _seconds(began, _write(caller))
+            )
             await _all_there(installation, caller)
             await _learned(installation)
-            return Recovery(victims, at_s, writes_s, time.monotonic() - began)
+            return Recovery(victims, at_s, reached_s, writes_s, time.monotonic() - began)
     except TimeoutError:
         raise NotRecoveredError(f"not whole {GIVEN_UP_S:.0f} s after {victims}:\n{installation.log_tail()}") from None
+
+
+async def _seconds(since: float, done: Awaitable[None]) -> float:
+    await done
+    return time.monotonic() - since
+
+
+async def _reached(installation: Installation) -> None:
+    """Returns when PostgreSQL has answered; the installation has no part in it."""
+    while True:
+        try:
+            connection = await asyncpg.connect(installation.dsn, timeout=5)
+            try:
+                await connection.execute("select 1")
+                return
+            finally:
+                connection.terminate()
+        except UNREACHABLE:
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _write(caller: Caller) -> None:
@@ -67,10 +103,12 @@ async def _write(caller: Caller) -> None:
 
 
 async def _all_there(installation: Installation, caller: Caller) -> None:
-    """Returns when every API worker and the background worker live and decide by a snapshot."""
+    """Returns when every API worker, the background worker and the drawers live and decide by a snapshot."""
+    wanted = {"api": installation.workers, "worker": 1, "drawer": installation.drawers}
     while True:
-        there = [*installation.pids("api"), *installation.pids("worker")]
-        if len(there) == installation.workers + 1:
+        found = {role: installation.pids(role) for role in wanted}
+        there = [pid for pids in found.values() for pid in pids]
+        if {role: len(pids) for role, pids in found.items()} == wanted:
             answer = await caller.ask("GET", "/metrics")
             if set(there) <= _with_snapshot(str(answer.body)):
                 caller.close()

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from loadtest.faults import schedule
+from loadtest.faults import audit, schedule
 from loadtest.faults.audit import Verdict
 from loadtest.faults.ledger import Ledger
 from loadtest.faults.recovery import Recovery
@@ -84,6 +84,5 @@ def as_text(report: Report) -> str:
         for victim, found in table.items():
             cells = "".join(f"{found[name]:>8.2f}" for name, _ in _QUANTILES)
             lines.append(f"{what + ', ' + victim:<28}{found['count']:>6.0f}{cells}")
-    counts = ("acked_and_lost", "double_counted", "caps_broken", "over_redeemed", "strange")
-    lines += ["", ", ".join(f"{name.replace('_', ' ')} {getattr(verdict, name)}" for name in counts)]
+    lines += ["", ", ".join(f"{name.replace('_', ' ')} {getattr(verdict, name)}" for name in audit.COUNTS)]
     return "\n".join([*lines, *verdict.examples])

@@ -48,6 +48,7 @@ async def run(plan: Plan, say: Say) -> Report:
         recoveries = await load.under_load(installation, ledger, built, plan.seed, doing)
         say("at rest, judging")
         verdict, pushes = await load.judge(installation, ledger, built, plan.seed)
+    verdict.add("recovered_late", recovery.late(recoveries))
     return Report(
         seed=plan.seed,
         seconds=plan.seconds,
@@ -69,13 +70,14 @@ async def _kill_all(installation: Installation, probe: Caller, kills: list[Kill]
             _kill_one(installation, victim, probe)
         recoveries.append(await recovery.wait(installation, probe, one.victims, one.at_s))
         found = recoveries[-1]
-        say(f"killed {' + '.join(one.victims)}: writes after {found.writes_s:.2f} s, whole after {found.whole_s:.2f} s")
+        times = f"PostgreSQL there after {found.reached_s:.2f} s, writes after {found.writes_s:.2f} s"
+        say(f"killed {' + '.join(one.victims)}: {times}, whole after {found.whole_s:.2f} s")
     return recoveries
 
 
 def _kill_one(installation: Installation, victim: str, probe: Caller) -> None:
     pids = installation.pids(victim)
-    if victim in {"api", "worker"} and pids:
+    if victim in {"api", "worker", "drawer"} and pids:
         pids = [probe.random.choice(pids)]
     for pid in pids:
         kill(pid)

@@ -3,8 +3,8 @@
 from random import Random
 from typing import Final, NamedTuple
 
-VICTIMS: Final = ("api", "worker", "postmaster", "postgres")
-"""One API worker; the background worker; the postmaster alone; every process of PostgreSQL."""
+VICTIMS: Final = ("api", "worker", "drawer", "postmaster", "postgres")
+"""One API worker; the background worker; the drawer; the postmaster alone; every process of PostgreSQL."""
 
 TWO_AT_ONCE: Final = 0.15
 """Share of the instants at which two different ones are killed."""

@@ -63,7 +63,7 @@ class Composer:
             return await self.publish(now)
         self._last = last
         age_s = now.timestamp() - last.published_at_s
-        if age_s < min_interval_s:
+        if 0.0 <= age_s < min_interval_s:  # one of the future is of a clock that was set back since
             return False
         async with self._pool.acquire() as connection:
             if not await _has_more(connection, last, age_s):

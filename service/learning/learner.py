@@ -127,7 +127,7 @@ class Learner:
 
     async def _forget(self, connection: Any, now: datetime) -> None:
         """Called when all is counted: what a learner that was away has still to count may concern old answers."""
-        if self._forgot_at is None or now - self._forgot_at >= FORGETS_EVERY:
+        if self._forgot_at is None or abs(now - self._forgot_at) >= FORGETS_EVERY:
             await answers.purge(connection, now)
             self._forgot_at = now
 
@@ -219,7 +219,7 @@ class Learner:
 
     async def _ripen_when_due(self, now: datetime) -> None:
         """One piece; the rest of a backlog at the next looks, after the entries that have come meanwhile."""
-        if self._ripened_at is None or now - self._ripened_at >= RIPENS_EVERY:
+        if self._ripened_at is None or abs(now - self._ripened_at) >= RIPENS_EVERY:
             done = await self._ripen(now)
             if done.is_complete:
                 self._ripened_at = now

@@ -67,4 +67,5 @@ class Leader:
         self._schedule.resume(epoch)
         while not stop.is_set():
             await connection.fetchval(_BEAT)
+            self._schedule.keep_time()
             await pause(BEAT_S, stop)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from push import outbox_days, triggered
@@ -17,6 +18,7 @@ from service.clock import Clock
 from service.learning.effect_learner import EffectLearner
 from service.learning.facts import DECISION_AGE_MAX
 from service.learning.taste_mapper import TasteMapper
+from service.planning.clock_trust import ClockTrust
 from service.store import (
     effects,
     epochs,
@@ -63,17 +65,16 @@ class Learners(NamedTuple):
 
 
 def ticks(
-    pool: Any, clock: Clock, planner: Planner, dispatcher: Dispatcher, learners: Learners, pace: float = 1.0
+    pool: Any,
+    clock: Clock,
+    planner: Planner,
+    dispatcher: Dispatcher,
+    learners: Learners,
+    trust: ClockTrust,
+    pace: float = 1.0,
 ) -> list[Tick]:
     """All ticks of an installation whose clock runs so many times as fast as the real one."""
-
-    def on_connection(statement: Statement) -> Work:
-        async def run(now: datetime) -> None:
-            async with pool.acquire() as connection:
-                await statement(connection, now)
-
-        return run
-
+    on_connection, forgets = partial(_on_connection, pool), partial(_forgets, pool, trust)
     works: list[tuple[str, float, Work]] = [
         ("plan", PLAN_EVERY_S, planner.plan_due),
         ("sweep_leases", SWEEP_EVERY_S, dispatcher.sweep),
@@ -81,28 +82,48 @@ def ticks(
         ("effect", EFFECT_EVERY_S, learners.effect_learner.learn_if_due),
         ("expire_pushes", EXPIRE_EVERY_S, on_connection(_expire_pushes)),
         ("expire_reservations", EXPIRE_RESERVATIONS_EVERY_S, on_connection(reservations.expire)),
-        ("purge_reservations", PURGE_EVERY_S, on_connection(reservations.purge)),
+        ("purge_reservations", PURGE_EVERY_S, forgets(reservations.purge)),
         ("sweep_deliveries", SWEEP_EVERY_S, on_connection(_sweep_deliveries)),
         ("expire_deliveries", EXPIRE_EVERY_S, on_connection(deliveries.expire)),
-        ("fold_old_deliveries", PURGE_EVERY_S, on_connection(deliveries.fold)),
-        ("purge_inboxes", PURGE_EVERY_S, on_connection(inbox.purge)),
-        ("purge_contacts", PURGE_CONTACTS_EVERY_S, on_connection(contacts.purge)),
-        ("purge_triggerings", PURGE_EVERY_S, on_connection(triggered.purge)),
+        ("fold_old_deliveries", PURGE_EVERY_S, forgets(deliveries.fold)),
+        ("purge_inboxes", PURGE_EVERY_S, forgets(inbox.purge)),
+        ("purge_contacts", PURGE_CONTACTS_EVERY_S, forgets(contacts.purge)),
+        ("purge_triggerings", PURGE_EVERY_S, forgets(triggered.purge)),
         ("close_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.close)),
-        ("drop_outbox_days", PARTITIONS_EVERY_S, on_connection(outbox_days.forget)),
-        ("purge_event_keys", PURGE_EVERY_S, on_connection(event_keys.purge)),
-        ("purge_idempotency_keys", PURGE_EVERY_S, on_connection(idempotency.purge)),
-        ("trim_event_log", PURGE_EVERY_S, on_connection(_trim)),
-        ("purge_snapshots", PURGE_EVERY_S, on_connection(_purge_snapshots)),
-        ("purge_taste_maps", PURGE_EVERY_S, on_connection(_purge_taste_maps)),
-        ("purge_effects", PURGE_EVERY_S, on_connection(_purge_effects)),
+        ("drop_outbox_days", PARTITIONS_EVERY_S, forgets(outbox_days.forget)),
+        ("purge_event_keys", PURGE_EVERY_S, forgets(event_keys.purge)),
+        ("purge_idempotency_keys", PURGE_EVERY_S, forgets(idempotency.purge)),
+        ("trim_event_log", PURGE_EVERY_S, forgets(_trim)),
+        ("purge_snapshots", PURGE_EVERY_S, forgets(_purge_snapshots)),
+        ("purge_taste_maps", PURGE_EVERY_S, forgets(_purge_taste_maps)),
+        ("purge_effects", PURGE_EVERY_S, forgets(_purge_effects)),
         ("make_partitions", PARTITIONS_EVERY_S, on_connection(_make_days)),
-        ("drop_old_days", PARTITIONS_EVERY_S, on_connection(_drop_old_days)),
+        ("drop_old_days", PARTITIONS_EVERY_S, forgets(_drop_old_days)),
     ]
     return [
         Tick(name, _real_s(every_s, pace), _Fenced(pool, clock, name, every_s, work).run)
         for name, every_s, work in works
     ]
+
+
+def _on_connection(pool: Any, statement: Statement) -> Work:
+    async def run(now: datetime) -> None:
+        async with pool.acquire() as connection:
+            await statement(connection, now)
+
+    return run
+
+
+def _forgets(pool: Any, trust: ClockTrust, statement: Statement) -> Work:
+    """What cannot be had back: only by a clock that is believed."""
+    what = f"{statement.__module__}.{statement.__name__}"
+
+    async def run(now: datetime) -> None:
+        async with pool.acquire() as connection:
+            if await trust.may_forget(connection, what):
+                await statement(connection, now)
+
+    return run
 
 
 def _real_s(every_s: float, pace: float) -> float:

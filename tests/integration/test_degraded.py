@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from loadtest.faults import small_disk
+from loadtest.faults import recovery, small_disk
 from loadtest.faults.proxy import FaultProxy, to_socket
 from push.copy_format import HEADER, TRAILER
 from service.store import journal, journal_import
@@ -105,10 +105,32 @@ async def test_who_is_remembered_is_decided_for_and_all_else_is_refused(town: To
         ):
             refused = await town.api.post(path, json=body)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), refused.text
+        for path, body in keyed(name).items():
+            refused = await town.api.post(path, json=body, headers={"Idempotency-Key": path})
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1"), (path, refused.text)
+    await until_written(town)
+    for path, body in keyed(name).items():
+        answers = [await town.api.post(path, json=body, headers={"Idempotency-Key": path}) for _ in range(2)]
+        assert answers[0].is_success, answers[0].text
+        assert answers[0].content == answers[1].content  # of what was refused nothing was kept, of this the answer
     await town.imported()
     ids = [one["decision_id"] for one in told]
     assert tuple(await town.direct.fetchrow(LOGGED, ids)) == (5, 5)
     assert "degraded" not in await town.decide(name)
+
+
+def keyed(name: str) -> dict[str, dict[str, Any]]:
+    """What holds only when its answer is kept, by path: also for who is remembered."""
+    return {"/v1/decisions": {"user_id": name}, "/v1/redemptions": {"user_id": name, "offer_id": "rare"}}
+
+
+async def until_written(town: Town) -> None:
+    """A write is acknowledged again as soon as was promised."""
+    body = {"sent_at": "2026-03-01T00:00:00Z", "batch": [event("probe")]}
+    began = time.monotonic()
+    while not (await town.api.post("/v1/events", json=body)).is_success:
+        assert time.monotonic() - began < recovery.PROMISED_S
+        await asyncio.sleep(0.02)
 
 
 def event(name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from schema.ids import uuid7
 from service.clock import SystemClock
 from service.learning.effect_learner import EffectLearner
 from service.learning.taste_mapper import TasteMapper
+from service.planning.clock_trust import ClockTrust
 from service.planning.leader import Leader
 from service.planning.ticks import Learners, ticks
 from service.store import partitions_by_day
@@ -98,13 +99,13 @@ async def test_a_tick_runs_once_an_interval_under_the_newest_leadership(pool: as
     assert sorted(claimed) == [False, False, False, True]
 
 
-def all_ticks(pool: asyncpg.Pool) -> list[Tick]:
+def all_ticks(pool: asyncpg.Pool, trust: ClockTrust | None = None) -> list[Tick]:
     class NoChannel:
         name = "none"
 
     dispatcher = Dispatcher(pool, NoChannel(), None)  # type: ignore[arg-type] # nothing is sent here
     learners = Learners(TasteMapper(pool, CatalogueCache()), EffectLearner(pool))
-    return ticks(pool, SystemClock(), Planner(pool, FirstAllowed(), SEED), dispatcher, learners)
+    return ticks(pool, SystemClock(), Planner(pool, FirstAllowed(), SEED), dispatcher, learners, trust or ClockTrust())
 
 
 async def test_a_tick_that_fails_is_counted(pool: asyncpg.Pool) -> None:
@@ -136,6 +137,24 @@ async def test_a_tick_that_the_end_breaks_off_is_no_error(caplog: pytest.LogCapt
         await ended.wait()
     await asyncio.sleep(0)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 365])
+async def test_a_clock_that_is_set_silences_no_tick(hours: int) -> None:
+    """What it leaves behind is a next time that lies as far ahead as it was set back, or behind as it was set ahead."""
+    beats = Beats()
+    schedule = Schedule([Tick("beat", 0.5, beats.run)])
+    schedule.start()
+    schedule.resume(1)
+    async with asyncio.timeout(10):
+        for set_by in (timedelta(hours=hours), -timedelta(hours=hours)):
+            await beats.called.wait()
+            schedule._scheduler.modify_job("beat", next_run_time=datetime.now(UTC) + set_by)
+            called = len(beats.epochs)
+            schedule.keep_time()
+            while len(beats.epochs) < called + 3:
+                await asyncio.sleep(0.01)
+    schedule.stop()
 
 
 async def test_every_tick_runs_against_the_schema(pool: asyncpg.Pool) -> None:

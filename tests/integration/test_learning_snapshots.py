@@ -68,6 +68,9 @@ async def test_the_first_snapshot_is_the_prior_and_others_follow_what_is_learned
     assert model.from_snapshot(second).hour_shares[9] == 1.0
     assert not await one.publish_if_changed(START + 30 * 60 * SECOND)
     assert await one.publish_if_changed(START + 2 * HOUR)  # exposures ripen with time alone
+    assert not await one.publish_if_changed(START + HOUR)  # a clock that was set back has nothing new to say,
+    await buy(pool)
+    assert await one.publish_if_changed(START + HOUR)  # and waits with nothing that is
 
 
 async def test_a_reward_moves_the_posterior(pool: asyncpg.Pool) -> None:

@@ -56,6 +56,7 @@ async def test_a_disk_that_is_full_stops_writes_and_loses_nothing(
     seconds = {one.victims[0]: (round(one.writes_s, 2), round(one.whole_s, 2)) for one in recoveries}
     record_property("writes_and_whole_again_s", seconds)
     assert verdict.is_clean, verdict.examples
+    assert recovery.late(recoveries) == []
     assert ledger.retries
     assert ledger.events
     said = (folder / "serve.log").read_text(errors="replace")

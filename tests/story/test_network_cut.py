@@ -22,6 +22,7 @@ from loadtest.faults.recovery import Recovery
 SEED: Final = "network"
 FROZEN_S: Final = 2.0
 AWAY_S: Final = 30.0 if os.environ.get("WELLTIMED_TEST_LONG") else 5.0
+REACHED_S: Final = 5.0
 FORGOTTEN_S: Final = 7.0
 """Longer than it takes to notice that nobody answers."""
 
@@ -48,6 +49,10 @@ async def test_a_network_that_fails_loses_nothing(
     seconds = {one.victims[0]: (round(one.writes_s, 2), round(one.whole_s, 2)) for one in recoveries}
     record_property("writes_and_whole_again_s", seconds)
     assert verdict.is_clean, verdict.examples
+    assert (
+        recovery.late(recoveries) == []
+    )  # the other road to PostgreSQL is open all the time: counted from the end of the fault
+    assert max(one.reached_s for one in recoveries) < REACHED_S
     assert ledger.retries
     degraded = {name for name, told in ledger.decisions.items() if told.is_degraded}
     record_property("degraded", len(degraded))
