@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ABSENT = "absent: "
+NO_RIGHT = f"{ABSENT}the right to "
+"""No part of these: nothing that is installed gives a right, so who cannot give it runs the rest all the same."""
 CHROMIUM = Path("/usr/bin/chromium")
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{ABSENT}Debian's chromium")
@@ -29,6 +31,5 @@ def _may_mount() -> bool:
     return unshare is not None and subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-# A right is a part too. Nothing that is installed gives it, so CI runs where it is there: root with CAP_SYS_ADMIN, and a
-# control group of memory that may be written to (tests/story/test_memory_limit.py finds out by making one).
-needs_mount = pytest.mark.skipif(not _may_mount(), reason=f"{ABSENT}the right to mount a file system")
+# Root with CAP_SYS_ADMIN has it. The other right is to make a control group of memory: tests/story/test_memory_limit.py finds out by trying.
+needs_mount = pytest.mark.skipif(not _may_mount(), reason=f"{NO_RIGHT}mount a file system")

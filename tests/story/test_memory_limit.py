@@ -13,7 +13,7 @@ from loadtest.faults.installation import running
 from loadtest.faults.ledger import Ledger
 from loadtest.faults.memory_group import MemoryGroup, NotPermittedError
 from loadtest.faults.recovery import Recovery
-from tests.parts import ABSENT
+from tests.parts import NO_RIGHT
 
 SEED: Final = "memory"
 BYTES_MAX: Final = 600 * 2**20
@@ -29,7 +29,7 @@ def group() -> Iterator[MemoryGroup]:
         with memory_group.made(BYTES_MAX) as made:
             yield made
     except NotPermittedError as error:
-        pytest.skip(f"{ABSENT}the right to limit memory: {error}")
+        pytest.skip(f"{NO_RIGHT}limit memory: {error}")
 
 
 @pytest.mark.slow
