@@ -15,6 +15,8 @@ from service.telemetry import logger
 
 REFRESH_S: Final = 2.0
 """A revoked key works at most this long."""
+AHEAD_S: Final = 1.0
+"""Before the end of that somebody who calls has them read again, and does not wait for it: nobody waits while somebody calls each second."""
 ON_DEMAND_S: Final = 0.1
 """How often unknown secrets may make us look again: random ones then cost ten small queries a second, not one each."""
 OUTAGE_S: Final = 600.0
@@ -28,19 +30,20 @@ _LOG: Final = logger("access")
 
 
 class AccessCache:
-    """Keys by the SHA-256 of their secret, and the identity settings. One a worker; `load` once before the first request."""
+    """Keys by the SHA-256 of their secret, and the identity settings. One a worker; `load` once before the first request, `close` after the last."""
 
     def __init__(self, pool: Any, limits: RateLimits = UNLIMITED) -> None:
         self._pool = pool
         self.limits = limits
         self._keys: dict[bytes, ActiveKey] = {}
-        self._by_secret: dict[str, ActiveKey] = {}  # those that have called since the last reading
+        self._by_secret: dict[str, ActiveKey] = {}  # those that have called
         self._unknown: set[bytes] = set()
         self._settings = IdentitySettings(mode="required")
         self._tokens = UserTokens([])
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._due_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -57,6 +60,12 @@ class AccessCache:
         async with self._lock:
             await self._read(START_TIMEOUT_S)
 
+    async def close(self) -> None:
+        """Ends a reading that nobody waits for."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
     async def reload(self) -> None:
         """Reads everything after this worker has changed it; if that fails the change stands, and the next request reads."""
         async with self._lock:
@@ -67,13 +76,18 @@ class AccessCache:
                 _report(error)
 
     def known(self, secret: str) -> ActiveKey | None:
-        """The key of a secret that has called since keys were last read; None when `key_of` has to be asked."""
-        return self._by_secret.get(secret) if time.monotonic() < self._due_at else None
+        """The key of a secret that has called before; None when `key_of` has to be asked."""
+        left_s = self._due_at - time.monotonic()
+        if left_s <= 0:
+            return None
+        if left_s < AHEAD_S and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.create_task(self._read_ahead(self._due_at), name="keys")
+        return self._by_secret.get(secret)
 
     async def key_of(self, secret: str) -> ActiveKey | None:
         """The key of a secret; None for one that is unknown or revoked. Raises ApiError 503 when nobody can tell."""
         if time.monotonic() >= self._due_at:
-            await self._refresh()
+            await self._renew()
         key = self._by_secret.get(secret)
         if key is not None:
             return key
@@ -100,8 +114,21 @@ class AccessCache:
             self._unknown.clear()
         self._unknown.add(digest)
 
+    async def _renew(self) -> None:
+        """One reading for all who find that it is due; when it fails what was read before stands for a while longer."""
+        async with self._lock:
+            if time.monotonic() >= self._due_at:
+                await self._try()
+            if time.monotonic() - self._read_at > OUTAGE_S:
+                raise _unavailable()
+
+    async def _read_ahead(self, due_at: float) -> None:
+        async with self._lock:
+            if self._due_at == due_at:
+                await self._try()
+
     async def _refresh(self) -> bool:
-        """One reading for all who ask at once; False when it failed and what was read before stands for a while longer."""
+        """A reading that begins after this, one for all who ask at once; False when it failed."""
         asked_at = time.monotonic()
         async with self._lock:
             if self._tried_at < asked_at:
@@ -128,7 +155,10 @@ class AccessCache:
             self._tokens = UserTokens(settings.keys)
             self._settings = settings
         self._keys = keys
-        self._by_secret.clear()
+        active = {key.key_id: key for key in keys.values()}
+        self._by_secret = {
+            secret: active[key.key_id] for secret, key in self._by_secret.items() if key.key_id in active
+        }
         self._unknown.clear()
         self._read_at = started_at
         self._due_at = started_at + REFRESH_S

@@ -179,6 +179,80 @@ async def test_another_worker_learns_of_new_and_revoked_keys_in_time(database: s
         await pool.close()
 
 
+async def test_who_calls_while_keys_are_read_waits_for_that_reading_alone(database: str) -> None:
+    """Of those who came during it each waited for a tenth of a second and another one, every two seconds."""
+    pool = await open_pool(database, 2)
+    try:
+        secret = access.new_secret("sk")
+        await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
+        cache = AccessCache(pool)
+        await cache.load()
+        cache._due_at = 0.0
+        async with asyncio.TaskGroup() as group, unreadable(database, "api_keys"):
+            asked = [group.create_task(cache.key_of(secret))]
+            await asyncio.sleep(0.05)
+            tried_at = cache._tried_at
+            asked += [group.create_task(cache.key_of(secret)) for _ in range(3)]
+            await asyncio.sleep(0.05)
+        assert all(task.result() is not None for task in asked)
+        assert cache._tried_at == tried_at
+    finally:
+        await pool.close()
+
+
+async def test_keys_are_read_ahead_while_somebody_calls_and_nobody_waits(database: str) -> None:
+    pool = await open_pool(database, 2)
+    try:
+        secret, other = access.new_secret("sk"), access.new_secret("sk")
+        await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
+        key_id = access.uuid7(NOW, b"0123456789")
+        await access.create_key(pool, key_id, "sk", ["offers"], secret=Secret(other), now=NOW)
+        cache = AccessCache(pool)
+        await cache.load()
+        assert await cache.key_of(secret) is not None
+        assert await cache.key_of(other) is not None
+        await access.revoke_key(pool, key_id, NOW)
+        waits, revoked_at, began = 0, None, time.monotonic()
+        while time.monotonic() - began < 2 * access_cache.REFRESH_S + 0.5:
+            waits += cache.known(secret) is None
+            if revoked_at is None and cache.known(other) is None:
+                revoked_at = time.monotonic() - began
+            await asyncio.sleep(0.01)
+        assert waits == 0
+        assert revoked_at is not None
+        assert revoked_at < access_cache.REFRESH_S
+    finally:
+        await pool.close()
+
+
+async def test_a_reading_ahead_that_fails_leaves_what_was_read(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_cache, "READ_TIMEOUT_S", 0.05)
+    pool = await open_pool(database, 2)
+    try:
+        secret = access.new_secret("sk")
+        await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
+        cache = AccessCache(pool)
+        await cache.load()
+        assert await cache.key_of(secret) is not None
+        async with unreadable(database, "api_keys"):
+            cache._due_at = time.monotonic() + access_cache.AHEAD_S / 2
+            assert cache.known(secret) is not None
+            reading = cache._reading
+            assert cache.known(secret) is not None
+            assert cache._reading is reading
+            await asyncio.sleep(0.3)
+        assert cache.known(secret) is not None
+        assert cache._due_at > time.monotonic() + access_cache.AHEAD_S
+        async with unreadable(database, "api_keys"):
+            cache._due_at = time.monotonic() + access_cache.AHEAD_S / 2
+            assert cache.known(secret) is not None
+            await cache.close()
+        assert cache._reading is not None
+        assert cache._reading.cancelled()
+    finally:
+        await pool.close()
+
+
 async def test_the_first_reading_waits_for_a_busy_database(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_cache, "READ_TIMEOUT_S", 0.05)
     pool = await open_pool(database, 2)
@@ -224,7 +298,7 @@ async def test_known_keys_outlive_an_outage_and_unknown_ones_are_not_judged(data
     async with serving(database, sdk_probe) as api:
         pk = await api.key("pk")
         assert (await api.get("/probe/sdk", headers=pk)).status_code == 200
-        await api.resources.pool.close()
+        await api.resources._own_pool.close()
         cache = api.resources.access
         cache._due_at = 0.0
         assert (await api.get("/probe/sdk", headers=pk)).status_code == 200

@@ -28,6 +28,7 @@ TASKS_IN: Final = {
     "service/batching.py",  # the one loop behind events and decisions
     "service/hot_request.py",  # in uvicorn's own set of tasks, which it waits for and cancels
     "service/resources.py",  # the watch for snapshots
+    "service/store/access_cache.py",  # a reading of keys ahead of time
     "service/drawer.py",  # its two rounds, in one TaskGroup
     "service/worker.py",  # the background worker's loops, in one TaskGroup
 }
