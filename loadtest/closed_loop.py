@@ -8,20 +8,12 @@ from typing import Any, Final, NamedTuple, Self
 
 from loadtest import processes, sessions, wire
 from loadtest.foremost import foremost
+from loadtest.target import Target
 from loadtest.wire import Connection
 
 DRAIN_S: Final = 3.0
 RETRY_AFTER_S: Final = 1.0
 LONGER_MAX: Final = 6
-
-
-class Target(NamedTuple):
-    """A server on this machine: its port, the processes whose processor time counts, and how its sessions of PostgreSQL call themselves."""
-
-    name: str
-    port: int
-    pids: tuple[int, ...]
-    sessions: str = sessions.REFERENCE
 
 
 class Throughput(NamedTuple):

@@ -1,15 +1,12 @@
 """How throughput grows with the machine: an installation with all its processes on one core, and on all cores, in turn."""
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator
 from statistics import median
 
 import msgspec
 
-from loadtest import processes, rounds
+from loadtest import affinity, rounds
 from loadtest.closed_loop import Throughput
-from loadtest.server import Served
 from loadtest.stretch import Bench
 
 
@@ -35,7 +32,7 @@ async def measure(bench: Bench, count: int, turn_s: float) -> Cores | None:
     alone = rounds.closed(bench, bench.target(), bench.requests.decisions(), turn_s, held)
 
     async def on_one() -> None:
-        with held_on(bench.served, {min(cores)}):
+        with affinity.held((bench.served.supervisor_pid, bench.served.postgres_pid), {min(cores)}):
             await alone()
 
     turns = [on_one, rounds.closed(bench, bench.target(), bench.requests.decisions(), turn_s, free)]
@@ -47,20 +44,3 @@ async def measure(bench: Bench, count: int, turn_s: float) -> Cores | None:
         all_per_s=median(each.per_s for each in free),
         ratio=median(every.per_s / one.per_s for one, every in zip(held, free, strict=True)),
     )
-
-
-@contextlib.contextmanager
-def held_on(served: Served, cores: Iterable[int]) -> Iterator[None]:
-    """All processes of an installation, its PostgreSQL's too, on these cores, and where we ourselves may run afterwards."""
-    everywhere = os.sched_getaffinity(0)
-    _allow(served, cores)
-    try:
-        yield
-    finally:
-        _allow(served, everywhere)
-
-
-def _allow(served: Served, cores: Iterable[int]) -> None:
-    for thread in processes.threads(served.supervisor_pid, served.postgres_pid):
-        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-            os.sched_setaffinity(thread, cores)

@@ -12,6 +12,7 @@ from loadtest.arrivals import F64
 from loadtest.open_loop import Kind, Seen, open_loop
 from loadtest.rounds import References, Said, in_turn
 from loadtest.stretch import Bench, Driver
+from loadtest.target import Target
 from loadtest.waits import Waits, quantile, waits_of
 
 CONNECTIONS: Final = 256
@@ -38,8 +39,8 @@ async def measure(bench: Bench, beside: References, per_s: float, count: int, tu
         said(f"round {number + 1} of {count}: how long one waits at {per_s:.0f}/s, ours and the INSERT's")
         schedule = arrivals.poisson(per_s, turn_s, world.SEED + number)
         turns = [
-            partial(turn, bench, bench.served.port, schedule, ours),
-            partial(turn, bench, beside.insert.port, schedule, inserts),
+            partial(turn, bench, bench.target(), schedule, ours),
+            partial(turn, bench, beside.insert, schedule, inserts),
         ]
         await in_turn(turns, number)
     ratios = [p99(mine) / p99(theirs) for mine, theirs in zip(ours, inserts, strict=True)]
@@ -55,10 +56,10 @@ async def measure(bench: Bench, beside: References, per_s: float, count: int, tu
     )
 
 
-async def turn(bench: Bench, port: int, schedule: F64, into: list[Seen]) -> None:
+async def turn(bench: Bench, target: Target, schedule: F64, into: list[Seen]) -> None:
     """Decisions along the schedule, over CONNECTIONS connections; what was seen is put into `into`."""
     kinds = (Kind("decision", 1.0, bench.requests.decisions()),)
-    into.append(await open_loop(port, kinds, schedule, connections=CONNECTIONS, seed=1))
+    into.append(await open_loop(target, kinds, schedule, connections=CONNECTIONS, seed=1))
 
 
 def _waits(seen: Seen) -> F64:

@@ -63,7 +63,7 @@ async def measure(bench: Bench, per_s: float, count: int, turn_s: float, said: S
 
 async def _turn(before: Turn, bench: Bench, schedule: F64, into: list[Seen]) -> None:
     await before()
-    await half.turn(bench, bench.served.port, schedule, into)
+    await half.turn(bench, bench.target(), schedule, into)
 
 
 def _told(per_s: float, alone: list[Seen], beside: list[Seen], crowd: Crowd) -> HalfOpen:

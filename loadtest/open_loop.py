@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from loadtest import wire
+from loadtest.affinity import apart
 from loadtest.alarm import Alarm
 from loadtest.arrivals import F64
 from loadtest.foremost import foremost
+from loadtest.target import Target
 from loadtest.wire import Connection
 
 DRAIN_S: Final = 3.0
@@ -168,18 +170,18 @@ class _OpenLoop:
             self._free.append(connection)
 
 
-async def open_loop(port: int, kinds: tuple[Kind, ...], schedule: F64, *, connections: int, seed: int) -> Seen:
+async def open_loop(target: Target, kinds: tuple[Kind, ...], schedule: F64, *, connections: int, seed: int) -> Seen:
     """Sends at the instants of `schedule` (seconds, ascending, at least one), over at most `connections` at a time.
 
-    Which kind comes when is drawn beforehand too.
+    Which kind comes when is drawn beforehand too. The target's processes leave one core to us.
     """
     shares = np.array([kind.share for kind in kinds])
     which = np.random.default_rng(seed).choice(len(kinds), len(schedule), p=shares / shares.sum()).astype(np.int8)
-    loop = _OpenLoop(port, kinds, schedule, which)
+    loop = _OpenLoop(target.port, kinds, schedule, which)
     began = 0.0
     try:
         await loop.connect(connections)
-        with foremost():
+        with apart(target.pids), foremost():
             began = time.process_time()
             loop.begin()
             async with asyncio.timeout(float(schedule[-1]) + DRAIN_S):

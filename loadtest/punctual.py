@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from loadtest import arrivals, stretch, world
-from loadtest.closed_loop import Target
 from loadtest.open_loop import Kind, open_loop
 from loadtest.stretch import Bench, Driver
+from loadtest.target import Target
 
 CONNECTIONS: Final = 256
 
@@ -26,7 +26,7 @@ async def measure(bench: Bench, echo: Target, per_s: float, seconds: float) -> P
     """One stretch of the same requests as the server's."""
     schedule = arrivals.poisson(per_s, seconds, world.SEED)
     kinds = (Kind("decision", 1.0, bench.requests.decisions()),)
-    seen = await open_loop(echo.port, kinds, schedule, connections=CONNECTIONS, seed=1)
+    seen = await open_loop(echo, kinds, schedule, connections=CONNECTIONS, seed=1)
     waits = stretch.answers_of(seen, "decision").waits
     return Punctual(
         per_s=len(schedule) / float(schedule[-1]),

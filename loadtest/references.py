@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from loadtest import requests, world
-from loadtest.closed_loop import Target
+from loadtest.target import Target
 from loadtest.world import World
 from schema.ids import uuid7
 

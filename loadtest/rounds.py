@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from loadtest import processes, references, sessions
-from loadtest.closed_loop import Target, Throughput, closed_loop
+from loadtest.closed_loop import Throughput, closed_loop
 from loadtest.references import Inserted
 from loadtest.requests import EVENTS_PER_REQUEST
 from loadtest.stretch import Bench
+from loadtest.target import Target
 
 CONNECTIONS: Final = 256
 """Enough to keep one worker busy: with fewer it waits for commits, and what it needs after each wait is no longer in the caches."""

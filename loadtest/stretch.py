@@ -7,10 +7,10 @@ import numpy as np
 
 from loadtest import sessions
 from loadtest.arrivals import F64
-from loadtest.closed_loop import Target
 from loadtest.open_loop import Kind, Seen, open_loop
 from loadtest.requests import Requests
 from loadtest.server import Served
+from loadtest.target import Target
 from loadtest.usage import Meter, Usage
 from loadtest.waits import Waits, quantile, waits_of
 from loadtest.world import World
@@ -82,7 +82,7 @@ async def run(
 ) -> tuple[Stretch, Seen]:
     """Loads the server along the schedule."""
     before = Meter.read(bench.served)
-    seen = await open_loop(bench.served.port, kinds, schedule, connections=connections, seed=seed)
+    seen = await open_loop(bench.target(), kinds, schedule, connections=connections, seed=seed)
     usage = Meter.read(bench.served).since(before)
     seconds = float(schedule[-1])
     stretch = Stretch(

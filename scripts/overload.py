@@ -51,7 +51,7 @@ async def _measure(seconds: float) -> None:
         async def play(name: str, share: float) -> None:
             schedule = arrivals.poisson(share * can.per_s, seconds, world.SEED)
             kinds = (Kind("decision", 1.0, bench.requests.decisions()),)
-            seen = await open_loop(bench.served.port, kinds, schedule, connections=CONNECTIONS, seed=1)
+            seen = await open_loop(bench.target(), kinds, schedule, connections=CONNECTIONS, seed=1)
             print(_line(name, seen, seconds), flush=True)
             await asyncio.sleep(1.0)
 

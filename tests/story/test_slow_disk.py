@@ -19,6 +19,7 @@ from loadtest.faults.ledger import Ledger
 from loadtest.faults.recovery import Recovery
 from loadtest.faults.slow_disk import SlowDisk
 from loadtest.open_loop import Kind, Seen, open_loop
+from loadtest.target import Target
 from tests.parts import CC, needs_cc
 
 SEED: Final = "slow"
@@ -80,7 +81,7 @@ async def slow(installation: Installation, disk: SlowDisk) -> Seen:
         await asyncio.sleep(SECONDS)
         disk.delay(0.0)
 
-    asked = open_loop(installation.port, kinds, schedule, connections=CONNECTIONS, seed=1)
+    asked = open_loop(Target("installation", installation.port, ()), kinds, schedule, connections=CONNECTIONS, seed=1)
     seen, _ = await asyncio.gather(asked, hold_up())
     return seen
 

@@ -13,8 +13,9 @@ import pytest
 
 from loadtest import arrivals, closed_loop, open_loop, references, stretch, wire
 from loadtest.arrivals import F64
-from loadtest.closed_loop import Target, Throughput
+from loadtest.closed_loop import Throughput
 from loadtest.open_loop import Kind, Seen
+from loadtest.target import Target
 
 REQUEST = wire.request("POST", "/", {}, b"")
 ANSWER = b"HTTP/1.1 200 OK\r\nserver: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -107,7 +108,7 @@ def test_a_request_says_how_long_its_body_is() -> None:
 
 async def opened(target: Target, schedule: F64, connections: int, *kinds: Kind) -> Seen:
     asked = kinds or (Kind("any", 1.0, itertools.repeat(REQUEST)),)
-    return await open_loop.open_loop(target.port, asked, schedule, connections=connections, seed=1)
+    return await open_loop.open_loop(target, asked, schedule, connections=connections, seed=1)
 
 
 async def closed(target: Target, connections: int, seconds: float) -> Throughput:
