@@ -17,7 +17,7 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 EVENTS_WAIT_S: Final = 1.0
 """Nobody looks at a screen until events are taken."""
-OTHERS_WAIT_S: Final = 2.0
+OTHERS_WAIT_S: Final = 1.0
 _ALWAYS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """Who watches over a worker must see it also when it is full."""
 

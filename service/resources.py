@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Final
 
 import asyncpg
 
@@ -37,11 +38,19 @@ from service.store.pulse import Pulse
 from service.store.signing_keys import SigningKey
 from service.store.virtual_clock import ClockHand, VirtualClock
 
+OWN_CONNECTIONS_MAX: Final = 8
+"""One for a batch of decisions, two for events, one for feedback, and some for what is read of keys, names, limits and snapshots."""
+
 
 class Resources:
-    """Parts that live as long as the worker; they exist from `open` to `close`."""
+    """Parts that live as long as the worker; they exist from `open` to `close`.
+
+    What requests do each by itself they do on connections of `pool`, and may wait there for one another: a thousand tills for one scarce
+    offer. What many wait for together, batches and what the worker reads for itself, has connections of its own.
+    """
 
     pool: asyncpg.Pool
+    _own_pool: asyncpg.Pool
     clock: Clock
     hand: ClockHand
     access: AccessCache
@@ -82,47 +91,51 @@ class Resources:
             is_virtual = self.settings.is_virtual_clock
             await until_reached(self._dsn)
             pulse = Pulse(self._dsn)
-            self.pool = await open_pool(
+            open_one = partial(
+                open_pool,
                 self._dsn,
-                self.settings.pool_max,
                 waits_for_disk=not is_virtual,
                 plans_once=is_virtual,
                 looks_up=True,
                 joined=pulse.joined,
             )
+            self.pool = await open_one(self.settings.pool_max)
             stack.push_async_callback(self.pool.close)
+            self._own_pool = await open_one(OWN_CONNECTIONS_MAX)
+            stack.push_async_callback(self._own_pool.close)
             degraded = None if is_virtual else self._degraded(pulse, stack)
             remembered = _remembered(pulse, is_virtual=is_virtual)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
             stack.push_async_callback(_cancel, feeling)
             await self._open_clock(stack)
             self.unsubscribe_key = SigningKey(UNSUBSCRIBE)
-            self.access = AccessCache(self.pool, self.rate_limits)
+            self.access = AccessCache(self._own_pool, self.rate_limits)
+            stack.push_async_callback(self.access.close)
             await self.access.load()
-            self.offer_ids = OfferIds(self.pool)
+            self.offer_ids = OfferIds(self._own_pool)
             self.feedback_key = signing_keys.feedback_key()
-            self.counted = Counted(self.pool)
+            self.counted = Counted(self._own_pool)
             self.triggers = Triggers(self.settings.seed)
             await self._refresh_triggers()
             write = partial(writer.write, react=self.triggers.react, remembered=remembered)
-            self.ingest = EventBuffer(self.pool, self.settings.ingest_queue_max, write)
+            self.ingest = EventBuffer(self._own_pool, self.settings.ingest_queue_max, write)
             self.ingest.open()
             stack.push_async_callback(self.ingest.close)
-            self.answers = FeedbackBuffer(self.pool, self.triggers.react)
+            self.answers = FeedbackBuffer(self._own_pool, self.triggers.react)
             self.answers.open()
             stack.push_async_callback(self.answers.close)
             self.intake = Intake(self.clock, self.offer_ids, self.ingest)
             self.catalogue = CatalogueCache()
-            self.policy = PolicyCache(self.pool, BUILT_IN)
+            self.policy = PolicyCache(self._own_pool, BUILT_IN)
             await self.policy.refresh()
-            self.snapshot = SnapshotCache(self.pool)
+            self.snapshot = SnapshotCache(self._own_pool)
             self.evaluator = Evaluator(self.pool, self.catalogue)
             seed = self.settings.seed.encode()
             self.forecaster = Forecaster(self.pool, self.catalogue, self.snapshot, self.policy, seed)
             watching = asyncio.create_task(self.snapshot.watch(self._dsn, self._refresh), name="snapshot-watch")
             stack.push_async_callback(_cancel, watching)
             self.decisions = DecisionBatcher(
-                self.pool, self.clock, self.catalogue, self.snapshot, self.policy, degraded
+                self._own_pool, self.pool, self.clock, self.catalogue, self.snapshot, self.policy, degraded
             )
             self.decisions.open()
             stack.push_async_callback(self.decisions.close)
@@ -138,7 +151,7 @@ class Resources:
             self.clock = running_clock(self.settings.hastened_clock)
 
     def _degraded(self, pulse: Pulse, stack: AsyncExitStack) -> Degraded:
-        degraded = Degraded(self.pool, pulse, self.settings.data_dir)
+        degraded = Degraded(self._own_pool, pulse, self.settings.data_dir)
         importing = asyncio.create_task(degraded.bring_in(), name="journal-import")
         stack.push_async_callback(_cancel, importing)
         return degraded
@@ -170,15 +183,15 @@ class Resources:
         await self._refresh_triggers()
 
     async def _refresh_triggers(self) -> None:
-        async with self.pool.acquire() as connection:
+        async with self._own_pool.acquire() as connection:
             await self.triggers.refresh(connection)
 
     async def _check_database(self) -> str | None:
-        await self.pool.fetchval("select 1")
+        await self._own_pool.fetchval("select 1")
         return None
 
     async def _check_migrations(self) -> str | None:
-        async with self.pool.acquire() as connection:
+        async with self._own_pool.acquire() as connection:
             missing = await migrate.pending(connection)
         return f"not applied: {', '.join(missing)}" if missing else None
 

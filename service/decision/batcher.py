@@ -53,13 +53,16 @@ class DecisionBatcher:
     def __init__(
         self,
         pool: Any,
+        request_pool: Any,
         clock: Clock,
         catalogue: CatalogueCache,
         snapshot: SnapshotCache,
         policy: PolicyCache,
         degraded: Degraded | None = None,
     ) -> None:
+        """Batches use connections of `pool`, and a request with an Idempotency-Key for what is its own those of `request_pool`."""
         self._pool = pool
+        self._request_pool = request_pool
         self._clock = clock
         self._catalogue = catalogue
         self._snapshot = snapshot
@@ -100,14 +103,14 @@ class DecisionBatcher:
         Raises:
             ApiError: as `submit`, and 422 when the key came with another request.
         """
-        async with self._pool.acquire() as connection:
+        async with self._request_pool.acquire() as connection:
             kept = await idempotency.find(connection, attempt)
             if kept is not None:
                 await people.find_for(connection, speaker)
                 return Kept(kept, is_replay=True)
         ours = answer_of(await self.submit(speaker, request))
         now = await self._clock.now()
-        async with self._pool.acquire() as connection:
+        async with self._request_pool.acquire() as connection:
             kept = await idempotency.keep_first(connection, attempt, ours, now)
         return Kept(kept or ours, is_replay=kept is not None)
 

@@ -38,7 +38,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "wal_compression": "off",  # by pglz, all that the wheel has, a page costs more than to write it whole (docs/decisions/0012)
         "jit": "off",
         "autovacuum_naptime": "5s",  # a young database grows from nothing: its plans must not be those of empty tables for long
-        "max_connections": "100",
+        "max_connections": "200",
         "log_error_verbosity": "terse",  # else the row that was refused is written to the log
         "timezone": "UTC",
         "log_timezone": "UTC",

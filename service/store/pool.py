@@ -8,6 +8,8 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from service.store.fair_pool import FairPool
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder()
 _JSONB_VERSION = b"\x01"
@@ -33,6 +35,9 @@ STATEMENTS_MAX: Final = 50_000
 """A session that has run so many is replaced: PostgreSQL's grow with every day's tables that they have planned for. An answer waits for that now and then."""
 STATEMENTS_MAX_IN_BACKGROUND: Final = 10_000
 """Where nobody waits, and where statements read the most."""
+
+IDLE_S: Final = 300.0
+"""A connection that nobody used for so long is closed."""
 
 NOTICED: Final = {
     "tcp_keepalives_idle": "5",
@@ -102,10 +107,14 @@ async def open_pool(
         await joined(connection)
         await prepare(connection)
 
-    return await asyncpg.create_pool(
+    return await FairPool(
         dsn,
         min_size=1,
         max_size=size_max,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+        loop=None,
+        max_inactive_connection_lifetime=IDLE_S,
         init=init,
         reset=_leave,
         timeout=CONNECT_S,

@@ -209,7 +209,7 @@ async def test_events_are_alike(lanes: Lanes) -> None:
 async def test_without_a_database_both_refuse_alike_and_the_log_says_where(lanes: Lanes, path: str) -> None:
     body = {"user_id": "a stranger"} if path == "/v1/decisions" else {"sent_at": NOW, "batch": [EVENT]}
     assert (await sent(lanes.fast, "/v1/decisions", {"user_id": "ann"}, lanes.secret)).status_code == 200
-    await lanes.typed.resources.pool.close()
+    await lanes.typed.resources._own_pool.close()
     answer = await through_both(lanes, path, body, lanes.secret)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     await lanes.typed.resources.ingest.close()

@@ -169,6 +169,7 @@ async def test_without_a_database_the_answer_is_503(database: str) -> None:
         admin = await api.key("sk", "admin")
         assert (await api.get("/v1/keys", headers=admin)).status_code == 200
         await api.resources.pool.close()
+        await api.resources._own_pool.close()
         check_problem(await api.get("/v1/keys", headers=admin), 503, "unavailable")
         for path in ("/v1/keys", "/readyz"):
             answer = await api.get(path, headers=admin)

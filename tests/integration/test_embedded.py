@@ -51,7 +51,7 @@ async def test_start_use_stop_start_again(
         "data_checksums": "on",
         "jit": "off",
         "listen_addresses": "",
-        "max_connections": "100",
+        "max_connections": "200",
         "max_wal_size": "2GB",
         "server_encoding": "UTF8",
         "shared_buffers": "256MB",

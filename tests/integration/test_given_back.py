@@ -11,12 +11,13 @@ from service.store import pool as pools
 
 async def test_a_connection_given_back_in_the_middle_of_something_is_no_mistake_of_ours(database: str) -> None:
     pool = await pools.open_pool(database, 1)
-    connection = await pool.acquire()
+    turn = pool.acquire()
+    connection = await turn.__aenter__()
     await connection.transaction().start()
     under_way = asyncio.create_task(connection.execute("select pg_sleep(5)"))
     await asyncio.sleep(0)
     with pytest.raises(asyncpg.InterfaceError, match="in progress") as caught:
-        await pool.release(connection)
+        await turn.__aexit__(None, None, None)
     told = translate(caught.value)
     assert (told.status, told.code, told.retry_after_s) == (503, "unavailable", 1)
     pool.terminate()
