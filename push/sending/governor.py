@@ -52,13 +52,14 @@ _GIVE_BACK: Final = """
     update send_rates set free_at = free_at - make_interval(secs => $3::float8 / $4::float8) where account = $1 and free_at = $2
 """
 # One overload is answered to many requests: what was sent before the last halving says nothing new.
+# Of the row itself, which is read anew by who had to wait for it: a subquery would tell how it was before.
 _HOLD_BACK: Final = """
     update send_rates
        set paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2)),
-           rate_per_s = case when is_news then greatest(rate_per_s / 2, 1) else rate_per_s end,
-           halved_at = case when is_news then clock_timestamp() else halved_at end
-      from (select $4 and halved_at < clock_timestamp() - make_interval(secs => $3) as is_news
-              from send_rates where account = $1) judged
+           rate_per_s = case when $4 and halved_at < statement_timestamp() - make_interval(secs => $3)
+                             then greatest(rate_per_s / 2, 1) else rate_per_s end,
+           halved_at = case when $4 and halved_at < statement_timestamp() - make_interval(secs => $3)
+                            then clock_timestamp() else halved_at end
      where account = $1
 """
 # Down to where a ramp begins, and no pause: a slow service is still one.

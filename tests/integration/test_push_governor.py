@@ -136,6 +136,18 @@ async def test_too_much_halves_once_and_pauses_every_node(pool: asyncpg.Pool) ->
     assert (await SharedGovernor(pool, "another project", MAX).lease(1)).messages == 1
 
 
+async def test_who_waits_for_another_s_halving_halves_nothing(pool: asyncpg.Pool) -> None:
+    governor = SharedGovernor(pool, "a", MAX)
+    await governor.lease(1)
+    await set_row(pool, rate_per_s="3000")
+    async with asyncio.TaskGroup() as group, pool.acquire() as connection, connection.transaction():
+        await connection.execute("select from send_rates for update")
+        for _ in range(3):
+            group.create_task(governor.hold_back(0.1, 1.0, is_over_quota=True))
+        await asyncio.sleep(0.3)
+    assert await rate(pool) == 1500
+
+
 class Phones:
     """Takes everything, and notes when; from the `quota`-th message on it says that it is too much, once."""
 
