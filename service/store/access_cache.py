@@ -115,12 +115,10 @@ class AccessCache:
         self._unknown.add(digest)
 
     async def _renew(self) -> None:
-        """One reading for all who find that it is due; when it fails what was read before stands for a while longer."""
+        """One reading for all who find that it is due."""
         async with self._lock:
             if time.monotonic() >= self._due_at:
                 await self._try()
-            if time.monotonic() - self._read_at > OUTAGE_S:
-                raise _unavailable()
 
     async def _read_ahead(self, due_at: float) -> None:
         async with self._lock:
@@ -134,16 +132,17 @@ class AccessCache:
             if self._tried_at < asked_at:
                 await asyncio.sleep(self._tried_at + ON_DEMAND_S - asked_at)
                 await self._try()
-            if time.monotonic() - self._read_at > OUTAGE_S:
-                raise _unavailable()
             return self._read_at >= asked_at
 
     async def _try(self) -> None:
+        """When it fails what was read before stands for a while longer, but never longer than OUTAGE_S: then nobody is known."""
         self._tried_at = time.monotonic()
         try:
             await self._read(READ_TIMEOUT_S)
         except LOST as error:
             self._due_at = time.monotonic() + REFRESH_S
+            if time.monotonic() - self._read_at > OUTAGE_S:
+                self._keys, self._by_secret = {}, {}
             _report(error)
 
     async def _read(self, timeout_s: float) -> None:

@@ -9,6 +9,7 @@ import jwt
 import pytest
 from litestar import Request, get, post
 
+from service.errors import ApiError
 from service.guards import Principal
 from service.settings import Secret
 from service.store import access, access_cache
@@ -179,14 +180,24 @@ async def test_another_worker_learns_of_new_and_revoked_keys_in_time(database: s
         await pool.close()
 
 
-async def test_who_calls_while_keys_are_read_waits_for_that_reading_alone(database: str) -> None:
-    """Of those who came during it each waited for a tenth of a second and another one, every two seconds."""
+@asynccontextmanager
+async def one_caller(database: str) -> AsyncIterator[tuple[asyncpg.Pool, AccessCache, str]]:
+    """A cache that has been read and a key that has called."""
     pool = await open_pool(database, 2)
     try:
         secret = access.new_secret("sk")
         await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
         cache = AccessCache(pool)
         await cache.load()
+        assert await cache.key_of(secret) is not None
+        yield pool, cache, secret
+    finally:
+        await pool.close()
+
+
+async def test_who_calls_while_keys_are_read_waits_for_that_reading_alone(database: str) -> None:
+    """Of those who came during it each waited for a tenth of a second and another one, every two seconds."""
+    async with one_caller(database) as (_, cache, secret):
         cache._due_at = 0.0
         async with asyncio.TaskGroup() as group, unreadable(database, "api_keys"):
             asked = [group.create_task(cache.key_of(secret))]
@@ -196,20 +207,12 @@ async def test_who_calls_while_keys_are_read_waits_for_that_reading_alone(databa
             await asyncio.sleep(0.05)
         assert all(task.result() is not None for task in asked)
         assert cache._tried_at == tried_at
-    finally:
-        await pool.close()
 
 
 async def test_keys_are_read_ahead_while_somebody_calls_and_nobody_waits(database: str) -> None:
-    pool = await open_pool(database, 2)
-    try:
-        secret, other = access.new_secret("sk"), access.new_secret("sk")
-        await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
-        key_id = access.uuid7(NOW, b"0123456789")
+    async with one_caller(database) as (pool, cache, secret):
+        other, key_id = access.new_secret("sk"), access.uuid7(NOW, b"0123456789")
         await access.create_key(pool, key_id, "sk", ["offers"], secret=Secret(other), now=NOW)
-        cache = AccessCache(pool)
-        await cache.load()
-        assert await cache.key_of(secret) is not None
         assert await cache.key_of(other) is not None
         await access.revoke_key(pool, key_id, NOW)
         waits, revoked_at, began = 0, None, time.monotonic()
@@ -221,19 +224,11 @@ async def test_keys_are_read_ahead_while_somebody_calls_and_nobody_waits(databas
         assert waits == 0
         assert revoked_at is not None
         assert revoked_at < access_cache.REFRESH_S
-    finally:
-        await pool.close()
 
 
 async def test_a_reading_ahead_that_fails_leaves_what_was_read(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_cache, "READ_TIMEOUT_S", 0.05)
-    pool = await open_pool(database, 2)
-    try:
-        secret = access.new_secret("sk")
-        await access.ensure_bootstrap_key(pool, Secret(secret), NOW)
-        cache = AccessCache(pool)
-        await cache.load()
-        assert await cache.key_of(secret) is not None
+    async with one_caller(database) as (_, cache, secret):
         async with unreadable(database, "api_keys"):
             cache._due_at = time.monotonic() + access_cache.AHEAD_S / 2
             assert cache.known(secret) is not None
@@ -249,8 +244,24 @@ async def test_a_reading_ahead_that_fails_leaves_what_was_read(database: str, mo
             await cache.close()
         assert cache._reading is not None
         assert cache._reading.cancelled()
-    finally:
-        await pool.close()
+
+
+async def test_who_calls_all_the_time_is_not_known_for_longer_than_an_outage_may_last(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading ahead that fails lets what was read stand for a while longer: a key that was revoked must not work for ever."""
+    monkeypatch.setattr(access_cache, "READ_TIMEOUT_S", 0.05)
+    async with one_caller(database) as (_, cache, secret):
+        async with unreadable(database, "api_keys"):
+            cache._read_at -= access_cache.OUTAGE_S
+            cache._due_at = time.monotonic() + access_cache.AHEAD_S / 2
+            assert cache.known(secret) is not None
+            await asyncio.sleep(0.3)
+            assert cache.known(secret) is None
+            with pytest.raises(ApiError) as refused:
+                await cache.key_of(secret)
+            assert refused.value.status == 503
+        assert await cache.key_of(secret) is not None
 
 
 async def test_the_first_reading_waits_for_a_busy_database(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
