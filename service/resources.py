@@ -91,18 +91,8 @@ class Resources:
             is_virtual = self.settings.is_virtual_clock
             await until_reached(self._dsn)
             pulse = Pulse(self._dsn)
-            open_one = partial(
-                open_pool,
-                self._dsn,
-                waits_for_disk=not is_virtual,
-                plans_once=is_virtual,
-                looks_up=True,
-                joined=pulse.joined,
-            )
-            self.pool = await open_one(self.settings.pool_max)
-            stack.push_async_callback(self.pool.close)
-            self._own_pool = await open_one(OWN_CONNECTIONS_MAX)
-            stack.push_async_callback(self._own_pool.close)
+            self.pool = await self._open_pool(stack, pulse, self.settings.pool_max)
+            self._own_pool = await self._open_pool(stack, pulse, OWN_CONNECTIONS_MAX)
             degraded = None if is_virtual else self._degraded(pulse, stack)
             remembered = _remembered(pulse, is_virtual=is_virtual)
             feeling = asyncio.create_task(pulse.feel(asyncio.Event()), name="pulse")
@@ -140,6 +130,19 @@ class Resources:
             self.decisions.open()
             stack.push_async_callback(self.decisions.close)
             self._opened = stack.pop_all()
+
+    async def _open_pool(self, stack: AsyncExitStack, pulse: Pulse, size_max: int) -> asyncpg.Pool:
+        is_virtual = self.settings.is_virtual_clock
+        pool = await open_pool(
+            self._dsn,
+            size_max,
+            waits_for_disk=not is_virtual,
+            plans_once=is_virtual,
+            looks_up=True,
+            joined=pulse.joined,
+        )
+        stack.push_async_callback(pool.close)
+        return pool
 
     async def _open_clock(self, stack: AsyncExitStack) -> None:
         if self.settings.is_virtual_clock:
