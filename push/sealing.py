@@ -42,7 +42,7 @@ class Sealer:
         """Two seals of a text differ; what it is `about` must be known to open it."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         closed = self._ciphers[self._current].encrypt(nonce, text.encode(), about.encode())
-        return self.prefix + base64.urlsafe_b64encode(nonce + closed).decode()
+        return self.prefix + _text_of(nonce + closed)
 
     def open(self, text: str, about: str) -> str:
         """As Unseal."""
@@ -54,9 +54,15 @@ class Sealer:
             raise NotOpened(f"it is sealed by key {found[1]}, which is not here")
         try:
             closed = base64.b64decode(found[2], altchars=b"-_", validate=True)
+            if _text_of(closed) != found[2]:
+                raise ValueError("bits that base64 leaves unused are set")
             return cipher.decrypt(closed[:_NONCE_BYTES], closed[_NONCE_BYTES:], about.encode()).decode()
         except (InvalidTag, ValueError, binascii.Error):
             raise NotOpened("it was changed, or is of something else") from None
+
+
+def _text_of(closed: bytes) -> str:
+    return base64.urlsafe_b64encode(closed).decode()
 
 
 def plain(text: str, _about: str) -> str:

@@ -2,6 +2,8 @@
 
 import base64
 import stat
+import string
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,7 @@ from tests.integration.webhook_receiver import receiving
 OLD: Final = bytes(range(32))  # that of `serving`
 NEW: Final = bytes(range(1, 33))
 ADDRESS: Final = "ann@mail.example"
+BASE64: Final = string.ascii_letters + string.digits + "-_"
 
 
 @given(st.text(), st.text(max_size=20))
@@ -46,9 +49,9 @@ def test_what_is_sealed_is_opened_by_its_key_for_what_it_is_about(text: str, abo
 def test_what_was_changed_is_not_opened_and_what_was_never_sealed_is_itself() -> None:
     sealer = Sealer([OLD])
     sealed = sealer.seal(ADDRESS, EMAIL)
-    for place in range(len(sealer.prefix), len(sealed)):
-        changed = sealed[:place] + ("A" if sealed[place] != "A" else "B") + sealed[place + 1 :]
-        if changed.rstrip("=") != sealed.rstrip("="):
+    for place, letter in product(range(len(sealer.prefix), len(sealed)), BASE64):
+        changed = sealed[:place] + letter + sealed[place + 1 :]
+        if changed != sealed:
             with pytest.raises(NotOpened):
                 sealer.open(changed, EMAIL)
     assert sealer.open(ADDRESS, EMAIL) == plain(ADDRESS, EMAIL) == ADDRESS
