@@ -1,8 +1,9 @@
-"""Clients that begin and do not end: a third says nothing, a third half a head, a third half a body."""
+"""Clients that begin and do not end: one in four says nothing, others half a head, half a body, and half of a large one."""
 
 import asyncio
 import contextlib
 import itertools
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -10,6 +11,10 @@ from typing import Any, Final
 PACE_S: Final = 0.008
 """One is opened after the other: at once they would all be closed at once too, and the generator would be held up by them."""
 GATHER_S_MAX: Final = 40.0
+LARGE_BYTES: Final = 120_000
+"""Of a large body: one in four of a thousand clients holds half of it, and all of them less than a server keeps for one address."""
+
+_LENGTH: Final = re.compile(rb"content-length: \d+")
 
 
 class Unfinished(asyncio.Protocol):
@@ -50,10 +55,11 @@ class Unfinished(asyncio.Protocol):
         transport.abort()
 
 
-def beginnings(whole: bytes) -> tuple[bytes, bytes, bytes]:
-    """Nothing, half of the head and half of the body of a request."""
+def beginnings(whole: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Nothing, half of the head, half of the body of a request, and its head with half of a large body."""
     body_at = whole.index(b"\r\n\r\n") + 4
-    return b"", whole[: body_at // 2], whole[: (body_at + len(whole)) // 2]
+    large = _LENGTH.sub(b"content-length: %d" % LARGE_BYTES, whole[:body_at]) + b" " * (LARGE_BYTES // 2)
+    return b"", whole[: body_at // 2], whole[: (body_at + len(whole)) // 2], large
 
 
 async def begin(port: int, beginning: bytes, on_closed: Callable[[Unfinished], None] = lambda _: None) -> Unfinished:

@@ -53,9 +53,7 @@ class Sealer:
         if cipher is None:
             raise NotOpened(f"it is sealed by key {found[1]}, which is not here")
         try:
-            closed = base64.b64decode(found[2], altchars=b"-_", validate=True)
-            if _text_of(closed) != found[2]:
-                raise ValueError("bits that base64 leaves unused are set")
+            closed = _bytes_of(found[2])
             return cipher.decrypt(closed[:_NONCE_BYTES], closed[_NONCE_BYTES:], about.encode()).decode()
         except (InvalidTag, ValueError, binascii.Error):
             raise NotOpened("it was changed, or is of something else") from None
@@ -63,6 +61,13 @@ class Sealer:
 
 def _text_of(closed: bytes) -> str:
     return base64.urlsafe_b64encode(closed).decode()
+
+
+def _bytes_of(text: str) -> bytes:
+    closed = base64.b64decode(text, altchars=b"-_", validate=True)
+    if _text_of(closed) != text:
+        raise ValueError("bits that base64 leaves unused are set")
+    return closed
 
 
 def plain(text: str, _about: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import early_answers, telemetry
-from service.connections import Connections
+from service.connections import LOOK_EVERY_S, Connections
 from service.early_answers import HEAD_BYTES_MAX
 from service.errors import ApiError, request_id_of
 from service.hot_request import HotRequest
@@ -15,7 +15,8 @@ from service.hot_request import HotRequest
 REQUEST_S: Final = 10.0
 """How long a request may take to arrive, from its first byte (of a new connection: from the handshake) to its last."""
 BODY_BYTES_PER_S_MIN: Final = 4_096
-"""A body has longer by what has come of it at this rate: who sends steadily over a bad line is not cut off."""
+"""A body has longer by what has come of it at this rate, and never longer than REQUEST_S from now: who sends steadily over a bad line
+is not cut off, who stops is."""
 ANSWER_STALLED_S: Final = 10.0
 """How long a client may take nothing of an answer that does not fit into the socket."""
 ASIDE_BYTES_MAX: Final = 64 * 1024
@@ -67,6 +68,8 @@ class Connection(HttpToolsProtocol):
         self._waits_since: float | None = None
         """Since when a request is arriving, or on a new connection nothing; None when the last one is here whole."""
         self._arrived_bytes = 0
+        self._seen_bytes = 0
+        """Of those, what had come when it was last looked at."""
         self._is_in_body = False
         self._held_bytes = 0
         """Of a body on its way."""
@@ -239,7 +242,7 @@ class Connection(HttpToolsProtocol):
         """Whether there is room for a piece of a body; a request that waits for the one before is bounded by that nothing more is read."""
         if self.pipeline:
             return True
-        if not self._connections.hold(count):
+        if not self._connections.hold(count, self._address):
             return False
         self._held_bytes += count
         return True
@@ -255,7 +258,7 @@ class Connection(HttpToolsProtocol):
 
     def _let_go(self) -> None:
         held, self._held_bytes = self._held_bytes, 0
-        self._connections.release(held)
+        self._connections.release(held, self._address)
 
     def _begin_in(self, lane: Any) -> None:
         """Hands the request to the application, which leaves the lane; a target that cannot be read gets to no application."""
@@ -280,7 +283,7 @@ class Connection(HttpToolsProtocol):
 
     def _begin_to_wait(self) -> None:
         self._waits_since = monotonic()
-        self._arrived_bytes = 0
+        self._arrived_bytes = self._seen_bytes = 0
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -289,8 +292,13 @@ class Connection(HttpToolsProtocol):
         if self.flow.read_paused:  # we are the slow ones
             self._waits_since = now
             return
-        body_s = self._arrived_bytes / BODY_BYTES_PER_S_MIN if self._is_in_body else 0.0
-        if now - since <= REQUEST_S + body_s:
+        if self._is_in_body:
+            came, self._seen_bytes = self._arrived_bytes - self._seen_bytes, self._arrived_bytes
+            later = min(
+                since + came / BODY_BYTES_PER_S_MIN, now - LOOK_EVERY_S
+            )  # it may have come right after the last look
+            since = self._waits_since = max(since, later)
+        if now - since <= REQUEST_S:
             return
         if self._is_answering() and not self._is_in_body:  # the one before
             self.cycle.keep_alive = False

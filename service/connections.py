@@ -14,9 +14,13 @@ KEPT_DESCRIPTORS: Final = 256
 """File descriptors that no client gets: PostgreSQL's connections, files, sockets to others."""
 ARRIVING_BYTES_MAX: Final = 64 * 2**20
 """Of all bodies that are on their way: they are held before anybody has looked who sends them."""
+ARRIVING_PART_OF_ADDRESS: Final = 2
+"""One address may hold one part in so many of that: what one host leaves unfinished turns nobody else away."""
 
 SWEEPS: Final = 10
 """In which all connections are looked at once."""
+LOOK_EVERY_S: Final = 1.0
+"""So often is each looked at: ten sweeps a second."""
 
 
 class Open(Protocol):
@@ -39,7 +43,7 @@ class Connections:
         is_exempt: Callable[[str], bool] = lambda _: False,
         arriving_bytes_max: int = ARRIVING_BYTES_MAX,
     ) -> None:
-        """At most `most` in all and `most_per_address` of one peer; those for whom `is_exempt`, proxies, only the former."""
+        """At most `most` in all and `most_per_address` of one peer; those for whom `is_exempt`, proxies, only the former. So with bodies."""
         self.most = min(most, _descriptors() - KEPT_DESCRIPTORS)
         self.is_stopping = False
         self.turns = Turns()
@@ -50,6 +54,7 @@ class Connections:
         self._is_exempt = is_exempt
         self._arriving_bytes = 0
         self._arriving_bytes_max = arriving_bytes_max
+        self._arriving_by_address: dict[str, int] = {}
         self._open: dict[Open, None] = {}
         """In order of opening: nobody comes later in a round of looks than in the one before."""
         self._looked_at: deque[Open] = deque()
@@ -84,17 +89,25 @@ class Connections:
         if self._by_address[address] <= 0:
             del self._by_address[address]
 
-    def hold(self, count: int) -> bool:
-        """Counts bytes of a body that is on its way; False when there is no room for them."""
-        if self._arriving_bytes + count > self._arriving_bytes_max:
+    def hold(self, count: int, address: str) -> bool:
+        """Counts bytes of a body that is on its way; False when there is no room for them, in all or of this address."""
+        theirs = self._arriving_by_address.get(address, 0) + count
+        is_too_much = theirs * ARRIVING_PART_OF_ADDRESS > self._arriving_bytes_max and not self._is_exempt(address)
+        if is_too_much or self._arriving_bytes + count > self._arriving_bytes_max:
             telemetry.REFUSED.labels("arriving_bodies").inc()
             return False
         self._arriving_bytes += count
+        self._arriving_by_address[address] = theirs
         return True
 
-    def release(self, count: int) -> None:
+    def release(self, count: int, address: str) -> None:
         """These bytes are on their way no longer."""
+        if not count:
+            return
         self._arriving_bytes -= count
+        self._arriving_by_address[address] -= count
+        if not self._arriving_by_address[address]:
+            del self._arriving_by_address[address]
 
     def sweep(self) -> None:
         """Looks at the next tenth of all, and closes what has taken too long: all of thousands at once would hold up everybody else.

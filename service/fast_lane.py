@@ -2,8 +2,8 @@
 
 What a request has to be, how it is answered and how it is refused comes from the same functions as in the typed controllers
 (tests/contract/test_fast_lane.py sends the same requests through both). What is saved is the way there and back: a task and messages for
-each request, routing, middleware, signature, response object. What is unusual (a query, a body without a length or too long, 100-continue)
-goes the other way.
+each request, routing, middleware, signature, response object. What is unusual (a query, a body without a length or too long, 100-continue,
+a large body from somebody unknown, who is refused there before it has come) goes the other way.
 """
 
 import asyncio
@@ -24,6 +24,9 @@ from service.resources import Resources
 from service.routes import decisions, events
 from service.routes.acting import REPLAYED, has_key
 from service.routes.call import Call, Reply
+
+UNKNOWN_BODY_BYTES_MAX: Final = 16 * 1024
+"""What is taken of a body before it is known whose it is: here the key is looked at when the body has come."""
 
 _ASKED: Final = msgspec.json.Decoder(DecisionRequest)
 
@@ -57,7 +60,15 @@ class FastLane:
         if route is None or b"transfer-encoding" in headers or b"expect" in headers:
             return False
         length = headers.get(b"content-length", b"")
-        return length.isdigit() and int(length) <= route.body_bytes_max
+        if not length.isdigit() or int(length) > route.body_bytes_max:
+            return False
+        return int(length) <= UNKNOWN_BODY_BYTES_MAX or self._is_known(headers)
+
+    def _is_known(self, headers: Mapping[bytes, bytes]) -> bool:
+        try:
+            return self._resources.access.known(guards.secret_of(headers)) is not None
+        except ApiError:
+            return False
 
     def serve(self, request: HotRequest) -> None:
         """Begins to serve a request whose body is here; its answer comes at once or later."""

@@ -1,6 +1,6 @@
 """Clients that send large bodies in chunks all but for the end, and wait: what they have sent is held for them.
 
-Bodies that say how long they are have a bound together (service.connections).
+Bodies on their way have a bound together (service.connections), which the test lifts.
 """
 
 import asyncio

@@ -16,7 +16,8 @@ import pytest_asyncio
 import uvicorn
 from structlog.testing import capture_logs
 
-from service.fast_lane import FastLane
+from service.fast_lane import UNKNOWN_BODY_BYTES_MAX, FastLane
+from service.guards import secret_of
 from tests.deciding import offer
 from tests.integration import decision_world
 from tests.integration.serving import Api, on_connections, serving
@@ -227,3 +228,28 @@ async def test_a_mistake_of_ours_is_told_and_logged_alike(lanes: Lanes, monkeypa
     assert [(line["route"], line["error"], line["request_id"]) for line in logs] == [
         ("/v1/events", "builtins.AttributeError", "mine")
     ] * 2
+
+
+async def test_of_somebody_unknown_no_large_body_is_awaited(lanes: Lanes) -> None:
+    port = lanes.fast.base_url.port
+    for path in BOTH:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer pk_nobody\r\ncontent-type: application/json\r\n"
+        )
+        writer.write(f"{head}content-length: {UNKNOWN_BODY_BYTES_MAX + 1}\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            assert b" 401 " in await reader.readline()
+        writer.close()
+
+
+async def test_a_large_body_of_who_is_known_goes_the_fast_way(lanes: Lanes) -> None:
+    lane = FastLane(lanes.typed.resources)
+    length = {b"content-length": b"%d" % (UNKNOWN_BODY_BYTES_MAX + 1)}
+    for headers in (lanes.secret, lanes.publishable):
+        bearer = {b"authorization": headers["Authorization"].encode()}
+        assert await lanes.typed.resources.access.key_of(secret_of(bearer))
+        assert lane.takes(b"/v1/events", bearer | length)
+    for bearer in ({}, {b"authorization": b"Bearer sk_nobody"}, {b"authorization": b"none"}):
+        assert not lane.takes(b"/v1/events", bearer | length)
+        assert lane.takes(b"/v1/events", bearer | {b"content-length": b"%d" % UNKNOWN_BODY_BYTES_MAX})

@@ -147,15 +147,29 @@ async def test_what_follows_a_request_has_a_deadline_too(more: bytes) -> None:
 @pytest.mark.usefixtures("short")
 async def test_who_sends_steadily_or_is_quiet_between_requests_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BODY_BYTES_PER_S_MIN", 1)
+    monkeypatch.setattr(connection, "LOOK_EVERY_S", 0.0)
     async with serving() as served:
         reader, writer = await served.connect()
-        writer.write(HEAD + b"what")
-        await asyncio.sleep(3 * SHORT_S)
-        writer.write(b"ever")
+        writer.write(HEAD)
+        for byte in b"whatever":
+            await asyncio.sleep(2 * SHORT_S / 3)
+            writer.write(bytes([byte]))
         assert (await answer(reader)).endswith(b"\r\n\r\n8")
         await asyncio.sleep(3 * SHORT_S)
         writer.write(REQUEST)
         assert (await answer(reader)).endswith(b"\r\n\r\n8")
+        writer.close()
+
+
+@pytest.mark.usefixtures("short")
+async def test_who_stops_in_the_middle_of_a_large_body_has_no_longer_for_what_has_come() -> None:
+    length = 50 * connection.BODY_BYTES_PER_S_MIN
+    async with serving() as served:
+        reader, writer = await served.connect()
+        begun = asyncio.get_running_loop().time()
+        writer.write(HEAD.replace(b": 8", b": %d" % length) + b"x" * (length - 1))
+        assert b"408 Request Timeout" in await rest(reader)
+        assert asyncio.get_running_loop().time() - begun < 20
         writer.close()
 
 

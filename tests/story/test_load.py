@@ -1,4 +1,4 @@
-"""Every part of the load test, small, on real servers: what it asks is answered, what it tells is there."""
+"""The load test, small, on real servers (all of its parts but two workers side by side): what it asks is answered, what it tells is there."""
 
 import json
 from datetime import UTC, datetime

@@ -205,7 +205,7 @@ async def test_who_is_turned_away_may_ask_again_on_the_same_connection(lane: Lan
 
 
 async def test_bodies_on_their_way_have_room_together(lane: Lane) -> None:
-    all_open = Connections(10, 10, arriving_bytes_max=8)
+    all_open = Connections(10, 10, lambda _: True, 8)
     kitchen = Kitchen(at_once=True)
     async with (
         serving(kitchen, lane, connections=all_open) as slow,
@@ -228,7 +228,7 @@ async def test_bodies_on_their_way_have_room_together(lane: Lane) -> None:
 
 
 async def test_bodies_in_chunks_have_the_same_room(lane: Lane) -> None:
-    all_open = Connections(10, 10, arriving_bytes_max=8)
+    all_open = Connections(10, 10, lambda _: True, 8)
     chunked = HEAD.replace(b"content-length: 6", b"transfer-encoding: chunked") + b"\r\n"
     assert b"chunked" in chunked
     kitchen = Kitchen(at_once=True)
@@ -260,7 +260,7 @@ async def test_of_a_body_for_which_there_is_no_room_nothing_is_taken_for_all(lan
         received.append(message)
         await send({"type": "http.response.start", "status": 200, "headers": []})  # goes nowhere
 
-    all_open = Connections(10, 10, arriving_bytes_max=8)
+    all_open = Connections(10, 10, lambda _: True, 8)
     chunked = HEAD.replace(b"content-length: 6", b"transfer-encoding: chunked") + b"\r\n"
     body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     async with serving(Kitchen(at_once=True), lane, connections=all_open, application=recording) as client:
@@ -273,7 +273,7 @@ async def test_of_a_body_for_which_there_is_no_room_nothing_is_taken_for_all(lan
 
 
 async def test_who_asks_ahead_gets_the_answers_in_their_order_though_there_is_no_room(lane: Lane) -> None:
-    all_open = Connections(10, 10, arriving_bytes_max=8)
+    all_open = Connections(10, 10, lambda _: True, 8)
     kitchen = Kitchen(at_once=False)
     async with (
         serving(kitchen, lane, connections=all_open) as slow,
