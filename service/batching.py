@@ -44,7 +44,8 @@ class _Request(NamedTuple, Generic[Question, Answer]):
 class Batcher(Generic[Question, Answer]):
     """Holds what was asked until one task has served it; `serve` answers a batch in order, all of it or none.
 
-    A batch that cannot be served is served again one by one, so that one bad question fails alone.
+    A batch that cannot be served is served again one by one, so that one bad question fails alone; but for a lock that others hold nobody
+    waits who stands behind somebody who has waited for it in vain.
     """
 
     def __init__(
@@ -144,10 +145,12 @@ class Batcher(Generic[Question, Answer]):
         except REFUSES_ALL as error:
             self._refuse(requests, error)
         except Exception as error:  # noqa: BLE001 - whatever one question does must not stop the others
+            if len(requests) == 1 and isinstance(error, asyncpg.LockNotAvailableError):
+                self._refuse(requests, error)
+                return
             # The message may quote what a client sent: only the type is logged.
             self._log.warning("batch failed, each alone now", error=type(error).__qualname__, requests=len(requests))
-            for request in requests:
-                await self._answer_alone(request)
+            await self._answer_each(requests)
         finally:
             _fail(requests, stopping)
             self._count(-sum(request.size for request in requests))
@@ -158,14 +161,18 @@ class Batcher(Generic[Question, Answer]):
             if not request.done.done():
                 request.done.set_result(answer)
 
-    async def _answer_alone(self, request: _Request[Question, Answer]) -> None:
-        try:
-            await self._answer([request])
-        except REFUSES_ALL as error:
-            self._refuse([request], error)
-        except Exception as error:  # noqa: BLE001 - who asked what cannot be served is told so, and nobody else
-            if not request.done.done():
-                request.done.set_exception(error)
+    async def _answer_each(self, requests: Sequence[_Request[Question, Answer]]) -> None:
+        for place, request in enumerate(requests):
+            try:
+                await self._answer([request])
+            except asyncpg.LockNotAvailableError as error:
+                self._refuse(requests[place:], error)
+                return
+            except REFUSES_ALL as error:
+                self._refuse([request], error)
+            except Exception as error:  # noqa: BLE001 - who asked what cannot be served is told so, and nobody else
+                if not request.done.done():
+                    request.done.set_exception(error)
 
     def _refuse(self, requests: Iterable[_Request[Question, Answer]], error: Exception) -> None:
         if is_disk_full(error):

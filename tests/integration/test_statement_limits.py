@@ -1,5 +1,6 @@
 """What a request may take from PostgreSQL, with the limits made short: who waits too long for a lock, or on a statement, is told 503, and nothing of it is written."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -43,10 +44,10 @@ async def replace_offer(api: Api) -> httpx.Response:
     return await api.put("/v1/offers/milk", json=body)
 
 
-async def tell_event(api: Api) -> httpx.Response:
+async def tell_event(api: Api, event_id: str = "e-1") -> httpx.Response:
     now = datetime.now(UTC).isoformat()
     sent = {
-        "event_id": "e-1",
+        "event_id": event_id,
         "type": "purchase",
         "user_id": "bob",
         "occurred_at": now,
@@ -115,6 +116,21 @@ async def test_who_waits_too_long_for_a_lock_is_told_so(api: Api, connection: as
         await connection.execute(HELD[asked])
         await assert_refused(asked, api, connection, before)
     await assert_done_now(asked, api, connection, before)
+
+
+@pytest.mark.parametrize("short", [("LOCK_S", SHORT_LOCK_S)], indirect=True, ids=["lock"])
+async def test_of_those_who_are_told_together_one_alone_waits_again(api: Api, connection: asyncpg.Connection) -> None:
+    """A worker writes all that comes meanwhile in one batch: were each of it to wait by itself, nobody else were served for minutes."""
+    people = 40
+    async with connection.transaction():
+        await connection.execute(HELD[tell_event])
+        first = asyncio.create_task(tell_event(api, "e-0"))
+        await asyncio.sleep(SHORT_LOCK_S / 3)
+        begun = asyncio.get_running_loop().time()
+        answers = await asyncio.gather(first, *(tell_event(api, f"e-{number + 1}") for number in range(people)))
+        assert asyncio.get_running_loop().time() - begun < people / 2 * SHORT_LOCK_S
+    assert {answer.status_code for answer in answers} == {503}
+    assert (await tell_event(api, "e-1")).json()["accepted"] == 1
 
 
 @pytest.mark.parametrize("short", [("STATEMENT_S", SHORT_STATEMENT_S)], indirect=True, ids=["statement"])

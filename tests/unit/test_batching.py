@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
 from service.batching import Batcher, Limits
@@ -48,6 +49,20 @@ async def test_one_bad_question_fails_alone() -> None:
     assert [answers[0], *answers[2:]] == [2, 4, 6]
     assert isinstance(answers[1], ValueError)
     assert await batcher.submit(4) == 8
+    await batcher.close()
+
+
+async def test_behind_one_who_waited_for_a_lock_in_vain_nobody_waits_for_it_again() -> None:
+    doubler = Doubler()
+    doubler.error = asyncpg.LockNotAvailableError("held")
+    batcher = await started(doubler)
+    answers = await asyncio.gather(*(batcher.submit(n) for n in (1, 13, 13, 2)), return_exceptions=True)
+    assert answers[0] == 2
+    assert [(one.status, one.retry_after_s) for one in answers if isinstance(one, ApiError)] == [(503, 1)] * 3
+    assert doubler.batches == [[1, 13, 13, 2], [1], [13]]
+    with pytest.raises(ApiError, match="does not answer"):
+        await batcher.submit(13)
+    assert doubler.batches[3:] == [[13]]
     await batcher.close()
 
 
