@@ -4,6 +4,7 @@ Behind one port each scrape meets another API worker, and the background worker 
 process keeps its numbers in files (Prometheus' multiprocess mode), and any of them reads all.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from os import getpid
 from pathlib import Path
@@ -44,10 +45,23 @@ def _of_all(metrics_dir: Path) -> Iterable[Metric]:
         files_of.setdefault(file.stem.rpartition("_")[2], []).append(str(file))
     merged: dict[str, Metric] = {}
     for worker, files in files_of.items():
+        if not _lives(int(worker)):  # one that was started alone has nobody who forgets it
+            forget(metrics_dir, int(worker))
+            continue
         for family in _of_files(files):
             kept = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             kept.samples += _labelled(family, worker).samples
     return merged.values()
+
+
+def _lives(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another account's
+        return True
+    return True
 
 
 def _of_files(files: list[str]) -> Iterable[Metric]:

@@ -1,6 +1,8 @@
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -14,18 +16,42 @@ from service import telemetry
 telemetry.FOLDED.inc({count})
 telemetry.SNAPSHOT_VERSION.set({version})
 telemetry.DECISION_SECONDS.observe(0.004)
+print("counted", flush=True)
+input()
 """
 
 
-def a_process(metrics_dir: Path, count: int, version: int) -> int:
+@contextlib.contextmanager
+def a_process(metrics_dir: Path, count: int, version: int) -> Iterator[int]:
+    """One that has counted, and lives as long as the context."""
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir)}
-    process = subprocess.Popen([sys.executable, "-c", COUNTS.format(count=count, version=version)], env=environment)
-    assert process.wait(60) == 0
-    return process.pid
+    command = [sys.executable, "-c", COUNTS.format(count=count, version=version)]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"counted\n"
+        yield process.pid
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_who_has_ended_is_told_of_no_more_though_nobody_looked_after_it(tmp_path: Path) -> None:
+    with a_process(tmp_path, 3, 7) as living:
+        with a_process(tmp_path, 4, 8) as ended:
+            assert f'worker="{ended}"' in exposition(tmp_path).decode()
+        text = exposition(tmp_path).decode()
+        assert f'worker="{ended}"' not in text
+        assert f'worker="{living}"' in text
+        assert {file.stem.rpartition("_")[2] for file in tmp_path.iterdir()} == {str(living)}
 
 
 def test_any_process_tells_of_all_that_write_to_the_directory(tmp_path: Path) -> None:
-    first, second = a_process(tmp_path, 3, 7), a_process(tmp_path, 4, 8)
+    with a_process(tmp_path, 3, 7) as first, a_process(tmp_path, 4, 8) as second:
+        assert_told_together(tmp_path, first, second)
+
+
+def assert_told_together(tmp_path: Path, first: int, second: int) -> None:
     text = exposition(tmp_path).decode()
     assert text.count("# TYPE welltimed_folded_entries_total counter") == 1
     for worker, count, version in ((first, 3, 7), (second, 4, 8)):

@@ -77,6 +77,13 @@ def test_an_alert_asks_for_what_is_there_and_says_what_to_do(rule: dict[str, Any
     assert set(NAME.findall(rule["annotations"]["action"])) <= series().keys()
 
 
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_what_an_alert_counts_is_there_before_it_happens(rule: dict[str, Any]) -> None:
+    """The first of a kind makes its series appear, and `increase` of a series that appears is 0."""
+    for name, what in re.findall(r"increase\((welltimed_[a-z_]+)\{what=\"([a-z_]+)\"\}", rule["expr"]):
+        assert REGISTRY.get_sample_value(name, {"what": what}) is not None, rule["expr"]
+
+
 def test_alerts_have_names_of_their_own() -> None:
     names = [rule["alert"] for rule in rules()]
     assert len(names) == len(set(names)) >= 10
