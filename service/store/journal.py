@@ -20,7 +20,7 @@ from zlib import crc32
 import msgspec
 
 BYTES_MAX: Final = 64 * 2**20
-"""Of one file; a decision takes up to 4 KiB."""
+"""Of what one process has written and nobody has imported yet; a decision takes up to 4 KiB."""
 
 _FOLDER: Final = "journal"
 _SUFFIX: Final = ".decisions"
@@ -48,7 +48,10 @@ class Journal:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / _FOLDER
         self._file: BinaryIO | None = None
+        self._paths: list[Path] = []
+        """Of the files it began: one that has been imported is there no longer."""
         self._size = 0
+        """Of all of them, in bytes."""
 
     async def copy_to_table(self, _table: str, *, source: memoryview, columns: Sequence[str], **_format: str) -> None:
         """Appends a batch; one at a time. Raises OSError when it is full or the disk refuses; then nothing was kept."""
@@ -63,7 +66,11 @@ class Journal:
 
     def _append(self, record: bytes) -> None:
         if self._file is None:
-            self._file, self._size = _new_file(self._folder), 0
+            self._paths = [path for path in self._paths if path.exists()]
+            self._size = sum(path.stat().st_size for path in self._paths)
+            path = self._folder / f"{uuid4().hex}{_SUFFIX}"
+            self._file = _new_file(path)
+            self._paths.append(path)
         if self._size + len(record) > BYTES_MAX:
             raise JournalFull(f"the journal of decisions holds {self._size} bytes, and takes no more")
         try:
@@ -82,10 +89,10 @@ def _write_whole(file: BinaryIO, record: bytes) -> None:
         raise OSError(errno.ENOSPC, f"{written} of {len(record)} bytes were written")
 
 
-def _new_file(folder: Path) -> BinaryIO:
+def _new_file(path: Path) -> BinaryIO:
     """Gets its name when it is held: one that nobody holds may be removed by anybody."""
+    folder = path.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{uuid4().hex}{_SUFFIX}"
     begun = path.with_suffix(".begun")
     made = begun.open("xb", buffering=0)
     fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -40,6 +40,24 @@ async def test_what_was_kept_is_there_in_its_order_once_the_file_is_sealed(tmp_p
     ours.seal()
 
 
+async def test_what_was_not_imported_counts_for_the_next_file_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "BYTES_MAX", 1_000)
+    ours = Journal(tmp_path)
+    await keep(ours, b"x" * 600)
+    ours.seal()  # to be imported, and PostgreSQL is gone again
+    with pytest.raises(JournalFull):
+        await keep(ours, b"x" * 600)
+    ours.seal()
+    await keep(ours, b"small")
+    ours.seal()
+    for path in journal.files(tmp_path):
+        journal.remove(path)
+    await keep(ours, b"x" * 600)
+    ours.seal()
+
+
 @pytest.mark.parametrize("lost", [1, 3, 9])
 async def test_a_torn_record_is_cut_off_and_those_before_it_stay(tmp_path: Path, lost: int) -> None:
     ours = Journal(tmp_path)
