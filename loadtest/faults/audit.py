@@ -1,25 +1,15 @@
 """The ledger of the clients against the database: what was acknowledged is there, once, and nothing was given beyond its limit."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-import numpy as np
-
-from bandits import population
-from bandits.population import Population
+from loadtest.faults import recount
 from loadtest.faults.ledger import Ledger, Told
 from loadtest.faults.town import Town
-from schema.event import CODES, EventType
-from schema.ids import PARTITIONS, partition_of
-from schema.log import DECODER, LogEntry
-
-ALMOST: Final = 1e-9
-"""Sums of the same float64 numbers in another order."""
-EXAMPLES_MAX: Final = 5
-COUNTS: Final = ("acked_and_lost", "double_counted", "caps_broken", "over_redeemed", "strange", "recovered_late")
+from loadtest.faults.verdict import Verdict
+from schema.event import CODES
 
 _KEYS: Final = "select u.external_id, k.event_key from event_keys k join users u using (user_id)"
 _ANSWERS: Final = "select decision_id, slot, type from events where decision_id is not null"
@@ -41,31 +31,6 @@ _ALLOWANCES: Final = """
            (select count(*) from reservations s where s.offer_id = o.offer_id and s.state = 0)
       from allowances a join offers o on a.holder = holder_of(o.offer_id) where a.redemptions_max is not null
 """
-_LOG: Final = "select l.body, l.seq <= p.last_seq from event_log l join learner_partitions p using (partition)"
-_POPULATIONS: Final = "select partition, population from learner_partitions"
-
-
-class Verdict(msgspec.Struct):
-    """Counts of what must be 0, with a few examples in words."""
-
-    acked_and_lost: int = 0
-    double_counted: int = 0
-    caps_broken: int = 0
-    over_redeemed: int = 0
-    strange: int = 0
-    recovered_late: int = 0
-    examples: list[str] = []
-
-    def add(self, what: str, cases: Iterable[object]) -> None:
-        """Counts cases of a kind."""
-        found = list(cases)
-        setattr(self, what, getattr(self, what) + len(found))
-        self.examples += [f"{what}: {case}" for case in found[:EXAMPLES_MAX]]
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing was found."""
-        return not any(getattr(self, name) for name in COUNTS)
 
 
 async def audit(connection: Any, ledger: Ledger, town: Town, pushes: list[Mapping[str, Any]]) -> Verdict:
@@ -75,7 +40,7 @@ async def audit(connection: Any, ledger: Ledger, town: Town, pushes: list[Mappin
     await _events(connection, ledger, verdict)
     await _decisions(connection, ledger, verdict)
     await _sales(connection, ledger, verdict)
-    await _learned(connection, verdict)
+    await recount.learned(connection, verdict)
     _pushes(town, pushes, verdict)
     return verdict
 
@@ -123,31 +88,6 @@ async def _sales(connection: Any, ledger: Ledger, verdict: Verdict) -> None:
             verdict.add("over_redeemed", [f"{name}: {sold} sold and {promised} promised of {limit}"])
         if (reserved, redeemed) != (promised, sold):
             verdict.add("double_counted", [f"{name}: counted {reserved}/{redeemed}, there are {promised}/{sold}"])
-
-
-async def _learned(connection: Any, verdict: Verdict) -> None:
-    """The log has each event once; what the learner counts of purchases is a recount of what it has read."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        batches = [(DECODER.decode(body), is_read) for body, is_read in await connection.fetch(_LOG)]
-        counts = Counter(entry.event_id for entries, _ in batches for entry in entries)
-        verdict.add("double_counted", (f"{one} in the log" for one, count in counts.items() if count > 1))
-        stored = {row[0] for row in await connection.fetch("select event_id from events")}
-        verdict.add("acked_and_lost", (f"event {one} is not in the log" for one in stored - counts.keys()))
-        wanted = _recount(entry for entries, is_read in batches if is_read for entry in entries)
-        for partition, packed in await connection.fetch(_POPULATIONS):
-            found = population.unpack(packed)
-            if not np.allclose(found.baskets, wanted[partition].baskets, rtol=ALMOST, atol=0.0):
-                baskets = f"{found.baskets:.6f} baskets, {wanted[partition].baskets:.6f} in the log"
-                verdict.add("double_counted", [f"partition {partition}: {baskets}"])
-
-
-def _recount(entries: Iterable[LogEntry]) -> dict[int, Population]:
-    counted = {partition: Population() for partition in range(PARTITIONS)}
-    for entry in entries:
-        if entry.type == EventType.PURCHASE:
-            counts = counted[partition_of(entry.user_id)]
-            counts.bought(entry.tag_ids, entry.local_hour, entry.occurred_at.timestamp())
-    return counted
 
 
 def _pushes(town: Town, pushes: list[Mapping[str, Any]], verdict: Verdict) -> None:

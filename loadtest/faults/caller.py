@@ -15,6 +15,7 @@ ANSWER_TIMEOUT_S: Final = 15.0
 PATIENCE_S: Final = 90.0
 """Nothing may stay unanswered for longer, whatever is done to the server."""
 PAUSE_S: Final = (0.02, 0.2)
+_RETRY_AFTER: Final = b"\r\nretry-after: "
 IN_FLIGHT: Final = "idempotency_key_in_flight"
 
 
@@ -66,7 +67,9 @@ class Caller:
             answer = await self.ask(method, path, body, key)
             if answer.is_success or (answer.status in expected and _code(answer) != IN_FLIGHT):
                 return answer
-            if answer.status not in {wire.GONE, 429, 503, 507} and _code(answer) != IN_FLIGHT:
+            if answer.status in wire.REFUSALS and not self._says_when():
+                self.ledger.strange.append(f"{method} {path}: {answer.status} without Retry-After")
+            if answer.status not in {wire.GONE, *wire.REFUSALS, 507} and _code(answer) != IN_FLIGHT:
                 self.ledger.strange.append(f"{method} {path}: {answer.status} {str(answer.body)[:200]}")
             self.ledger.retries += 1
             if time.monotonic() > deadline:
@@ -90,6 +93,10 @@ class Caller:
             self.close()
             return NONE
         return Answer(status, _body(self._wire.body if self._wire else b""))
+
+    def _says_when(self) -> bool:
+        """Whether the last answer has a Retry-After; one whose connection was cut since cannot be asked."""
+        return self._wire is None or _RETRY_AFTER in self._wire.head
 
     def close(self) -> None:
         """Closes the connection; the next request opens another."""

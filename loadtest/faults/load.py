@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from loadtest.faults import audit, clients, schedule
-from loadtest.faults.audit import Verdict
 from loadtest.faults.caller import Caller
 from loadtest.faults.installation import Installation
 from loadtest.faults.ledger import Ledger
 from loadtest.faults.town import Town
+from loadtest.faults.verdict import Verdict
 
 T = TypeVar("T")
 

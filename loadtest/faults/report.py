@@ -6,10 +6,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from loadtest.faults import audit, schedule
-from loadtest.faults.audit import Verdict
+from loadtest.faults import schedule
 from loadtest.faults.ledger import Ledger
 from loadtest.faults.recovery import Recovery
+from loadtest.faults.verdict import COUNTS, Verdict
 
 _QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
 
@@ -84,5 +84,5 @@ def as_text(report: Report) -> str:
         for victim, found in table.items():
             cells = "".join(f"{found[name]:>8.2f}" for name, _ in _QUANTILES)
             lines.append(f"{what + ', ' + victim:<28}{found['count']:>6.0f}{cells}")
-    lines += ["", ", ".join(f"{name.replace('_', ' ')} {getattr(verdict, name)}" for name in audit.COUNTS)]
+    lines += ["", ", ".join(f"{name.replace('_', ' ')} {getattr(verdict, name)}" for name in COUNTS)]
     return "\n".join([*lines, *verdict.examples])

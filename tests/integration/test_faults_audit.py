@@ -7,10 +7,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from loadtest.faults.audit import Verdict, audit
+from bandits.features import DIMS
+from bandits.sums import Sums
+from loadtest.faults.audit import audit
 from loadtest.faults.ledger import Ledger, Sale, Told
 from loadtest.faults.town import Town
+from loadtest.faults.verdict import Verdict
 from schema.event import EventType
+from schema.ids import uuid7
 from schema.log import ENCODER, LogEntry
 from service.store import people
 from service.store.people import USER, PersonKey
@@ -57,6 +61,35 @@ async def test_what_is_there_twice_is_counted_twice(connection: asyncpg.Connecti
     await connection.execute("delete from event_log where seq = 2")
     await connection.execute("update learner_partitions set last_seq = 1")
     assert (await judged(connection, Ledger())).double_counted == 1
+
+
+async def test_what_was_learned_of_answers_is_a_recount_of_the_log(connection: asyncpg.Connection) -> None:
+    decision_id, opened = uuid7(NOW, bytes(10)), uuid4()
+    shown = LogEntry(1, uuid4(), EventType.SHOWN, NOW, decision_id=decision_id)
+    entries = [shown, LogEntry(1, opened, EventType.OPENED, NOW, decision_id=decision_id)]
+    append = "insert into event_log (partition, seq, body, appended_at) values (0, 1, $1, $2)"
+    await connection.execute(append, ENCODER.encode(entries), NOW)
+    assert (await judged(connection, Ledger())).is_clean  # nobody says to have read it
+    await connection.execute("update learner_partitions set last_seq = 1")
+    assert (await judged(connection, Ledger())).acked_and_lost == 3  # the exposure, its answer, and in the sums
+    expose = "insert into exposures (user_id, decision_id, slot, offer_id, exposed_at, opened_at) values (1, $1, $2, 1, $3, $3)"
+    await connection.execute(expose, decision_id, 0, NOW)
+    told = await judged(connection, Ledger())
+    assert (told.acked_and_lost, told.double_counted) == (1, 0)
+    total = Sums(DIMS)
+    total.totals[1] = 1
+    count = "insert into learner_sums (partition, cohort, sums) values (0, 0, $1)"
+    await connection.execute(count, total.pack())
+    assert (await judged(connection, Ledger())).is_clean
+    await connection.execute(expose, decision_id, 1, NOW)
+    await connection.execute("update learner_sums set sums = $1", twice(total).pack())
+    told = await judged(connection, Ledger())
+    assert (told.acked_and_lost, told.double_counted) == (0, 3)
+
+
+def twice(total: Sums) -> Sums:
+    total.add(total)
+    return total
 
 
 async def test_more_pushes_than_the_cap_allows_are_told(connection: asyncpg.Connection) -> None:
