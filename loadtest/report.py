@@ -215,6 +215,11 @@ def _missed(found: Report, measured: Measured) -> list[str]:
     missed = [guard.name for guard in found.guards if not guard.holds]
     if found.failed_share > FAILED_SHARE_MAX:
         missed.append("failed_share")
+    overload = measured.overload
+    if overload.failed_share > FAILED_SHARE_MAX:
+        missed.append("overload.failed_share")
+    if any(each.without_retry_after for each in (*overload.at_capacity, *overload.beyond, *_stretches(measured))):
+        missed.append("without_retry_after")
     viral = measured.viral
     if viral is not None and not (viral.acknowledged <= viral.written <= viral.redemptions_max):
         missed.append("viral.written")

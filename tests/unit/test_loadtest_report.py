@@ -251,6 +251,18 @@ def test_failed_requests_fail_the_run() -> None:
     assert made(seen._replace(rounds=failing)).missed == ["failed_share"]
 
 
+def test_who_is_not_answered_beyond_capacity_fails_the_run() -> None:
+    silent = msgspec.structs.replace(measured().overload, failed_share=0.002)
+    assert made(measured()._replace(overload=silent)).missed == ["overload.failed_share"]
+
+
+def test_a_refusal_that_does_not_say_when_fails_the_run() -> None:
+    mute = msgspec.structs.replace(stretch("three times capacity"), without_retry_after=1)
+    beyond = msgspec.structs.replace(measured().overload, beyond=[mute])
+    assert made(measured()._replace(overload=beyond)).missed == ["without_retry_after"]
+    assert made(measured()._replace(flood=mute)).missed == ["without_retry_after"]
+
+
 def test_refused_requests_are_told_and_fail_nothing() -> None:
     seen = measured()
     refusing = seen.rounds._replace(events=[throughput(500, 1_000, refused=100)] * 3)
