@@ -17,7 +17,6 @@ from schema.log import DECODER, LogEntry
 ALMOST: Final = 1e-9
 """Sums of the same float64 numbers in another order."""
 EXPOSING: Final = frozenset({EventType.SHOWN, EventType.ACCEPTED})
-ANSWERS: Final = (EventType.OPENED, EventType.REDEEMED)
 
 _LOG: Final = "select l.body, l.seq <= p.last_seq from event_log l join learner_partitions p using (partition)"
 _POPULATIONS: Final = "select partition, population from learner_partitions"
@@ -54,17 +53,23 @@ async def _purchases(connection: Any, read: Iterable[LogEntry], verdict: Verdict
 
 
 async def _exposures(connection: Any, read: Sequence[LogEntry], verdict: Verdict) -> None:
-    """Each exposure once; of each head the first answer to what was shown."""
+    """Each exposure once, and its first opening; a sale rewards at most one, also one that it does not name."""
     shown = {(entry.decision_id, entry.slot) for entry in read if entry.type in EXPOSING}
     rows = [tuple(row) for row in await connection.fetch(_EXPOSURES)]
     _compare("exposure", shown, [row[:2] for row in rows], verdict)
-    for head, kind in enumerate(ANSWERS):
-        answered = {(entry.decision_id, entry.slot) for entry in read if entry.type == kind} & shown
-        _compare(kind.name.lower(), answered, [row[:2] for row in rows if row[2 + head]], verdict)
+    opened, sold = _answers(read, EventType.OPENED), _answers(read, EventType.REDEEMED)
+    _compare("opening", shown & set(opened), [row[:2] for row in rows if row[2]], verdict)
+    rewarded = {row[:2] for row in rows if row[3]}
+    verdict.add("acked_and_lost", (f"sale of {one} was not learned" for one in (shown & set(sold)) - rewarded))
+    verdict.add("double_counted", (f"a sale too many, of {one}" for one in sorted(rewarded)[len(sold) :]))
     in_sums = sum(sums.unpack(packed, DIMS).totals[1] for (packed,) in await connection.fetch(_SUMS))
     if in_sums != len(shown):
         what = "double_counted" if in_sums > len(shown) else "acked_and_lost"
         verdict.add(what, [f"{in_sums} exposures in the sums, {len(shown)} in the log"])
+
+
+def _answers(read: Iterable[LogEntry], kind: EventType) -> list[tuple[Any, int]]:
+    return [(entry.decision_id, entry.slot) for entry in read if entry.type == kind]
 
 
 def _compare(what: str, wanted: set[tuple[Any, int]], found: Sequence[tuple[Any, ...]], verdict: Verdict) -> None:

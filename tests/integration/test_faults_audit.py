@@ -81,6 +81,9 @@ async def test_what_was_learned_of_answers_is_a_recount_of_the_log(connection: a
     count = "insert into learner_sums (partition, cohort, sums) values (0, 0, $1)"
     await connection.execute(count, total.pack())
     assert (await judged(connection, Ledger())).is_clean
+    await connection.execute("update exposures set redeemed_at = exposed_at")
+    assert (await judged(connection, Ledger())).double_counted == 1  # nothing was sold
+    await connection.execute("update exposures set redeemed_at = null")
     await connection.execute(expose, decision_id, 1, NOW)
     await connection.execute("update learner_sums set sums = $1", twice(total).pack())
     told = await judged(connection, Ledger())
