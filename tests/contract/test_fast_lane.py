@@ -248,7 +248,8 @@ async def test_a_large_body_of_who_is_known_goes_the_fast_way(lanes: Lanes) -> N
     length = {b"content-length": b"%d" % (UNKNOWN_BODY_BYTES_MAX + 1)}
     for headers in (lanes.secret, lanes.publishable):
         bearer = {b"authorization": headers["Authorization"].encode()}
-        assert await lanes.typed.resources.access.key_of(secret_of(bearer))
+        for _ in range(2):  # the first call of a new key reads it, the second finds it
+            assert await lanes.typed.resources.access.key_of(secret_of(bearer))
         assert lane.takes(b"/v1/events", bearer | length)
     for bearer in ({}, {b"authorization": b"Bearer sk_nobody"}, {b"authorization": b"none"}):
         assert not lane.takes(b"/v1/events", bearer | length)

@@ -71,11 +71,14 @@ async def test_what_was_learned_of_answers_is_a_recount_of_the_log(connection: a
     await connection.execute(append, ENCODER.encode(entries), NOW)
     assert (await judged(connection, Ledger())).is_clean  # nobody says to have read it
     await connection.execute("update learner_partitions set last_seq = 1")
-    assert (await judged(connection, Ledger())).acked_and_lost == 3  # the exposure, its answer, and in the sums
+    assert (await judged(connection, Ledger())).acked_and_lost == 2  # the exposure, and in the sums
     expose = "insert into exposures (user_id, decision_id, slot, offer_id, exposed_at, opened_at) values (1, $1, $2, 1, $3, $3)"
     await connection.execute(expose, decision_id, 0, NOW)
     told = await judged(connection, Ledger())
     assert (told.acked_and_lost, told.double_counted) == (1, 0)
+    await connection.execute("update exposures set opened_at = null")
+    assert (await judged(connection, Ledger())).acked_and_lost == 2  # the opening too
+    await connection.execute("update exposures set opened_at = exposed_at")
     total = Sums(DIMS)
     total.totals[1] = 1
     count = "insert into learner_sums (partition, cohort, sums) values (0, 0, $1)"

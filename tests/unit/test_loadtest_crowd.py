@@ -1,4 +1,4 @@
-"""The crowd of half-open clients: a third each, all the time as many as wanted, and who is closed is counted."""
+"""The crowd of half-open clients: one in four each, all the time as many as wanted, and who is closed is counted."""
 
 import asyncio
 import contextlib
@@ -52,27 +52,30 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 def test_half_a_head_is_no_head_and_half_a_body_no_body() -> None:
-    nothing, head, body = crowd.beginnings(WHOLE)
+    nothing, head, body, large = crowd.beginnings(WHOLE)
     assert nothing == b""
     assert b"\r\n\r\n" not in head
     assert WHOLE.startswith(head)
     assert WHOLE.startswith(body)
     assert 0 < len(body.partition(b"\r\n\r\n")[2]) < len(b'{"user_id":"ann"}')
+    large_head, _, begun = large.partition(b"\r\n\r\n")
+    assert b"content-length: %d" % crowd.LARGE_BYTES in large_head.split(b"\r\n")
+    assert len(begun) == crowd.LARGE_BYTES / 2
 
 
 async def test_who_is_closed_is_counted_and_followed_by_another() -> None:
     async with doors() as (port, inside):
-        half_open = Crowd(port, WHOLE, 6)
+        half_open = Crowd(port, WHOLE, 8)
         await half_open.gather()
         await half_open.gather()  # they are there already
         await until(lambda: Counter(door.came for door in inside) == dict.fromkeys(crowd.beginnings(WHOLE), 2))
         for door in inside[:2]:
             door.transport.close()
-        await until(lambda: len(inside) == 8)
+        await until(lambda: len(inside) == 10)
         assert len(half_open.closed_s) == 2
-        assert 4 <= half_open.fewest < 6
+        assert 6 <= half_open.fewest < 8
         await half_open.go()
         await until(lambda: not any(door.is_open for door in inside))
-        assert len(half_open.stayed_s) == 6
-        assert (len(inside), len(half_open.closed_s)) == (8, 2)
+        assert len(half_open.stayed_s) == 8
+        assert (len(inside), len(half_open.closed_s)) == (10, 2)
         assert min(*half_open.stayed_s, *half_open.closed_s) > 0
