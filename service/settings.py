@@ -39,7 +39,7 @@ _RANGES: Final[Mapping[str, tuple[int, int, str]]] = {
     "rate_limit_secret_key_per_s": (0, 1_000_000, ""),
     "connections_max": (16, 1_000_000, ""),
     "connections_per_address_max": (1, 1_000_000, ""),
-    "arriving_bodies_mib": (16, 65_536, ": a file of offers may have 16 MiB"),
+    "arriving_bodies_mib": (32, 65_536, ": a file of offers may have 16 MiB, and one address may hold half"),
     "drain_s": (0, 15, ": the supervisor waits 30 s for all of the end"),
 }
 
@@ -140,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_address_max: int = 4_096
     """The same of one address that is no trusted proxy."""
     arriving_bodies_mib: int = 64
-    """What all bodies that are on their way to an API worker may come to, in MiB; beyond it the answer is 503."""
+    """What all bodies that are on their way to an API worker may come to, in MiB, those of one address to half of it; beyond it the answer is 503."""
     drain_s: int = 0
     """How long an API worker that is told to stop still takes new connections, while /readyz says that it stops."""
     pool_max: int = 8
