@@ -238,9 +238,11 @@ async def test_of_somebody_unknown_no_large_body_is_awaited(lanes: Lanes) -> Non
             f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer pk_nobody\r\ncontent-type: application/json\r\n"
         )
         writer.write(f"{head}content-length: {UNKNOWN_BODY_BYTES_MAX + 1}\r\n\r\n".encode())
-        async with asyncio.timeout(20):
-            assert b" 401 " in await reader.readline()
-        writer.close()
+        try:
+            async with asyncio.timeout(20):
+                assert b" 401 " in await reader.readline()
+        finally:
+            writer.transport.abort()
 
 
 async def test_a_large_body_of_who_is_known_goes_the_fast_way(lanes: Lanes) -> None:
