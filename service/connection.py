@@ -294,10 +294,8 @@ class Connection(HttpToolsProtocol):
             return
         if self._is_in_body:
             came, self._seen_bytes = self._arrived_bytes - self._seen_bytes, self._arrived_bytes
-            later = min(
-                since + came / BODY_BYTES_PER_S_MIN, now - LOOK_EVERY_S
-            )  # it may have come right after the last look
-            since = self._waits_since = max(since, later)
+            latest = now - LOOK_EVERY_S  # when the last of it may have come
+            since = self._waits_since = max(since, min(since + came / BODY_BYTES_PER_S_MIN, latest))
         if now - since <= REQUEST_S:
             return
         if self._is_answering() and not self._is_in_body:  # the one before

@@ -6,7 +6,6 @@ process keeps its numbers in files (Prometheus' multiprocess mode), and any of t
 
 import os
 from collections.abc import Iterable, Iterator
-from os import getpid
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,14 +28,14 @@ class _Families:
 
 
 def exposition(metrics_dir: Path | None) -> bytes:
-    """The text for Prometheus: of every process that writes to `metrics_dir`, else of this process alone."""
+    """The text for Prometheus: of every process that writes to `metrics_dir`, else of this process alone. Who has ended is forgotten."""
     families = _of_this_process() if metrics_dir is None else _of_all(metrics_dir)
     collected: Any = _Families(families)
     return generate_latest(collected)
 
 
 def _of_this_process() -> Iterable[Metric]:
-    return [_labelled(family, str(getpid())) for family in REGISTRY.collect()]
+    return [_labelled(family, str(os.getpid())) for family in REGISTRY.collect()]
 
 
 def _of_all(metrics_dir: Path) -> Iterable[Metric]:

@@ -66,8 +66,9 @@ class Journal:
 
     def _append(self, record: bytes) -> None:
         if self._file is None:
-            self._paths = [path for path in self._paths if path.exists()]
-            self._size = sum(path.stat().st_size for path in self._paths)
+            sizes = {path: _size_of(path) for path in self._paths}
+            self._paths = [path for path, size in sizes.items() if size]
+            self._size = sum(sizes.values())
             path = self._folder / f"{uuid4().hex}{_SUFFIX}"
             self._file = _new_file(path)
             self._paths.append(path)
@@ -80,6 +81,13 @@ class Journal:
             self.seal()  # what is in it now nobody knows: its end is cut when it is read, and the next record begins another
             raise
         self._size += len(record)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process has imported it
+        return 0
 
 
 def _write_whole(file: BinaryIO, record: bytes) -> None:

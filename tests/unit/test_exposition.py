@@ -48,21 +48,17 @@ def test_who_has_ended_is_told_of_no_more_though_nobody_looked_after_it(tmp_path
 
 def test_any_process_tells_of_all_that_write_to_the_directory(tmp_path: Path) -> None:
     with a_process(tmp_path, 3, 7) as first, a_process(tmp_path, 4, 8) as second:
-        assert_told_together(tmp_path, first, second)
-
-
-def assert_told_together(tmp_path: Path, first: int, second: int) -> None:
-    text = exposition(tmp_path).decode()
-    assert text.count("# TYPE welltimed_folded_entries_total counter") == 1
-    for worker, count, version in ((first, 3, 7), (second, 4, 8)):
-        assert f'welltimed_folded_entries_total{{worker="{worker}"}} {count}.0' in text
-        assert f'welltimed_snapshot_version{{worker="{worker}"}} {version}.0' in text
-        assert f'welltimed_decision_seconds_bucket{{le="0.005",worker="{worker}"}} 1.0' in text
-        assert f'welltimed_decision_seconds_bucket{{le="0.0025",worker="{worker}"}} 0.0' in text
-    forget(tmp_path, first)
-    text = exposition(tmp_path).decode()
-    assert f'worker="{first}"' not in text
-    assert f'worker="{second}"' in text
+        text = exposition(tmp_path).decode()
+        assert text.count("# TYPE welltimed_folded_entries_total counter") == 1
+        for worker, count, version in ((first, 3, 7), (second, 4, 8)):
+            assert f'welltimed_folded_entries_total{{worker="{worker}"}} {count}.0' in text
+            assert f'welltimed_snapshot_version{{worker="{worker}"}} {version}.0' in text
+            assert f'welltimed_decision_seconds_bucket{{le="0.005",worker="{worker}"}} 1.0' in text
+            assert f'welltimed_decision_seconds_bucket{{le="0.0025",worker="{worker}"}} 0.0' in text
+        forget(tmp_path, first)
+        text = exposition(tmp_path).decode()
+        assert f'worker="{first}"' not in text
+        assert f'worker="{second}"' in text
 
 
 def test_many_that_are_observed_at_once_are_each_observed() -> None:

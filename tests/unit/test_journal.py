@@ -58,6 +58,28 @@ async def test_what_was_not_imported_counts_for_the_next_file_too(
     ours.seal()
 
 
+async def test_a_file_that_another_process_imports_meanwhile_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Journal(tmp_path)
+    await keep(ours, b"imported")
+    ours.seal()
+    (path,) = journal.files(tmp_path)
+    of_any = Path.stat
+
+    def stat(one: Path, **given: Any) -> Any:
+        found = of_any(one, **given)
+        if one == path:
+            journal.remove(path)  # in the next instant
+        return found
+
+    monkeypatch.setattr(Path, "stat", stat)
+    await keep(ours, b"kept")
+    ours.seal()
+    (left,) = journal.files(tmp_path)
+    assert read(left) == [b"kept"]
+
+
 @pytest.mark.parametrize("lost", [1, 3, 9])
 async def test_a_torn_record_is_cut_off_and_those_before_it_stay(tmp_path: Path, lost: int) -> None:
     ours = Journal(tmp_path)
