@@ -17,7 +17,12 @@ LOGGED_BYTES_MAX: Final = 1024
 _VERSION_AND_ENTRIES: Final = struct.Struct("<HH")
 _SINCE: Final = struct.Struct("<I")
 _SINCE_AT: Final = dict(kernels.HEADER.fields or {})["known_since_s"][1]
-_LOGGED_ENTRIES: Final = (LOGGED_BYTES_MAX - kernels.HEADER.itemsize) // kernels.ENTRY.itemsize
+
+
+_HEADER_BYTES: Final = kernels.HEADER.itemsize
+_ENTRY_BYTES: Final = kernels.ENTRY.itemsize
+_CAPACITY: Final = kernels.CAPACITY
+_LOGGED_ENTRIES: Final = (LOGGED_BYTES_MAX - _HEADER_BYTES) // _ENTRY_BYTES
 
 
 class UnknownStateError(ValueError):
@@ -89,22 +94,19 @@ def view(data: bytes) -> View:
     if not data:
         return _NOBODY
     count = _check(data)
-    return View(
-        np.frombuffer(data, kernels.HEADER, 1), np.frombuffer(data, kernels.ENTRY, count, kernels.HEADER.itemsize)
-    )
+    return View(np.frombuffer(data, kernels.HEADER, 1), np.frombuffer(data, kernels.ENTRY, count, _HEADER_BYTES))
 
 
 def _check(data: bytes) -> int:
     """How many entries a state has. Raises UnknownStateError."""
     if not data:
         return 0
-    size = kernels.HEADER.itemsize
-    if len(data) < size:
+    if len(data) < _HEADER_BYTES:
         raise UnknownStateError(f"a state of {len(data)} bytes is shorter than its header")
     version, count = _VERSION_AND_ENTRIES.unpack_from(data)
-    if version != VERSION or count > kernels.CAPACITY or len(data) != size + count * kernels.ENTRY.itemsize:
+    if version != VERSION or count > _CAPACITY or len(data) != _HEADER_BYTES + count * _ENTRY_BYTES:
         raise UnknownStateError(f"version {version} with {count} entries in {len(data)} bytes")
-    return int(count)
+    return count  # type: ignore[no-any-return] # struct is untyped
 
 
 class EndToEnd(NamedTuple):
@@ -121,7 +123,7 @@ def end_to_end(states: Sequence[bytes]) -> EndToEnd:
     Raises:
         UnknownStateError: one of them is not what `pack` wrote.
     """
-    size = kernels.HEADER.itemsize
+    size = _HEADER_BYTES
     starts = [0, *accumulate([_check(state) for state in states])]
     headers = np.frombuffer(b"".join([state[:size] or _BLANK for state in states]), kernels.HEADER)
     entries = np.frombuffer(b"".join([state[size:] for state in states]), kernels.ENTRY)

@@ -40,7 +40,7 @@ class Happening(NamedTuple):
     occurred_at: datetime
     received_at: datetime
     offer_id: int | None
-    properties: str
+    properties: bytes
 
 
 class Armed(NamedTuple):

@@ -1,14 +1,20 @@
-"""Many UUIDs at once, as (n, 16) bytes and as text."""
+"""UUIDs where many are made: one in a tenth of the time, or many at once, as (n, 16) bytes and as text."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+from asyncpg.pgproto import pgproto
 
-from schema.ids import milliseconds
+from schema.ids import milliseconds, uuid7_bytes
 
 Bytes = npt.NDArray[np.uint8]
+
+fast_uuid: Final[Callable[[str | bytes], UUID]] = pgproto.UUID
+"""The driver's own kind of uuid.UUID, with the same hash and equality, made of text or of sixteen bytes."""
 
 _DASHES: Final = (8, 13, 18, 23)
 _DIGITS: Final = [place for place in range(36) if place not in _DASHES]
@@ -23,6 +29,11 @@ def texts_of(ids: Bytes) -> list[str]:
     written[:, _DIGITS] = np.frombuffer(ids.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
     whole = written.tobytes().decode()
     return [whole[at : at + 36] for at in range(0, len(whole), 36)]
+
+
+def uuid7(at: datetime, entropy: bytes) -> UUID:
+    """As schema.ids.uuid7."""
+    return fast_uuid(uuid7_bytes(milliseconds(at).to_bytes(6), entropy))
 
 
 def uuid7s(at: datetime, entropies: Bytes) -> Bytes:

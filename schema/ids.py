@@ -1,5 +1,6 @@
 """The ids that travel through the system, and the UUIDv7 that orders rows by time."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NewType
@@ -13,6 +14,7 @@ PARTITIONS: Final = 64
 """Partitions of the event log and buckets of the outbox; fixed for ever, since offsets and sums are kept per partition."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SHARES: Final = float(1 << 53)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _VERSION_7: Final = [(0x7000 | free).to_bytes(2) for free in range(1 << 12)]
 _VARIANT: Final = [bytes([0x80 | free]) for free in range(1 << 6)]
@@ -47,13 +49,23 @@ def instant_of(uuid: UUID) -> datetime:
 
 def partition_of(user_id: int) -> int:
     """The log partition and outbox bucket of a user, 0 to 63: a stable hash, so that it holds in every process and release."""
-    return int(xxhash.xxh3_64_intdigest(user_id.to_bytes(8, "little"))) % PARTITIONS
+    return partitions_of((user_id,))[0]
+
+
+def partitions_of(user_ids: Iterable[int]) -> list[int]:
+    """`partition_of` each."""
+    digest = xxhash.xxh3_64_intdigest
+    return [digest(user_id.to_bytes(8, "little")) % PARTITIONS for user_id in user_ids]
 
 
 def stable_share(user_id: int, salt: str) -> float:
     """A uniform number in [0, 1) that depends on the user and the salt alone: holdout and control are drawn by it."""
-    digest = xxhash.xxh3_64_intdigest(user_id.to_bytes(8, "little") + salt.encode())
-    return (digest >> 11) / float(1 << 53)
+    return share_of(user_id.to_bytes(8, "little") + salt.encode())
+
+
+def share_of(salted: bytes) -> float:
+    """As `stable_share`, of a user's number, eight bytes in little-endian order, with the salt after it."""
+    return (xxhash.xxh3_64_intdigest(salted) >> 11) / _SHARES
 
 
 def stable_entropy(*parts: bytes) -> bytes:

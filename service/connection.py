@@ -162,12 +162,15 @@ class Connection(HttpToolsProtocol):
         """A piece of the body is here; how large one may be is the application's business, and what is answered already is passed over."""
         self._beside_body_bytes = 0
         request = self.cycle
+        is_hot = isinstance(request, HotRequest)
         if request.response_complete:
             self._let_go()
+        elif is_hot and request.is_whole_with(body):  # as nearly always: it is on its way no longer
+            request.add(body)
         elif not self._hold(len(body)):
             self._end(early_answers.TOO_MANY_BODIES)
             self._drop(request)
-        elif isinstance(request, HotRequest):
+        elif is_hot:
             request.add(body)
         else:
             super().on_body(body)
@@ -257,8 +260,9 @@ class Connection(HttpToolsProtocol):
         self.cycle = early_answers.Refused()
 
     def _let_go(self) -> None:
-        held, self._held_bytes = self._held_bytes, 0
-        self._connections.release(held, self._address)
+        if self._held_bytes:
+            held, self._held_bytes = self._held_bytes, 0
+            self._connections.release(held, self._address)
 
     def _begin_in(self, lane: Any) -> None:
         """Hands the request to the application, which leaves the lane; a target that cannot be read gets to no application."""

@@ -7,7 +7,7 @@ a large body from somebody unknown, who is refused there before it has come) goe
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -23,19 +23,12 @@ from service.hot_request import HotRequest
 from service.resources import Resources
 from service.routes import decisions, events
 from service.routes.acting import REPLAYED, has_key
-from service.routes.call import Call, Reply
+from service.routes.call import Call, Pending, Reply
 
 UNKNOWN_BODY_BYTES_MAX: Final = 16 * 1024
 """What is taken of a body before it is known whose it is: here the key is looked at when the body has come."""
 
 _ASKED: Final = msgspec.json.Decoder(DecisionRequest)
-
-
-class _Pending(NamedTuple):
-    """An answer on its way: what is waited for, and the reply that its result makes, which raises ApiError to refuse."""
-
-    coming: asyncio.Future[Any] | Coroutine[Any, Any, Any]
-    reply_of: Callable[[Any], Reply]
 
 
 class _Route(NamedTuple):
@@ -45,7 +38,7 @@ class _Route(NamedTuple):
     scope: str
     sk_scope: str | None
     body_bytes_max: int
-    act: Callable[[Resources, Call], _Pending]
+    act: Callable[[Resources, Call], Pending[Any]]
 
 
 class FastLane:
@@ -59,10 +52,11 @@ class FastLane:
         route = _ROUTES.get(target)
         if route is None or b"transfer-encoding" in headers or b"expect" in headers:
             return False
-        length = headers.get(b"content-length", b"")
-        if not length.isdigit() or int(length) > route.body_bytes_max:
+        told = headers.get(b"content-length", b"")
+        if not told.isdigit():
             return False
-        return int(length) <= UNKNOWN_BODY_BYTES_MAX or self._is_known(headers)
+        length = int(told)
+        return length <= UNKNOWN_BODY_BYTES_MAX or (length <= route.body_bytes_max and self._is_known(headers))
 
     def _is_known(self, headers: Mapping[bytes, bytes]) -> bool:
         try:
@@ -95,12 +89,12 @@ class FastLane:
         else:
             _wait(route, request, pending)
 
-    def _act(self, route: _Route, request: HotRequest, principal: Principal) -> _Pending:
-        guards.check_announced(request.headers, route.body_bytes_max, guards.JSON)
+    def _act(self, route: _Route, request: HotRequest, principal: Principal) -> Pending[Any]:
+        guards.check_media_type(request.headers, guards.JSON)
         return route.act(self._resources, Call(principal, request.headers, "POST", route.path, "", request.body))
 
 
-def _wait(route: _Route, request: HotRequest, pending: _Pending) -> None:
+def _wait(route: _Route, request: HotRequest, pending: Pending[Any]) -> None:
     coming = pending.coming if isinstance(pending.coming, asyncio.Future) else request.begin(pending.coming)
     coming.add_done_callback(partial(_tell, route, request, pending.reply_of))
 
@@ -144,25 +138,25 @@ _GUARDED, _GUARDED_HTTPS = (
 )
 
 
-def _decide(resources: Resources, call: Call) -> _Pending:
+def _decide(resources: Resources, call: Call) -> Pending[Any]:
     if not call.body:
         detail = errors.BODY_REQUIRED
         raise ApiError(400, "invalid_field", detail, [FieldError(pointer="", code="invalid_field", detail=detail)])
     asked = errors.decode(call.body, _ASKED)
     if has_key(call):
-        return _Pending(decisions.decide(resources.decisions, call, asked), _as_it_is)
-    return _Pending(*decisions.begin(resources.decisions, call, asked))
+        return Pending(decisions.decide(resources.decisions, call, asked), _as_it_is)
+    return decisions.begin(resources.decisions, call, asked)
 
 
-def _take(resources: Resources, call: Call) -> _Pending:
-    return _Pending(events.take(resources.intake, call), _as_it_is)
+def _take(resources: Resources, call: Call) -> Pending[Any]:
+    return Pending(events.take(resources.intake, call), _as_it_is)
 
 
 def _as_it_is(reply: Reply) -> Reply:
     return reply
 
 
-def _route(path: str, opt: Mapping[str, Any], act: Callable[[Resources, Call], _Pending]) -> _Route:
+def _route(path: str, opt: Mapping[str, Any], act: Callable[[Resources, Call], Pending[Any]]) -> _Route:
     bytes_max = opt.get("body_bytes_max", guards.BODY_BYTES_MAX)
     return _Route(path, opt["scope"], opt["sk_scope"], bytes_max, act)
 

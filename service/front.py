@@ -114,18 +114,17 @@ class Front:
             lane.leave()
 
     def _check_rate(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> None:
-        authorization = forwarded = None
-        for name, value in headers:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"x-forwarded-for":
-                forwarded = value if forwarded is None else forwarded + b"," + value
+        sent = dict(headers)
+        authorization = sent.get(b"authorization")
         if (
             authorization is not None
             and authorization.startswith(_SECRET)
             and self._knows(authorization[7:].decode("latin-1"))
         ):
             return  # counted by its key, once it is known what the key may do
+        forwarded = None
+        if b"x-forwarded-for" in sent:  # perhaps more than once
+            forwarded = b",".join([value for name, value in headers if name == b"x-forwarded-for"])
         try:
             self._limits.check_address(self._addresses.client_of(peer, forwarded))
         except ApiError:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from litestar import Litestar
 from litestar.exceptions import ImproperlyConfiguredException
 from litestar.middleware import ASGIMiddleware
@@ -38,7 +39,7 @@ _HEADERS: Final = (
 _HEADERS_OF_HTTPS: Final = (*_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 
-class Principal(NamedTuple):
+class Principal(msgspec.Struct, frozen=True, gc=False):
     """Who calls: a key, what it may do, and the user a verified user token speaks for (only with a publishable key)."""
 
     key_id: UUID
@@ -116,7 +117,7 @@ def principal_of(
         raise ApiError(
             403, "forbidden", "A secret key must not be used in a browser; revoke it if it was shipped in one."
         )
-    principal = Principal(key.key_id, key.kind, key.scopes, None, access.identity_mode)
+    principal = Principal(key.key_id, "sk", key.scopes, None, access.identity_mode)
     needed = (sk_scope or "admin") if scope == SDK else scope
     if not principal.may(needed):
         raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
@@ -126,7 +127,13 @@ def principal_of(
 
 def secret_of(headers: Mapping[bytes, bytes]) -> str:
     """The key that came along, as yet unchecked. Raises ApiError 401 when there is none, or it cannot be one."""
-    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    sent = headers.get(b"authorization", b"")
+    return _secret_in(sent[: 2 * SECRET_CHARACTERS_MAX])
+
+
+@lru_cache(maxsize=1024)  # an app says the same each time
+def _secret_in(authorization: bytes) -> str:
+    scheme, _, secret = authorization.partition(b" ")
     secret = secret.strip()
     if scheme.lower() != b"bearer" or not secret.startswith((b"pk_", b"sk_")) or len(secret) > SECRET_CHARACTERS_MAX:
         raise ApiError(401, "unauthenticated", "Send a key: Authorization: Bearer pk_… or sk_….")
@@ -176,6 +183,11 @@ def check_announced(headers: Mapping[bytes, bytes], bytes_max: int, content_type
         raise _too_large(bytes_max)
     if length in {b"", b"0"} and b"transfer-encoding" not in headers:
         return  # there is no body
+    check_media_type(headers, content_types)
+
+
+def check_media_type(headers: Mapping[bytes, bytes], content_types: tuple[str, ...]) -> None:
+    """Raises ApiError 415 for a body of another media type."""
     media_type = _media_type_of(headers.get(b"content-type", b""))
     if media_type not in content_types:
         raise ApiError(415, "unsupported_media_type", f"Send the body as {' or '.join(content_types)}.")

@@ -75,6 +75,10 @@ class HotRequest:
         """Whether it came over TLS."""
         return self.scope["scheme"] == "https"  # type: ignore[no-any-return] # the scope of ASGI is untyped
 
+    def is_whole_with(self, piece: bytes) -> bool:
+        """Whether this first piece of the body is all of it."""
+        return not self._body and len(piece) == int(self.headers[b"content-length"])
+
     def add(self, piece: bytes) -> None:
         """A piece of the body; most come in one."""
         if not self._body:

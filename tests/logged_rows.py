@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bandits.features import FEATURE_SET
 from service.store import drawn_columns
-from service.store.decision_rows import Row
+from service.store.decision_rows import Row, Shared
 from service.store.drawn_columns import Drawn
 from service.store.logged_decision import LoggedDecision
 
@@ -29,8 +29,9 @@ def row_of(logged: LoggedDecision) -> Row:
         np.array([own], np.float32) if own else None,
     )
     drawn = drawn_columns.encoded(numbers)[0] if logged.offer_ids else drawn_columns.NOTHING
-    given = {name: getattr(logged, name) for name in Row._fields if name != "drawn"}
-    return Row(**given | {"reason_codes": tuple(logged.reason_codes)}, drawn=drawn)
+    given = {name: getattr(logged, name) for name in Row.__struct_fields__ if name not in {"shared", "drawn"}}
+    alike = {name: getattr(logged, name) for name in Shared._fields}
+    return Row(**given, shared=Shared(**alike | {"reason_codes": tuple(logged.reason_codes)}), drawn=drawn)
 
 
 def _by_slot(numbers: bytes, logged: LoggedDecision, *shape: int) -> npt.NDArray[np.float32]:
@@ -46,11 +47,17 @@ def logged_of(row: Row) -> LoggedDecision:
     """What is read of a row that was written."""
     phi, predictions, fingerprint, z, *arrays = _fields(row.drawn)
     offer_ids, propensities, offsets = (_values(data, kind) for data, kind in zip(arrays, "idf", strict=True))
-    given: dict[str, Any] = {name: getattr(row, name) for name in Row._fields if name != "drawn"}
+    given: dict[str, Any] = {
+        name: getattr(row, name) for name in Row.__struct_fields__ if name not in {"shared", "drawn"}
+    }
     drawn = {"phi": phi, "predictions": predictions, "pmf_sha256": fingerprint, "z": z}
     numbers = {"offer_ids": offer_ids, "propensities": propensities, "personal_offsets": offsets}
     return LoggedDecision(
-        **given | drawn | numbers | {"reason_codes": list(row.reason_codes), "feature_set": FEATURE_SET}
+        **given
+        | row.shared._asdict()
+        | drawn
+        | numbers
+        | {"reason_codes": list(row.shared.reason_codes), "feature_set": FEATURE_SET}
     )
 
 

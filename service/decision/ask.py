@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +14,7 @@ from service.store.catalogue import Catalogue
 from service.store.decision_people import DecisionPerson
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """One decision to be made at the instant `now` of its batch.
 
     `silences` say why the person is to be left in peace whatever the offers, by the rules of contact. `candidates` are ids of offers, None for all. `entropy` (ten bytes) makes the decision's id and so the draw. `gain` is there for the
@@ -44,7 +45,7 @@ class Reserved(NamedTuple):
     expires_at: datetime
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What was drawn: offers by index and their conditional propensities, by slot; pmf (eligible,) of the first slot, of the eligible offers
     alone in their order; the probability of sending, which is 1 without a gate, and the outcome of the gate.
     """
@@ -56,7 +57,7 @@ class Outcome(NamedTuple):
     is_sent: bool
 
 
-class Decided(NamedTuple):
+class Decided(msgspec.Struct, frozen=True, gc=False):
     """One decision as it was logged; `offer_indices` point into `catalogue` and are empty when nothing is to be shown.
 
     `reserved` has what is promised of each of these offers, None for one without an end.

@@ -28,6 +28,8 @@ from service.store.policies import InForce
 
 _LOG: Final = telemetry.logger("decisions")
 
+_IN_APP: Final = Channel.IN_APP  # to name a member of an Enum takes longer than what is done with it
+
 ENTROPY_BYTES: Final = 10
 """Of each decision's id, and so of its draw."""
 
@@ -181,17 +183,18 @@ def decided_of(answer: Decided | ApiError | None) -> Decided:
 
 def _ask(request: DecisionRequest, catalogue: Catalogue, in_force: InForce, entropy: bytes) -> Ask:
     known, offers = catalogue.index_by_external, catalogue.ids
+    excluded = [int(offers[known[name]]) for name in request.exclude if name in known] if request.exclude else ()
     return Ask(
-        placement=request.placement,
-        channel=Channel.IN_APP,
-        rules=policy.in_app_rules(request.slots, in_force),
-        context=request.context,
-        candidates=None,
-        excluded=tuple(int(offers[known[name]]) for name in request.exclude if name in known),
-        holdout_share=policy.HOLDOUT_SHARE,
-        control_share=policy.CONTROL_SHARE,
-        campaign_id=None,
-        entropy=entropy,
+        request.placement,
+        _IN_APP,
+        policy.in_app_rules(request.slots, in_force),
+        request.context,
+        None,
+        tuple(excluded),
+        policy.HOLDOUT_SHARE,
+        policy.CONTROL_SHARE,
+        None,
+        entropy,
     )
 
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from bandits.policies.model import Model
 from service import telemetry
 from service.batching import RETRY_AFTER_S
@@ -73,10 +75,10 @@ class Degraded:
             if person is None:
                 answers[place] = _not_remembered()
             elif speaker.speaks_for(person.known_as):
-                asked[place] = ask_of(request, catalogue)._replace(candidates=candidates), person
+                asked[place] = replace(ask_of(request, catalogue), candidates=candidates), person
         decided = await self._logged(list(asked.values()), catalogue, model, now)
         for place, one in zip(asked, decided, strict=True):
-            answers[place] = one._replace(is_degraded=True)
+            answers[place] = replace(one, is_degraded=True)
         return answers
 
     async def _logged(

@@ -30,10 +30,8 @@ class GainAsk(NamedTuple):
     own: OwnPart | None
 
 
-def logged(asked: GainAsk | None, *, may_personalise: bool) -> GainInputs | None:
+def logged(asked: GainAsk, *, may_personalise: bool) -> GainInputs:
     """What is logged of it, so that the decision can be drawn again."""
-    if asked is None:
-        return None
     own = asked.own if may_personalise else None
     return GainInputs(
         effect_version=asked.effect_version,

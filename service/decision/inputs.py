@@ -110,8 +110,7 @@ def basket_tag_ids(catalogue: Catalogue, context: Context) -> list[int]:
     if not context.basket_tags:
         return []
     relevant = of_catalogue(catalogue).relevant_by_name
-    names = {tag.strip().lower() for tag in context.basket_tags}
-    return sorted([relevant[name] for name in names if name in relevant])
+    return sorted({relevant[name] for tag in context.basket_tags if (name := tag.strip().lower()) in relevant})
 
 
 def kept(context: Context) -> Context:

@@ -10,9 +10,11 @@ from service.decision.ask import Decided
 from service.decision.step import Step
 from service.decision.stock import Stock, Taker
 from service.store.catalogue import Catalogue
-from service.store.decision_rows import Row
+from service.store.decision_rows import Row, Shared
 
 CONTROL: Final[PolicyKind] = "uniform"
+
+_OFFER, _NO_SEND = Action.OFFER, Action.NO_SEND  # to name a member of an Enum takes longer than what is done with it
 
 
 class Kept(NamedTuple):
@@ -31,19 +33,19 @@ def of_step(step: Step, catalogue: Catalogue, model: Model, now: datetime, left:
 def _answer(step: Step, catalogue: Catalogue, model: Model, now: datetime, left: Stock | None) -> Decided:
     indices, reasons = _shown(step)
     return Decided(
-        decision_id=step.decision_id,
-        person=step.person,
-        catalogue=catalogue,
-        offer_indices=indices,
-        draw=step.drawn,
-        in_holdout=step.in_holdout,
-        in_control=step.in_control,
-        policy=CONTROL if step.in_control else step.ask.rules.policy,
-        snapshot_version=model.version,
-        reason_codes=reasons,
-        decided_at=now,
-        reserved=(None,) * len(indices) if left is None else left.take(_taker(step), indices),
-    )
+        step.decision_id,
+        step.person,
+        catalogue,
+        indices,
+        step.drawn,
+        step.in_holdout,
+        step.in_control,
+        CONTROL if step.in_control else step.ask.rules.policy,
+        model.version,
+        reasons,
+        now,
+        (None,) * len(indices) if left is None else left.take(_taker(step), indices),
+    )  # by place: twenty names cost more than what is made of them
 
 
 def _taker(step: Step) -> Taker:
@@ -63,31 +65,21 @@ def _shown(step: Step) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 def _row(step: Step, answer: Decided) -> Row:
     ask = step.ask
+    versions = (answer.snapshot_version, answer.catalogue.version)
+    shared = Shared(ask.channel, *versions, ask.campaign_id, ask.placement, answer.policy, answer.reason_codes)
     return Row(
-        user_id=step.person.user_id,
-        decision_id=step.decision_id,
-        user_version=step.person.version,
-        action=Action.OFFER if answer.offer_indices else Action.NO_SEND,
-        in_holdout=answer.in_holdout,
-        in_control=answer.in_control,
-        is_degraded=False,
-        send_probability=_logged_send_probability(answer),
-        channel=ask.channel,
-        snapshot_version=answer.snapshot_version,
-        catalogue_version=answer.catalogue.version,
-        campaign_id=ask.campaign_id,
-        placement=ask.placement,
-        policy=answer.policy,
-        reason_codes=answer.reason_codes,
-        request=step.inputs,
-        tastes=step.tastes,
-        eligible=step.eligible.packed,
-        personal=step.own_sums,
-        drawn=step.logged,
+        step.person.user_id,
+        step.decision_id,
+        step.person.version,
+        _OFFER if answer.offer_indices else _NO_SEND,
+        step.in_holdout,
+        step.in_control,
+        False,
+        0.0 if step.drawn is None or step.in_holdout else step.drawn.send_probability,
+        shared,
+        step.inputs,
+        step.tastes,
+        step.eligible.packed,
+        step.own_sums,
+        step.logged,
     )
-
-
-def _logged_send_probability(answer: Decided) -> float:
-    if answer.draw is None or answer.in_holdout:
-        return 0.0
-    return answer.draw.send_probability

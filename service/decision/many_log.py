@@ -13,7 +13,7 @@ from service.decision.kept import CONTROL
 from service.decision.many import Asking, Many, Outcomes
 from service.store import decision_columns, decision_rows, decisions
 from service.store.decision_columns import NO_BYTES, Columns
-from service.store.decision_rows import sized
+from service.store.decision_rows import Shared, sized
 
 I64 = npt.NDArray[np.int64]
 
@@ -108,8 +108,9 @@ class _Shared:
         one = self._askings[asking]
         ask, reasons = one.ask, one.reasons if fate == _SILENT else _REASONS[fate]
         policy = CONTROL if in_control else ask.rules.policy
-        versions = (self._versions.snapshot, self._versions.catalogue)
-        shared = decision_rows.shared(ask.channel, *versions, ask.campaign_id, ask.placement, policy, reasons)
+        shared = decision_rows.shared(
+            Shared(ask.channel, *self._versions, ask.campaign_id, ask.placement, policy, reasons)
+        )
         return b"".join((shared, decision_rows.request_of(one.inputs), sized(one.eligible.packed)))
 
 

@@ -57,7 +57,9 @@ async def decide(
         await _decide_and_promise(connection, asked, scarce, kept, catalogue, model, now)
     else:
         await decisions.insert(connection, [one.row for one in kept.values()])
-    for (channel, action), count in Counter((one.row.channel, one.row.action) for one in kept.values()).items():
+    for (channel, action), count in Counter(
+        [(one.row.shared.channel, one.row.action) for one in kept.values()]
+    ).items():
         telemetry.DECISIONS.labels(Channel(channel).name, Action(action).name.lower()).inc(count)
     return [kept[place].decided for place in range(len(asked))]
 

@@ -10,8 +10,8 @@ from bandits.personal import PersonalScores
 from bandits.policies.draw import Draw
 from bandits.policies.model import Model
 from bandits.policies.scores import REDEEM
+from push.uuids import uuid7
 from schema.decision import DecisionInputs
-from schema.ids import uuid7
 from service.decision import eligible, gains, inputs, masks
 from service.decision.ask import Ask, Outcome
 from service.decision.groups import group_of
@@ -61,7 +61,7 @@ class Alike:
             basket_tag_ids=inputs.basket_tag_ids(self._catalogue, ask.context) if is_known else [],
             dispersion=self._dispersion,
             decided_at=self._now,
-            gain=gains.logged(ask.gain, may_personalise=is_known),
+            gain=None if ask.gain is None else gains.logged(ask.gain, may_personalise=is_known),
         )
 
 

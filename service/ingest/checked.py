@@ -28,4 +28,4 @@ class CheckedEvent(msgspec.Struct, frozen=True, gc=False):
     slot: int
     tags: tuple[str, ...]
     makes_tags: bool
-    properties: str
+    properties: bytes

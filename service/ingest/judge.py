@@ -20,6 +20,7 @@ AGE_MAX: Final = timedelta(days=7)
 BACKFILL_AGE_MAX: Final = timedelta(days=400)
 
 _NO_TIME: Final = timedelta()
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 # To name a member of an Enum takes longer than what is done with it.
 _REDEEMED: Final = EventType.REDEEMED
 _DISMISSED: Final = EventType.DISMISSED
@@ -65,35 +66,49 @@ def judge(
     decoded: Sequence[Event | EventProblem], received: Moment, caller: Caller, offer_ids: Mapping[str, int]
 ) -> Judged:
     """Judges each event by itself."""
-    judged = Judged({}, {})
+    accepted: dict[int, CheckedEvent] = {}
+    problems: dict[int, EventProblem] = {}
+    taken = _Taken(received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX)
     for place, event in enumerate(decoded):
         if isinstance(event, EventProblem):
-            judged.problems[place] = event
+            problems[place] = event
             continue
         try:
-            judged.accepted[place] = _check(event, received, caller, offer_ids)
+            accepted[place] = _check(event, taken, caller, offer_ids)
         except Rejected as rejected:
-            judged.problems[place] = rejected.at(place)
-    return judged
+            problems[place] = rejected.at(place)
+    return Judged(accepted, problems)
 
 
-def _check(event: Event, received: Moment, caller: Caller, offer_ids: Mapping[str, int]) -> CheckedEvent:
+class _Taken:
+    """Between which instants events are taken, and between which they may be told as they are: from `earliest` to `now` where no clock is wrong."""
+
+    __slots__ = ("age_max", "correction", "earliest", "now")
+
+    def __init__(self, received: Moment, age_max: timedelta) -> None:
+        self.now, self.correction = received
+        self.age_max = age_max
+        self.earliest = _NEVER if self.correction else self.now - age_max
+
+
+def _check(event: Event, taken: _Taken, caller: Caller, offer_ids: Mapping[str, int]) -> CheckedEvent:
     kind = CODES[event.type]
     if kind is _REDEEMED and not caller.is_secret:
         raise Rejected("/type", "forbidden", "a redemption is told by the till, with a secret key")
+    told = event.occurred_at
     # By place: at some thousands a second the names of eleven fields are a tenth of the judging.
     return CheckedEvent(
         _speaker(event, caller),
         _key(event, kind),
         kind,
-        _occurred_at(event, received, BACKFILL_AGE_MAX if caller.may_backfill else AGE_MAX),
-        received.now,
+        told if taken.earliest <= told <= taken.now and told.tzinfo is UTC else _occurred_at(told, taken),
+        taken.now,
         None if event.offer_id is None else _offer(event.offer_id, offer_ids),
         event.decision_id,
         event.slot,
         _tags(event.properties) if "tags" in event.properties else (),
         caller.is_secret,
-        _text(event.properties) if event.properties else "{}",
+        _text(event.properties) if event.properties else b"{}",
     )
 
 
@@ -113,19 +128,16 @@ def _speaker(event: Event, caller: Caller) -> Speaker:
         raise Rejected("/user_id" if event.user_id else "/anonymous_id", error.code, error.detail) from None
 
 
-def _occurred_at(event: Event, received: Moment, age_max: timedelta) -> datetime:
-    told, correction = event.occurred_at, received.correction
-    if not correction and told.tzinfo is UTC and _NO_TIME <= received.now - told <= age_max:
-        return told  # as nearly always
+def _occurred_at(told: datetime, taken: _Taken) -> datetime:
     try:
-        age = received.now - told - correction
+        age = taken.now - told - taken.correction
     except OverflowError:
         raise Rejected("/occurred_at", "invalid_field", "no such instant") from None
     if age < -FUTURE_TOLERATED:
         raise Rejected("/occurred_at", "in_future", "the event happens after it was sent")
-    if age > age_max:
-        raise Rejected("/occurred_at", "too_old", f"events are taken for {age_max.days} days after they happened")
-    return received.now - max(age, _NO_TIME)  # in UTC
+    if age > taken.age_max:
+        raise Rejected("/occurred_at", "too_old", f"events are taken for {taken.age_max.days} days after they happened")
+    return taken.now - max(age, _NO_TIME)  # in UTC
 
 
 def _offer(name: str, offer_ids: Mapping[str, int]) -> int:
@@ -145,8 +157,8 @@ def _tags(properties: dict[str, Any]) -> tuple[str, ...]:
         raise Rejected("/properties/tags", "invalid_field", str(error)) from None
 
 
-def _text(properties: dict[str, Any]) -> str:
+def _text(properties: dict[str, Any]) -> bytes:
     try:
-        return _ENCODER.encode(properties).decode()
+        return _ENCODER.encode(properties)
     except (ValueError, OverflowError, RecursionError):
         raise Rejected("/properties", "invalid_field", "a number is too large or a value nested too deeply") from None

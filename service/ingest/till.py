@@ -261,7 +261,7 @@ def _event(
         offer_id=offer_id,
         decision_id=None,
         slot=0,
-        properties=_ENCODER.encode(properties).decode(),
+        properties=_ENCODER.encode(properties),
     )
 
 

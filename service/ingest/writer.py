@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import compress
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from service.store.people import Person, PersonKey
 
 CAREFUL_FOR: Final = 100
 """Batches after one that held an event told before: where there is one there may be more, and a try for nothing costs a batch."""
+
+_KEY: Final = attrgetter("speaker.key")
+_RECEIVED_AT: Final = attrgetter("received_at")
 
 _Claim = Callable[[Any, Sequence[tuple[int, UUID]], datetime], Awaitable[set[tuple[int, UUID]]]]
 
@@ -67,12 +71,12 @@ async def write(
 async def _commit(
     pool: Any, batch: Sequence[CheckedEvent], react: React, claim: _Claim, known: Remembered
 ) -> list[Outcome]:
-    now = max(event.received_at for event in batch)
+    now = max(map(_RECEIVED_AT, batch))
     async with pool.acquire() as connection:
         # Before the transaction: what is remembered of tags must not be rolled back.
         tag_ids = await _tag_ids(connection, batch, known)
         async with connection.transaction():
-            about = await _people(connection, [event.speaker.key for event in batch], now, known.users)
+            about = await _people(connection, [*map(_KEY, batch)], now, known.users)
             told_by = _Told.of(batch, about.people)
             noted = _note(told_by, await claim(connection, told_by.claimed(), now), tag_ids)
             await events.insert(connection, noted.rows)
@@ -147,9 +151,11 @@ class _Noted(NamedTuple):
 
 def _note(told: _Told, fresh: set[tuple[int, UUID]], tag_ids: Mapping[str, int]) -> _Noted:
     outcomes = _outcomes(told, fresh)
-    noted = _Noted(outcomes, [], [])
+    rows: list[StoredEvent] = []
+    entries: list[LogEntry] = []
     new = [*compress(zip(told.events, told.people, strict=True), outcomes)]
-    ids = event_ids.ids_of([*compress(told.keys, outcomes)], [event.received_at for event, _ in new])
+    received = map(_RECEIVED_AT, compress(told.events, outcomes))
+    ids = event_ids.ids_of([*compress(told.keys, outcomes)], received)
     for (event, person), event_id in zip(new, ids, strict=True):
         row = StoredEvent(
             person.user_id,
@@ -162,10 +168,10 @@ def _note(told: _Told, fresh: set[tuple[int, UUID]], tag_ids: Mapping[str, int])
             event.slot,
             event.properties,
         )
-        noted.rows.append(row)
+        rows.append(row)
         tags_known = [tag_ids[tag] for tag in event.tags if tag in tag_ids] if event.tags else ()
-        noted.entries.append(events.log_entry(row, person.time_zone, tags_known))
-    return noted
+        entries.append(events.log_entry(row, person.time_zone, tags_known))
+    return _Noted(outcomes, rows, entries)
 
 
 def _outcomes(told: _Told, fresh: set[tuple[int, UUID]]) -> list[Outcome]:

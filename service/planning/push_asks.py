@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from push.contact.contact_rules import Contact, Person, Verdict
 from push.contact.just_drawn import with_drawn
@@ -29,14 +30,15 @@ def counting(person: Person, just_drawn: Sequence[Contact]) -> Person:
 def near_home(ask: Ask, person: DecisionPerson) -> Ask:
     """What a store does not give is not offered to those who go there."""
     store_id = person.store_id
-    return ask if store_id is None else ask._replace(context=_context_of(store_id[:STORE_CHARACTERS_MAX]))
+    return ask if store_id is None else replace(ask, context=_context_of(store_id[:STORE_CHARACTERS_MAX]))
 
 
 def judged(ask: Ask, verdict: Verdict, catalogue: Catalogue) -> Ask:
     """What the rules of contact say is a silence, or takes offers away. An inbox disturbs nobody: what else leaves is judged by its claim."""
     if not (verdict.reason or verdict.full_tags) or Channel.INBOX in (ask.channel, *ask.also):
         return ask
-    return ask._replace(
+    return replace(
+        ask,
         silences=(verdict.reason,) if verdict.reason else (),
         excluded=masks.carrying(catalogue, verdict.full_tags) if verdict.full_tags else (),
     )

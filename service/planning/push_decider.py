@@ -5,6 +5,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from msgspec.structs import replace
+
 from bandits.policies.incremental_draw import exploration
 from push.contact import contacts
 from push.contact.contact_rules import Judge, Verdict
@@ -86,7 +88,7 @@ class PipelineDecider:
         gain_of = await self._gains(connection, template, due) if counts_gain(campaign) else {}
         verdicts = await self._verdicts(connection, campaign, due, now)
         return [
-            judged(template, verdict, catalogue)._replace(entropy=one.entropy, gain=gain_of.get(one.user_id))
+            replace(judged(template, verdict, catalogue), entropy=one.entropy, gain=gain_of.get(one.user_id))
             for one, verdict in zip(due, verdicts, strict=True)
         ]
 

@@ -1,15 +1,19 @@
 """What a hot route needs of a request, by whichever lane it came: the typed controller's or the fast one (service.fast_lane)."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import msgspec
 from litestar import Request
 
 from service.guards import Principal
 from service.store.idempotency import Answer
 
+T = TypeVar("T")
 
-class Call(NamedTuple):
+
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One request that has been let in; of a header that comes twice the last counts. `query` has no `?`."""
 
     principal: Principal
@@ -25,6 +29,13 @@ class Reply(NamedTuple):
 
     answer: Answer
     is_replay: bool = False
+
+
+class Pending(NamedTuple, Generic[T]):
+    """A reply on its way: what is waited for, and what makes the reply of it, or raises ApiError to refuse."""
+
+    coming: asyncio.Future[T] | Coroutine[Any, Any, T]
+    reply_of: Callable[[T], Reply]
 
 
 async def call_of(request: Request[Any, Any, Any]) -> Call:

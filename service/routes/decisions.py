@@ -1,10 +1,10 @@
 """Decisions: asked for, explained, replayed."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple
+from itertools import repeat
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -26,12 +26,12 @@ from schema.decision import (
     ShownDecision,
 )
 from service.decision import explanation, replay
-from service.decision.ask import Decided, Reserved
+from service.decision.ask import Decided
 from service.decision.batcher import DecisionBatcher, decided_of
 from service.errors import ApiError
 from service.guards import Principal, speaker_of
 from service.routes.acting import attempt, has_key, response_of
-from service.routes.call import Call, Reply, call_of
+from service.routes.call import Call, Pending, Reply, call_of
 from service.routes.caller import named_in_query, principal_of
 from service.store import decision_people, decisions, people
 from service.store.catalogue import Catalogue, CatalogueCache
@@ -43,34 +43,28 @@ PATH: Final = "/v1/decisions"
 OPT: Final = {"scope": "sdk", "sk_scope": "users"}
 
 _ENCODER: Final = msgspec.json.Encoder()
+_UNTOLD: Final = repeat(None)
 _LIFE: Final = timedelta(seconds=LIFE_OF_A_DECISION_S)
 
 
 async def decide(decisions: DecisionBatcher, call: Call, asked: DecisionRequest) -> Reply:
     """POST /v1/decisions, for the typed controller and for the fast lane alike. Raises ApiError."""
     if not has_key(call):
-        coming, reply_of = begin(decisions, call, asked)
-        return reply_of(await coming)
+        begun = begin(decisions, call, asked)
+        return begun.reply_of(await begun.coming)
     speaker = speaker_of(call.principal, asked.user_id, asked.anonymous_id)
     kept = await decisions.submit_once(attempt(call), speaker, asked, partial(_encoded, call.principal))
     return Reply(kept.answer, kept.is_replay)
 
 
-class Begun(NamedTuple):
-    """A decision on its way, and what makes the reply of it, or raises ApiError to refuse."""
-
-    coming: asyncio.Future[Decided | ApiError | None]
-    reply_of: Callable[[Decided | ApiError | None], Reply]
-
-
-def begin(decisions: DecisionBatcher, call: Call, asked: DecisionRequest) -> Begun:
+def begin(decisions: DecisionBatcher, call: Call, asked: DecisionRequest) -> Pending[Decided | ApiError | None]:
     """As `decide`, without an Idempotency-Key, for one who does not wait here. Raises ApiError."""
     speaker = speaker_of(call.principal, asked.user_id, asked.anonymous_id)
 
     def reply_of(came: Decided | ApiError | None) -> Reply:
         return Reply(_encoded(call.principal, decided_of(came)))
 
-    return Begun(decisions.put(speaker, asked), reply_of)
+    return Pending(decisions.put(speaker, asked), reply_of)
 
 
 def _encoded(principal: Principal, decided: Decided) -> Answer:
@@ -179,34 +173,30 @@ def _shown(decision_id: UUID, found: decisions.Outcome, catalogue: Catalogue, lo
     return ShownDecision(decision_id=decision_id, action="offer" if is_shown else "no_send", offers=offers)
 
 
-def _reservation(reserved: Reserved | None) -> Reservation | None:
-    return None if reserved is None else Reservation(reservation_id=reserved[0], expires_at=reserved[1])
-
-
 def answer_of(decided: Decided, *, with_propensities: bool) -> DecisionAnswer:
     """The answer to the app; propensities are told only to secret keys."""
-    offers = []
-    for slot, index in enumerate(decided.offer_indices):
-        offer = decided.catalogue.offers[index].offer
-        propensity = float(decided.draw.propensities[slot]) if with_propensities and decided.draw else None
-        offers.append(
-            DecidedOffer(
-                offer_id=offer.offer_id,
-                slot=slot,
-                creative=creative_in(offer, decided.person.locale),
-                propensity=propensity,
-                reservation=_reservation(decided.reserved[slot]),
-            )
+    known, locale = decided.catalogue.offers, decided.person.locale
+    propensities: Iterable[float | None] = decided.draw.propensities if with_propensities and decided.draw else _UNTOLD
+    told = zip(decided.offer_indices, propensities, decided.reserved, strict=False)  # drawn are also those kept back
+    offers = [
+        DecidedOffer(
+            known[index].offer.offer_id,
+            slot,
+            creative_in(known[index].offer, locale),
+            propensity,
+            None if reserved is None else Reservation(reservation_id=reserved[0], expires_at=reserved[1]),
         )
+        for slot, (index, propensity, reserved) in enumerate(told)
+    ]
     return DecisionAnswer(
-        decision_id=decided.decision_id,
-        action="offer" if offers else "no_send",
-        offers=offers,
-        reason_codes=list(decided.reason_codes),
-        policy=decided.policy,
-        snapshot_version=decided.snapshot_version,
-        holdout=decided.in_holdout,
-        expires_at=decided.decided_at + _LIFE,
-        feedback_applied_through=decided.person.feedback_applied_through,
-        degraded=decided.is_degraded,
+        decided.decision_id,
+        "offer" if offers else "no_send",
+        offers,
+        list(decided.reason_codes),
+        decided.policy,
+        decided.snapshot_version,
+        decided.in_holdout,
+        decided.decided_at + _LIFE,
+        decided.person.feedback_applied_through,
+        decided.is_degraded,
     )

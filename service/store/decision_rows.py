@@ -28,7 +28,19 @@ _NO_TEXTS: Final = struct.pack(">iiiI", 12, 0, 0, _TEXT)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Row(NamedTuple):
+class Shared(NamedTuple):
+    """What many of a batch have in common."""
+
+    channel: int
+    snapshot_version: int
+    catalogue_version: int
+    campaign_id: UUID | None
+    placement: str
+    policy: str
+    reason_codes: tuple[str, ...]
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A decision as it is logged; the columns are explained in the migration that makes the table. `drawn` as `drawn_columns` writes it."""
 
     user_id: int
@@ -39,13 +51,7 @@ class Row(NamedTuple):
     in_control: bool
     is_degraded: bool
     send_probability: float
-    channel: int
-    snapshot_version: int
-    catalogue_version: int
-    campaign_id: UUID | None
-    placement: str
-    policy: str
-    reason_codes: tuple[str, ...]
+    shared: Shared
     request: DecisionInputs
     tastes: bytes
     eligible: bytes
@@ -56,17 +62,21 @@ class Row(NamedTuple):
 def encoded(rows: Sequence[Row]) -> bytes:
     """What COPY decisions (COLUMNS) FROM STDIN takes."""
     requests: dict[int, bytes] = {}
-    known: dict[tuple[object, ...], bytes] = {}
+    known: dict[Shared, bytes] = {}
     parts = [HEADER]
+    length = _LENGTH.pack
     for row in rows:
         request = requests.get(id(row.request))  # the same for many of a batch
         if request is None:
             request = requests[id(row.request)] = request_of(row.request)
-        alike = row[8:15]
-        told = known.get(alike)
+        told = known.get(row.shared)
         if told is None:
-            told = known[alike] = shared(*alike)
-        parts += (_own(row), told, request, sized(row.eligible), sized(row.tastes), sized(row.personal), row.drawn)
+            told = known[row.shared] = shared(row.shared)
+        eligible, tastes, personal = row.eligible, row.tastes, row.personal
+        parts += (
+            _own(row), told, request, length(len(eligible)), eligible, length(len(tastes)), tastes, length(len(personal)), personal,
+            row.drawn,
+        )  # fmt: skip  # a field is its bytes with their length before them
     parts.append(TRAILER)
     return b"".join(parts)
 
@@ -78,19 +88,12 @@ def _own(row: Row) -> bytes:
     )  # fmt: skip  # each with its length
 
 
-def shared(
-    channel: int,
-    snapshot_version: int,
-    catalogue_version: int,
-    campaign_id: UUID | None,
-    placement: str,
-    policy: str,
-    reason_codes: tuple[str, ...],
-) -> bytes:
-    """The columns that many of a batch share, from channel to reason_codes."""
-    head = _SHARED.pack(2, channel, 8, snapshot_version, 8, catalogue_version, 2, FEATURE_SET)
-    campaign = _NULL if campaign_id is None else sized(campaign_id.bytes)
-    return b"".join((head, campaign, _text(placement), _text(policy), _texts(reason_codes)))
+def shared(given: Shared) -> bytes:
+    """The columns from channel to reason_codes."""
+    versions = (8, given.snapshot_version, 8, given.catalogue_version)
+    head = _SHARED.pack(2, given.channel, *versions, 2, FEATURE_SET)
+    campaign = _NULL if given.campaign_id is None else sized(given.campaign_id.bytes)
+    return b"".join((head, campaign, _text(given.placement), _text(given.policy), _texts(given.reason_codes)))
 
 
 def request_of(given: DecisionInputs) -> bytes:

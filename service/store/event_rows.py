@@ -37,7 +37,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     offer_id: int | None
     decision_id: UUID | None
     slot: int
-    properties: str
+    properties: bytes
 
 
 def keys(claimed: Sequence[tuple[int, UUID]], now: datetime) -> npt.NDArray[np.void]:
@@ -63,7 +63,7 @@ def encoded(rows: Sequence[StoredEvent]) -> memoryview:
             received_at = row.received_at
             received = (received_at - _EPOCH) // _MICROSECOND
         occurred = (row.occurred_at - _EPOCH) // _MICROSECOND
-        body = row.properties.encode()
+        body = row.properties
         parts += (
             pack(9, 8, row.user_id, 16, row.event_id.bytes, 2, row.type, 8, occurred, 8, received, 2, row.slot),
             _integer(row.offer_id),

@@ -59,8 +59,14 @@ async def insert(connection: Any, rows: Sequence[StoredEvent]) -> None:
 
 def log_entry(row: StoredEvent, time_zone: str | None, tag_ids: Iterable[int] = ()) -> LogEntry:
     """What learning reads of an event; `time_zone` is the person's."""
-    hour = HOUR_UNKNOWN if time_zone is None else local_hour(row.occurred_at, time_zone)
-    tags = tuple(dict.fromkeys(tag_ids)) if tag_ids else ()
     return LogEntry(
-        row.user_id, row.event_id, row.type, row.occurred_at, hour, tags, row.offer_id or 0, row.decision_id, row.slot
+        row.user_id,
+        row.event_id,
+        row.type,
+        row.occurred_at,
+        HOUR_UNKNOWN if time_zone is None else local_hour(row.occurred_at, time_zone),
+        tuple(dict.fromkeys(tag_ids)) if tag_ids else (),
+        row.offer_id or 0,
+        row.decision_id,
+        row.slot,
     )

@@ -159,7 +159,7 @@ def _row(one: _Heard) -> StoredEvent:
         offer_id=one.offer_id,
         decision_id=one.told.decision_id,
         slot=one.told.slot,
-        properties="{}",
+        properties=b"{}",
     )
 
 

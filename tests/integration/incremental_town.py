@@ -152,7 +152,7 @@ def _event(
 ) -> CheckedEvent:
     at = now + timedelta(hours=hour)
     key = event_ids.key_of(f"{name} {kind} {at}")
-    speaker, text = Speaker(PersonKey(USER, name)), json.dumps({"tags": list(tags)})
+    speaker, text = Speaker(PersonKey(USER, name)), json.dumps({"tags": list(tags)}).encode()
     return CheckedEvent(speaker, key, kind, at, at, offer, decision, 0, tuple(tags), True, text)
 
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from scipy import stats
 
 from bandits import features, personal
@@ -79,7 +80,8 @@ def asks(person: DecisionPerson, turn: int) -> list[Ask]:
         control_share=0.3,
         entropy=stable_entropy(b"push", person.user_id.to_bytes(8), turn.to_bytes(8)),
     )
-    in_app = push._replace(
+    in_app = replace(
+        push,
         channel=Channel.IN_APP,
         rules=policy.in_app_rules(2),
         context=Context(store_id="s1", distance_m=120.0, is_raining=True, basket_tags=["tag3", "unheard of"]),

@@ -32,7 +32,9 @@ async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
 
 def row(number: int, at: datetime, properties: object, offer_id: int | None, decision_id: UUID | None) -> StoredEvent:
     event_id = event_ids.id_of(number, KEY, NOW)
-    return StoredEvent(number, event_id, 2, at, NOW, offer_id, decision_id, number % 64, json.dumps(properties))
+    return StoredEvent(
+        number, event_id, 2, at, NOW, offer_id, decision_id, number % 64, json.dumps(properties).encode()
+    )
 
 
 async def test_rows_are_written_as_they_are(pool: asyncpg.Pool) -> None:
@@ -53,8 +55,8 @@ async def test_rows_are_written_as_they_are(pool: asyncpg.Pool) -> None:
         await events.insert(connection, rows)
         names = ", ".join(StoredEvent.__struct_fields__[:-1])
         found = await connection.fetch(f"select {names}, properties::text from events order by user_id")
-    assert [msgspec.structs.replace(each, properties="") for each in rows] == [
-        StoredEvent(*each[:-1], properties="") for each in found
+    assert [msgspec.structs.replace(each, properties=b"") for each in rows] == [
+        StoredEvent(*each[:-1], properties=b"") for each in found
     ]
     assert [json.loads(each.properties) for each in rows] == [json.loads(each["properties"]) for each in found]
     assert set(event_rows.COLUMNS) == set(StoredEvent.__struct_fields__)

@@ -37,7 +37,7 @@ def event(name: str, user: str = "ann", **changes: Any) -> CheckedEvent:
         slot=0,
         tags=(),
         makes_tags=True,
-        properties="{}",
+        properties=b"{}",
     )
     return msgspec.structs.replace(plain, **changes)
 
@@ -65,7 +65,7 @@ async def entries_of(pool: asyncpg.Pool) -> list[Any]:
 
 async def test_an_event_reaches_its_table_and_the_log(pool: asyncpg.Pool, buffer: EventBuffer) -> None:
     decision = uuid4()
-    told = event("e1", tags=("milk", "Milk"), offer_id=3, decision_id=decision, slot=2, properties='{"amount": 5}')
+    told = event("e1", tags=("milk", "Milk"), offer_id=3, decision_id=decision, slot=2, properties=b'{"amount": 5}')
     assert await buffer.submit([told]) == [True]
     row = await pool.fetchrow("select e.*, u.external_id from events e join users u using (user_id)")
     assert (row["external_id"], row["type"], row["offer_id"], row["decision_id"], row["slot"]) == (
@@ -194,7 +194,7 @@ async def test_two_batches_are_written_at_once(pool: asyncpg.Pool) -> None:
 
 
 async def test_a_poisonous_request_fails_alone(pool: asyncpg.Pool, buffer: EventBuffer) -> None:
-    poison = event("p", properties='{"a": "\\u0000"}')
+    poison = event("p", properties=b'{"a": "\\u0000"}')
     first = asyncio.create_task(buffer.submit([event("e0")]))
     await asyncio.sleep(0)
     outcomes = await asyncio.gather(

@@ -34,7 +34,7 @@ async def api(database: str) -> AsyncIterator[Api]:
 
 async def report(api: Api, person: PersonKey, name: str) -> bool:
     event = CheckedEvent(
-        Speaker(person), key_of(name), EventType.VIEW, NOW, NOW, None, None, 0, (), makes_tags=False, properties="{}"
+        Speaker(person), key_of(name), EventType.VIEW, NOW, NOW, None, None, 0, (), makes_tags=False, properties=b"{}"
     )
     return (await api.resources.ingest.submit([event]))[0] is True
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bandits.policies.model import Model, from_snapshot
 from push import agenda, outbox
@@ -94,7 +95,7 @@ async def test_in_one_batch_only_what_is_scarce_is_drawn_under_what_is_left(pool
     many = await push_world.offer(pool, "many")
     people = range(1, PEOPLE + 1)
     mixed = [
-        ask._replace(candidates=(few,) if n % 2 else (many,))
+        replace(ask, candidates=(few,) if n % 2 else (many,))
         for n, ask in zip(people, asks(Channel.IN_APP, people, "mixed"), strict=True)
     ]
     decided = await decide(pool, model, mixed, people)

@@ -76,7 +76,7 @@ def told(name: str, user: int = 1, at: datetime = NOW, kind: str = "left_store",
         slot=0,
         tags=(),
         makes_tags=True,
-        properties="{}",
+        properties=b"{}",
     )
     return msgspec.structs.replace(plain, **changes)
 
@@ -183,9 +183,9 @@ async def test_conditions_and_audience_hold(pool: asyncpg.Pool) -> None:
     await a_triggered(pool, trigger=seen, audience={"active_within_days": 1})
     await pool.execute("update devices set last_seen_at = $1 where user_id = 2", NOW - 3 * DAY)
     triggers = await listening(pool)
-    good = {"kind": "view", "offer_id": coffee, "properties": '{"store_id": "12"}'}
+    good = {"kind": "view", "offer_id": coffee, "properties": b'{"store_id": "12"}'}
     batch = [told("a", 1, **good), told("b", 2, **good), told("c", 3, **good | {"offer_id": coffee + 1})]
-    batch += [told("d", 4, **good | {"properties": '{"store_id": "13"}'})]
+    batch += [told("d", 4, **good | {"properties": b'{"store_id": "13"}'})]
     await writer.write(pool, batch, triggers.react)
     assert [row["user_id"] for row in await rows(pool)] == [1]
 

@@ -141,7 +141,12 @@ def slates() -> list[tuple[Ask, DecisionPerson]]:
             basket_tags=[*tags[: n % 4], "of no offer"],
         )
         asked.append(
-            (push._replace(channel=Channel.IN_APP, rules=RULES.setdefault((n % 3, n % 2), rules), context=context), who)
+            (
+                msgspec.structs.replace(
+                    push, channel=Channel.IN_APP, rules=RULES.setdefault((n % 3, n % 2), rules), context=context
+                ),
+                who,
+            )
         )
     return asked
 

@@ -213,6 +213,7 @@ async def test_bodies_on_their_way_have_room_together(lane: Lane) -> None:
     ):
         await slow.send(HEAD + b"\r\nabcd")
         await other.send(HEAD + b"\r\nabcd")
+        await until_held(all_open, 8)
         await other.send(b"ef")
         head = await other.reader.read()
         assert b"503" in head
@@ -225,6 +226,15 @@ async def test_bodies_on_their_way_have_room_together(lane: Lane) -> None:
         await slow.send(HEAD + b"\r\nabcd")
     await until_empty(all_open)
     assert (all_open._arriving_bytes, lane.in_flight) == (0, 0)
+
+
+async def test_a_body_that_comes_in_one_piece_needs_no_room(lane: Lane) -> None:
+    full = Connections(10, 10, lambda _: True, 8)
+    assert full.hold(8, "others")
+    async with serving(Kitchen(at_once=True), lane, connections=full) as client:
+        await client.send(HEAD + b"\r\nabcdef")
+        assert (await client.answer())[1] == b"abcdef"
+    assert full._arriving_bytes == 8
 
 
 async def test_bodies_in_chunks_have_the_same_room(lane: Lane) -> None:
@@ -304,6 +314,12 @@ async def test_a_connection_that_is_gone_is_not_left_to_the_search_for_cycles(la
         assert [one() for one in seen] == [None]
     finally:
         gc.enable()
+
+
+async def until_held(connections: Connections, count: int) -> None:
+    async with asyncio.timeout(5):
+        while connections._arriving_bytes != count:
+            await asyncio.sleep(0.001)
 
 
 async def until_empty(open_ones: Connections) -> None:

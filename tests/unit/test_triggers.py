@@ -27,7 +27,7 @@ def armed(offer_ids: tuple[int, ...] = (), trigger: dict[str, Any] | None = None
 def event(
     at: datetime = NOW, told: datetime | None = None, offer_id: int | None = None, **properties: Any
 ) -> Happening:
-    text = msgspec.json.encode(properties).decode()
+    text = msgspec.json.encode(properties)
     return Happening(7, EventType.LEFT_STORE, at, told or at, offer_id, text)
 
 
