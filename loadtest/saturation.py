@@ -1,5 +1,6 @@
 """Where a server saturates: open-loop steps of decisions at growing rates, until one is not carried any more."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -18,6 +19,9 @@ GOOD_SHARE_MIN: Final = 0.999
 MEDIAN_MAX_MS: Final = 50.0
 """In the last third of a step: a queue that grows is far beyond it soon, and a stall of the disk does not move a median."""
 TRIES: Final = 2
+HALVINGS: Final = 2
+"""Of the distance between the highest step that is carried and the lowest that is not: a capacity that is told too low makes what comes at it wait
+for nothing, and what comes at three times that seem to wait for long."""
 CONNECTIONS: Final = 512
 
 
@@ -45,24 +49,44 @@ class Saturation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find(bench: Bench, around_per_s: float, step_s: float, said: Said) -> Saturation:
-    """Steps up from half of `around_per_s`, until one is not carried twice."""
+    """Steps up from half of `around_per_s`, until one is not carried twice; then between that one and the one before."""
     steps: list[Step] = []
-    for share in SHARES:
-        for _ in range(TRIES):
-            steps.append(await _step(bench, share * around_per_s, step_s, len(steps)))
-            said(f"step {steps[-1].per_s:.0f}/s: median {steps[-1].end_median_ms:.1f} ms at its end")
+
+    async def is_carried(per_s: float, tries: int) -> bool:
+        for _ in range(tries):
+            steps.append(await _step(bench, per_s, step_s, len(steps)))
+            said(f"step {per_s:.0f}/s: median {steps[-1].end_median_ms:.1f} ms at its end")
             if steps[-1].is_carried:
-                break
-        else:
+                return True
+        return False
+
+    highest = None
+    for share in SHARES:
+        if not await is_carried(share * around_per_s, TRIES):
+            if highest is not None:
+                highest = await _between(highest, share * around_per_s, is_carried)
             break
-    for share in LOWER_SHARES:
-        if any(step.is_carried for step in steps):
+        highest = share * around_per_s
+    for share in LOWER_SHARES if highest is None else ():
+        if await is_carried(share * around_per_s, 1):
+            highest = share * around_per_s
             break
-        steps.append(await _step(bench, share * around_per_s, step_s, len(steps)))
-    carried = [step.per_s for step in steps if step.is_carried]
     return Saturation(
-        per_s=max(carried) if carried else min(step.per_s for step in steps), is_found=bool(carried), steps=steps
+        per_s=min(step.per_s for step in steps) if highest is None else highest,
+        is_found=highest is not None,
+        steps=steps,
     )
+
+
+async def _between(carried: float, not_carried: float, is_carried: Callable[[float, int], Awaitable[bool]]) -> float:
+    """The highest rate that is carried, to a quarter of the distance of the two."""
+    for _ in range(HALVINGS):
+        middle = (carried + not_carried) / 2
+        if await is_carried(middle, TRIES):
+            carried = middle
+        else:
+            not_carried = middle
+    return carried
 
 
 async def _step(bench: Bench, per_s: float, seconds: float, number: int) -> Step:

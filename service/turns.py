@@ -11,8 +11,11 @@ from typing import Final, Protocol
 
 REFUSING_S: Final = 0.005
 """How long a turn reads on after it has refused somebody: two hundred refusals."""
-LATE_MAX: Final = 128
-"""Of what was put aside, in one turn: as many as a batch may hold."""
+REFUSING_MAX_S: Final = 0.012
+ASIDE_S: Final = 0.000_02
+"""A turn is longer by as much for each that waits from the turns before, up to REFUSING_MAX_S: else they would become more and more."""
+LATE_MAX: Final = 400
+"""Of what was put aside, in one turn."""
 
 
 class Waiting(Protocol):
@@ -42,7 +45,7 @@ class Turns:
     def count_refusal(self, loop: asyncio.AbstractEventLoop) -> None:
         """Somebody was refused."""
         if self._ends_s is None:
-            self._ends_s = perf_counter() + REFUSING_S
+            self._ends_s = perf_counter() + min(REFUSING_S + ASIDE_S * len(self._aside), REFUSING_MAX_S)
             loop.call_soon(self._next, loop)
 
     def _is_over(self) -> bool:

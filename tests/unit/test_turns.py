@@ -62,6 +62,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(turns, "perf_counter", lambda: made.now_s)
+    monkeypatch.setattr(turns, "ASIDE_S", 0.0)
     return made
 
 
@@ -80,6 +81,15 @@ def test_after_so_many_refusals_the_rest_comes_in_the_next_turn(world: World) ->
     world.loop.turn()
     assert world.loop.soon == []  # nobody asks for a turn in which nothing is to be done
     assert world.come(b"r5", b"d") == [True, True]
+
+
+def test_the_more_wait_the_longer_is_a_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "ASIDE_S", 0.001)
+    monkeypatch.setattr(turns, "REFUSING_MAX_S", 2 * turns.REFUSING_S)
+    world.come(*[b"r%d" % n for n in range(20)])
+    assert len(world.served) == 2
+    world.loop.turn()
+    assert len(world.served) == 2 + 4  # twice as many of eighteen
 
 
 def test_who_came_before_is_served_before(world: World) -> None:
