@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 
 from bandits.kernels.random import key_from_bytes, keys_from_bytes
+from push import uuids
 from push.drawing import feedback_token
 from push.uuids import texts_of, uuid7s
 from schema.ids import uuid7
@@ -22,6 +24,18 @@ def test_ids_and_their_texts() -> None:
     assert [UUID(bytes=one.tobytes()) for one in ids] == [uuid7(NOW, one.tobytes()) for one in RANDOM]
     assert texts_of(ids) == [str(UUID(bytes=one.tobytes())) for one in ids]
     assert texts_of(RANDOM[:0]) == []
+
+
+def test_an_id_of_the_drivers_kind_is_the_same_id() -> None:
+    for entropy in RANDOM[:50].tolist():
+        plain, made = uuid7(NOW, bytes(entropy)), uuids.uuid7(NOW, bytes(entropy))
+        assert made == plain
+        assert plain == made
+        assert {plain: "one"}[made] == "one"
+        assert isinstance(made, UUID)
+        assert (str(made), made.bytes, made.int) == (str(plain), plain.bytes, plain.int)
+        assert msgspec.json.encode(made) == msgspec.json.encode(plain)
+        assert msgspec.msgpack.encode(made) == msgspec.msgpack.encode(plain)
 
 
 def test_keys() -> None:
