@@ -104,6 +104,7 @@ def measured() -> Measured:
         failed_share=0.0,
         refusal_p50_ms=1.0,
         refusal_p99_ms=15.0,
+        refusal_p99s_ms=[15.0],
         refusal_within_20_ms_share=1.0,
         without_retry_after=0,
         at_capacity=[stretch("at capacity")],
