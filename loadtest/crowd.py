@@ -18,24 +18,28 @@ _LENGTH: Final = re.compile(rb"content-length: \d+")
 
 
 class Unfinished(asyncio.Protocol):
-    """One of them. `told` is what came of the server, `closed_after_s` the time from the connection to its end where that was the server's."""
+    """One of them. `told` is what came of the server, `closed_after_s` the time from the connection to its end where that was the server's.
+
+    A busy client hears late that it is connected: `asked_s` is what came before.
+    """
 
     def __init__(self, beginning: bytes, on_closed: Callable[["Unfinished"], None]) -> None:
         self.beginning = beginning
         self.told = b""
         self.closed_after_s: float | None = None
+        self.asked_s = 0.0
         self._on_closed = on_closed
-        self._since = 0.0
+        self.since = 0.0
         self._transport: Any = None  # uvloop's is no subclass of asyncio's
 
     @property
     def age_s(self) -> float:
         """For how long it has been there."""
-        return time.monotonic() - self._since
+        return time.monotonic() - self.since
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
-        self._transport, self._since = transport, time.monotonic()
+        self._transport, self.since = transport, time.monotonic()
         if self.beginning:
             transport.write(self.beginning)
 
@@ -68,9 +72,11 @@ async def begin(port: int, beginning: bytes, on_closed: Callable[[Unfinished], N
     Raises:
         OSError: it could not be connected.
     """
+    asked = time.monotonic()
     _, one = await asyncio.get_running_loop().create_connection(
         lambda: Unfinished(beginning, on_closed), "127.0.0.1", port
     )
+    one.asked_s = one.since - asked
     return one
 
 
