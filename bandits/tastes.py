@@ -17,8 +17,6 @@ LOGGED_BYTES_MAX: Final = 1024
 _VERSION_AND_ENTRIES: Final = struct.Struct("<HH")
 _SINCE: Final = struct.Struct("<I")
 _SINCE_AT: Final = dict(kernels.HEADER.fields or {})["known_since_s"][1]
-
-
 _HEADER_BYTES: Final = kernels.HEADER.itemsize
 _ENTRY_BYTES: Final = kernels.ENTRY.itemsize
 _CAPACITY: Final = kernels.CAPACITY
@@ -123,10 +121,9 @@ def end_to_end(states: Sequence[bytes]) -> EndToEnd:
     Raises:
         UnknownStateError: one of them is not what `pack` wrote.
     """
-    size = _HEADER_BYTES
     starts = [0, *accumulate([_check(state) for state in states])]
-    headers = np.frombuffer(b"".join([state[:size] or _BLANK for state in states]), kernels.HEADER)
-    entries = np.frombuffer(b"".join([state[size:] for state in states]), kernels.ENTRY)
+    headers = np.frombuffer(b"".join([state[:_HEADER_BYTES] or _BLANK for state in states]), kernels.HEADER)
+    entries = np.frombuffer(b"".join([state[_HEADER_BYTES:] for state in states]), kernels.ENTRY)
     return EndToEnd(headers, entries, starts)
 
 

@@ -34,9 +34,7 @@ AIMS: Final = (
     ),
     _Aim("half_open.longest_close_s", 0.0, 11.5, "the longest that a half-open client was there, in s"),
     _Aim("overload.p99_ratio", 0.0, 2.0, "p99 of the admitted at three times capacity ÷ at capacity"),
-    _Aim(
-        "overload.refusal_p99_ms", 0.0, 20.0, "p99 of refusals at three times capacity, in ms, the median of the rounds"
-    ),
+    _Aim("overload.refusal_p99_ms", 0.0, 20.0, "p99 of a refusal at three times capacity, in ms"),
 )
 
 

@@ -1,6 +1,5 @@
 """The ids that travel through the system, and the UUIDv7 that orders rows by time."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NewType
@@ -49,13 +48,7 @@ def instant_of(uuid: UUID) -> datetime:
 
 def partition_of(user_id: int) -> int:
     """The log partition and outbox bucket of a user, 0 to 63: a stable hash, so that it holds in every process and release."""
-    return partitions_of((user_id,))[0]
-
-
-def partitions_of(user_ids: Iterable[int]) -> list[int]:
-    """`partition_of` each."""
-    digest = xxhash.xxh3_64_intdigest
-    return [digest(user_id.to_bytes(8, "little")) % PARTITIONS for user_id in user_ids]
+    return int(xxhash.xxh3_64_intdigest(user_id.to_bytes(8, "little"))) % PARTITIONS
 
 
 def stable_share(user_id: int, salt: str) -> float:

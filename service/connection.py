@@ -260,7 +260,7 @@ class Connection(HttpToolsProtocol):
         self.cycle = early_answers.Refused()
 
     def _let_go(self) -> None:
-        if self._held_bytes:
+        if self._held_bytes:  # of few requests: most bodies come in one piece
             held, self._held_bytes = self._held_bytes, 0
             self._connections.release(held, self._address)
 

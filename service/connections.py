@@ -102,6 +102,8 @@ class Connections:
 
     def release(self, count: int, address: str) -> None:
         """These bytes are on their way no longer."""
+        if not count:
+            return
         self._arriving_bytes -= count
         self._arriving_by_address[address] -= count
         if not self._arriving_by_address[address]:

@@ -117,7 +117,7 @@ def principal_of(
         raise ApiError(
             403, "forbidden", "A secret key must not be used in a browser; revoke it if it was shipped in one."
         )
-    principal = Principal(key.key_id, "sk", key.scopes, None, access.identity_mode)
+    principal = Principal(key.key_id, key.kind, key.scopes, None, access.identity_mode)
     needed = (sk_scope or "admin") if scope == SDK else scope
     if not principal.may(needed):
         raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
@@ -128,7 +128,7 @@ def principal_of(
 def secret_of(headers: Mapping[bytes, bytes]) -> str:
     """The key that came along, as yet unchecked. Raises ApiError 401 when there is none, or it cannot be one."""
     sent = headers.get(b"authorization", b"")
-    return _secret_in(sent[: 2 * SECRET_CHARACTERS_MAX])
+    return _secret_in(sent[: 2 * SECRET_CHARACTERS_MAX])  # so much is remembered of each, whatever was sent
 
 
 @lru_cache(maxsize=1024)  # an app says the same each time

@@ -30,8 +30,10 @@ class GainAsk(NamedTuple):
     own: OwnPart | None
 
 
-def logged(asked: GainAsk, *, may_personalise: bool) -> GainInputs:
+def logged(asked: GainAsk | None, *, may_personalise: bool) -> GainInputs | None:
     """What is logged of it, so that the decision can be drawn again."""
+    if asked is None:
+        return None
     own = asked.own if may_personalise else None
     return GainInputs(
         effect_version=asked.effect_version,

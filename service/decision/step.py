@@ -61,7 +61,7 @@ class Alike:
             basket_tag_ids=inputs.basket_tag_ids(self._catalogue, ask.context) if is_known else [],
             dispersion=self._dispersion,
             decided_at=self._now,
-            gain=None if ask.gain is None else gains.logged(ask.gain, may_personalise=is_known),
+            gain=gains.logged(ask.gain, may_personalise=is_known),
         )
 
 

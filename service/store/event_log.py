@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from schema.ids import partitions_of
+from schema.ids import partition_of
 from schema.log import DECODER, ENCODER, LogEntry
 from service.store import pieces
 
@@ -67,8 +67,8 @@ async def append(connection: Any, entries: Sequence[LogEntry], now: datetime, ur
     if not entries:
         return {}
     parts: defaultdict[int, list[LogEntry]] = defaultdict(list)
-    for partition, entry in zip(partitions_of([entry.user_id for entry in entries]), entries, strict=True):
-        parts[partition].append(entry)
+    for entry in entries:
+        parts[partition_of(entry.user_id)].append(entry)
     bodies = [ENCODER.encode(part) for part in parts.values()]
     return {row[0]: row[1] for row in await connection.fetch(_APPEND, list(parts), bodies, now, urgency)}
 

@@ -25,5 +25,6 @@ def test_who_holds_nothing_any_more_is_not_remembered() -> None:
         assert room.hold(3, address)
         room.release(2, address)
         room.release(1, address)
+        room.release(0, address)
     assert room._arriving_by_address == {}
     assert room._arriving_bytes == 0

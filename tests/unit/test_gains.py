@@ -70,6 +70,7 @@ def test_whose_own_part_is_used() -> None:
 
 def test_what_is_logged_holds_nothing_personal_without_consent() -> None:
     asked = GainAsk(KNOWN, 3, 0.5, OwnPart(0.7, 0.1))
+    assert gains.logged(None, may_personalise=True) is None
     kept = gains.logged(asked, may_personalise=True)
     assert kept == GainInputs(effect_version=3, exploration=0.5, own_mean=0.7, own_variance=0.1)
     assert gains.logged(asked, may_personalise=False) == GainInputs(effect_version=3, exploration=0.5)
