@@ -72,7 +72,7 @@ def _hazard_at(x: float) -> float:
 _FARTHEST_HAZARD: Final = _hazard_at(FARTHEST)
 
 
-@kernel()
+@kernel(counts=False)
 def gather(
     mean: F32, sd: F32, mask: NDArray[np.bool_], best: int, arm: NDArray[np.int64], precision: F32, offset: F32
 ) -> tuple[int, float, float]:
@@ -110,7 +110,7 @@ def gather(
     return n, float(sharpest), float(reach)
 
 
-@kernel()
+@kernel(counts=False)
 def _root(x: Lanes) -> Lanes:
     """p(x) with 1 - cdf(x) = 1 / (2 p(x)^16) for x >= 0, to 1.5e-7: Abramowitz and Stegun, 26.2.19."""
     p = fma(x, splat(f32(_ROOT[6])), splat(f32(_ROOT[5])))
@@ -121,7 +121,7 @@ def _root(x: Lanes) -> Lanes:
     return fma(x, p, splat(f32(_ROOT[0])))
 
 
-@kernel()
+@kernel(counts=False)
 def _slope(x: Lanes) -> Lanes:
     """8 p'(x)."""
     p = fma(x, splat(f32(48.0 * _ROOT[6])), splat(f32(40.0 * _ROOT[5])))
@@ -131,7 +131,7 @@ def _slope(x: Lanes) -> Lanes:
     return fma(x, p, splat(f32(8.0 * _ROOT[1])))
 
 
-@kernel()
+@kernel(counts=False)
 def _power(p: Lanes) -> Lanes:
     p = mul(p, p)
     p = mul(p, p)
@@ -139,7 +139,7 @@ def _power(p: Lanes) -> Lanes:
     return mul(p, p)
 
 
-@kernel()
+@kernel(counts=False)
 def _at_best(offset: F32, n: int) -> float:
     """The product of the cdfs at 0, eight arms at once."""
     g = splat(f32(1.0))
@@ -149,7 +149,7 @@ def _at_best(offset: F32, n: int) -> float:
     return float(product(g))
 
 
-@kernel()
+@kernel(counts=False)
 def _hazard(t: Lanes, precision: F32, offset: F32, k: int, hazard: F32) -> tuple[Lanes, Lanes]:
     """Store pdf / cdf of arm k at eight nodes, and give the cdf as numerator and denominator."""
     x = low(fma(t, repeat(precision, k), repeat(offset, k)), splat(f32(FARTHEST)))
@@ -160,7 +160,7 @@ def _hazard(t: Lanes, precision: F32, offset: F32, k: int, hazard: F32) -> tuple
     return above, power
 
 
-@kernel()
+@kernel(counts=False)
 def _best_until(t: Lanes, precision: F32, offset: F32, n: int, hazard: F32) -> Lanes:
     """G at eight nodes; four arms share a division."""
     g = splat(f32(1.0))
@@ -182,7 +182,7 @@ def _sum(p: F32, n: int) -> float:
     return float(whole)
 
 
-@kernel()
+@kernel(counts=False)
 def _integrate(precision: F32, offset: F32, n: int, a: float, panels: int, level: int, hazard: F32, p: F32) -> float:
     """Write p (n,) and give their sum; the tail of `hazard` keeps the sums of the panels."""
     sums = padded(n, WIDTH) * WIDTH
@@ -205,7 +205,7 @@ def _integrate(precision: F32, offset: F32, n: int, a: float, panels: int, level
     return _sum(p, n)
 
 
-@kernel()
+@kernel(counts=False)
 def quadrature(
     precision: F32, offset: F32, n: int, sharpest: float, reach: float, hazard: F32, p: F32
 ) -> tuple[float, float]:

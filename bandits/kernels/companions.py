@@ -14,7 +14,7 @@ OWN_GAP_PSEUDO_BASKETS: Final = 2.0
 """A person's own gap between purchases is shrunk to the cycle of the tag as if this many purchases had followed that."""
 
 
-@kernel()
+@kernel(counts=False)
 def recent(entries: np.ndarray, used: int | np.int64, in_basket: np.ndarray, now_s: float, out: np.ndarray) -> None:
     """Write how recent each tag is: 1 in the basket the app told of, else fading since it was last bought.
 
@@ -33,37 +33,39 @@ def recent(entries: np.ndarray, used: int | np.int64, in_basket: np.ndarray, now
             out[bought] = max(out[bought], half_life_factor(now_s - entries[i].bought_s, RECENT_HALF_LIFE_S))
 
 
-@kernel()
-def goes_with(tags: np.ndarray, recency: np.ndarray, companions: np.ndarray, lifts: np.ndarray) -> float:
+@kernel(counts=False)
+def goes_with(tags: np.ndarray, offer: int, recency: np.ndarray, companions: np.ndarray, lifts: np.ndarray) -> float:
     """How well an offer goes with what was just bought, in [0, 1); 0 for the same thing again.
 
     Args:
-        tags: the offer's tags, padded with -1.
+        tags: (offers, n) of all offers, padded with -1.
+        offer: which of them.
         recency: (tags,) of `recent`.
         companions: (known tags, n) the tags that go with each, padded with -1.
         lifts: (known tags, n) the log of how much likelier each is in one basket with it.
     """
     total = again = 0.0
     count = 0
-    for tag in tags:
+    for place in range(tags.shape[1]):
+        tag = tags[offer, place]
         if tag < 0:
             break
         count += 1
         if tag < recency.shape[0]:
             again = max(again, recency[tag])
         if tag < companions.shape[0]:
-            total += _strongest(companions[tag], lifts[tag], recency)
+            total += _strongest(tag, recency, companions, lifts)
     strength = (1.0 - again) * total / max(count, 1)
     return strength / (1.0 + strength)
 
 
-@kernel()
-def _strongest(companions: np.ndarray, lifts: np.ndarray, recency: np.ndarray) -> float:
+@kernel(counts=False)
+def _strongest(tag: int, recency: np.ndarray, companions: np.ndarray, lifts: np.ndarray) -> float:
     strongest = 0.0
-    for place in range(companions.shape[0]):
-        other = companions[place]
+    for place in range(companions.shape[1]):
+        other = companions[tag, place]
         if 0 <= other < recency.shape[0]:
-            strongest = max(strongest, lifts[place] * recency[other])
+            strongest = max(strongest, lifts[tag, place] * recency[other])
     return strongest
 
 

@@ -7,7 +7,7 @@ which accepts writable arrays too; snapshots that came out of a buffer are read-
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import numba
 import numpy as np
@@ -55,21 +55,24 @@ def records_in(dtype: np.dtype[np.void]) -> types.Array:
 LANES: Final = frozenset({"reassoc", "contract", "nsz"})
 
 
-def kernel(*signatures: object, lanes: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def kernel(*signatures: object, lanes: bool = False, counts: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile a function for Numba with the options of this project.
 
     Args:
         signatures: the types it is compiled for at import; none for scalar maths, which its callers inline.
         lanes: allow sums in vector lanes and fused multiply-adds. The order of a sum then depends on its length and on
             the CPU family, never on the values or on what else is in the batch. Without it the order is as written.
+        counts: whether it counts who holds an array, as whoever makes or gives one must. Numba counts every array that is handed on, and
+            every row taken of one, atomically: of a decision among 50 offers that was half of the time. A kernel that only reads and
+            writes what it was given says False; making an array there is an error when it is compiled, and that none is given back is
+            held by tests/unit/test_kernel_counts.py.
 
     Returns:
         A decorator. Compiled code lets go of the GIL, divides as NumPy does (no ZeroDivisionError) and is cached on
         disk. With `NUMBA_DISABLE_JIT=1` the function stays plain Python.
     """
-    jit = numba.njit(
-        list(signatures) or None, cache=True, nogil=True, error_model="numpy", fastmath=set(LANES) if lanes else False
-    )
+    options: dict[str, Any] = {"fastmath": set(LANES) if lanes else False, "_nrt": counts}
+    jit = numba.njit(list(signatures) or None, cache=True, nogil=True, error_model="numpy", **options)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         with compiled_once(function):

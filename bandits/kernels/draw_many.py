@@ -88,19 +88,22 @@ def _picked(
     return tags[places], may_be_personal[places], discounts[places], of_people[places], axes[places]
 
 
-@kernel()
+@kernel(counts=False)
 def _tell(
     slate: I64, places: I64, phi: F32, own: F32, z: F32, chosen: I64, phi_of: F32, offset: F32, z_of: F32
 ) -> None:
     """Write what is told of the slots of one person."""
     for slot in range(slate.shape[0]):
         k = slate[slot]
-        chosen[slot], phi_of[slot], offset[slot] = places[k], phi[k], own[k]
+        chosen[slot], offset[slot] = places[k], own[k]
+        for j in range(phi.shape[1]):
+            phi_of[slot, j] = phi[k, j]
         if z.shape[0] > 0:
-            z_of[slot] = z[k]
+            for j in range(z.shape[1]):
+                z_of[slot, j] = z[k, j]
 
 
-@kernel()
+@kernel(counts=False)
 def _hold(tags: I64, is_held: bool, in_basket: Mask) -> None:
     """What offers may carry of a basket is in it, or is taken out again."""
     for tag in tags:

@@ -92,14 +92,22 @@ def _facts(
     return facts
 
 
-@kernel()
+@kernel(counts=False)
 def _mean_over_tags(
-    tags: np.ndarray, facts: np.ndarray, index: np.ndarray, tag_count: int, is_personal: bool, out: np.ndarray
+    tags: np.ndarray,
+    offer: int,
+    facts: np.ndarray,
+    index: np.ndarray,
+    tag_count: int,
+    is_personal: bool,
+    out: np.ndarray,
 ) -> None:
     """Write the mean of each fact over the offer's tags; a tag that is not known counts 0, as does everything of a stranger."""
-    out[:] = 0.0
+    for j in range(_FACTS):
+        out[j] = 0.0
     count = 0
-    for tag in tags:
+    for place in range(tags.shape[1]):
+        tag = tags[offer, place]
         if tag < 0:
             break
         count += 1
@@ -131,11 +139,12 @@ def _log_odds(expected: float) -> float:
     return float(min(max(np.log(np.expm1(min(max(expected, 1e-9), 10.0))), lowest), highest))
 
 
-@kernel()
-def _overlap(tags: np.ndarray, in_basket: np.ndarray) -> float:
+@kernel(counts=False)
+def _overlap(tags: np.ndarray, offer: int, in_basket: np.ndarray) -> float:
     """Share of the offer's tags that the basket holds."""
     count = held = 0
-    for tag in tags:
+    for place in range(tags.shape[1]):
+        tag = tags[offer, place]
         if tag < 0:
             break
         count += 1
@@ -152,25 +161,27 @@ def _on_the_clock(hour_of_day: float) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-@kernel()
-def _write_tastes(of_offer: np.ndarray, popular: float, baskets: float, ahead: float, row: np.ndarray) -> None:
+@kernel(counts=False)
+def _write_tastes(
+    of_offer: np.ndarray, popular: float, baskets: float, ahead: float, offer: int, out: np.ndarray
+) -> None:
     """The columns of what the person bought, saw and liked, from the facts of the offer's tags and the baskets that are expected."""
     share = (of_offer[BOUGHT] + SHARE_PSEUDO_BASKETS * popular) / (baskets + SHARE_PSEUDO_BASKETS)
-    row[LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
-    row[SOON] = of_offer[SINCE_SOON]
-    row[LATER] = of_offer[SINCE_LATER]
-    row[TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
-    row[INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
-    row[DUE] = of_offer[IS_DUE]
+    out[offer, LP] = _log_odds(ahead * share) - LOG_ODDS_CENTRE
+    out[offer, SOON] = of_offer[SINCE_SOON]
+    out[offer, LATER] = of_offer[SINCE_LATER]
+    out[offer, TIRED] = of_offer[SHOWN] / (1.0 + of_offer[SHOWN])
+    out[offer, INTEREST] = of_offer[LIKED] / (1.0 + of_offer[LIKED])
+    out[offer, DUE] = of_offer[IS_DUE]
 
 
-@kernel()
-def _write_moment(cosine: float, sine: float, nearness: float, is_wet: bool, row: np.ndarray) -> None:
+@kernel(counts=False)
+def _write_moment(cosine: float, sine: float, nearness: float, is_wet: bool, offer: int, out: np.ndarray) -> None:
     """The columns of the moment, alike for all offers."""
-    row[NEAR] = nearness
-    row[COS] = cosine
-    row[SIN] = sine
-    row[WET] = 1.0 if is_wet else 0.0
+    out[offer, NEAR] = nearness
+    out[offer, COS] = cosine
+    out[offer, SIN] = sine
+    out[offer, WET] = 1.0 if is_wet else 0.0
 
 
 @kernel(
@@ -211,20 +222,21 @@ def featurize_known(
     cosine, sine = _on_the_clock(hour_of_day)
     newcomer_ahead = _baskets_ahead(0.0, 0.0, ahead_s)
     pestered = pushed / (1.0 + pushed)
-    for k in range(tags_of_offer.shape[0]):
-        tags = tags_of_offer[k]
-        row = out[k]
-        row[:] = 0.0
-        _mean_over_tags(tags, facts, index, tag_count, is_personal[k], of_offer)
+    out[:] = 0.0
+    for k in range(
+        tags_of_offer.shape[0]
+    ):  # by index: a row of its own costs two atomic counts, and there are thousands of them
+        _mean_over_tags(tags_of_offer, k, facts, index, tag_count, is_personal[k], of_offer)
         baskets, ahead = 0.0, newcomer_ahead
         if is_personal[k]:
             baskets, ahead = own_baskets, own_ahead
-            row[PESTERED], row[IN_BASKET] = pestered, _overlap(tags, in_basket)
-            row[GOES_WITH] = goes_with(tags, recency, companions, lifts)
-        row[BIAS] = 1.0
-        row[SEASON], row[LPOP], row[DISCOUNT] = of_people[k, IN_SEASON], of_people[k, POPULAR_LOG], discounts[k]
-        _write_tastes(of_offer, of_people[k, POPULAR], baskets, ahead, row)
-        _write_moment(cosine, sine, nearness, is_wet, row)
+            out[k, PESTERED], out[k, IN_BASKET] = pestered, _overlap(tags_of_offer, k, in_basket)
+            out[k, GOES_WITH] = goes_with(tags_of_offer, k, recency, companions, lifts)
+        out[k, BIAS] = 1.0
+        out[k, SEASON], out[k, LPOP] = of_people[k, IN_SEASON], of_people[k, POPULAR_LOG]
+        out[k, DISCOUNT] = discounts[k]
+        _write_tastes(of_offer, of_people[k, POPULAR], baskets, ahead, k, out)
+        _write_moment(cosine, sine, nearness, is_wet, k, out)
 
 
 @kernel(

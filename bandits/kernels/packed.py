@@ -97,7 +97,7 @@ def unpack_covariance(tiles: F64, covariance: F64) -> None:
         at += whole - first
 
 
-@kernel()
+@kernel(counts=False)
 def transpose(phi: F32, out: F32, width: int) -> None:
     """Write phi (arms, d) into out: feature j of arm k at j * width + k, in whole tiles where there are such.
 
@@ -118,7 +118,7 @@ def transpose(phi: F32, out: F32, width: int) -> None:
             out[j * width + arm] = phi[arm, j]
 
 
-@kernel()
+@kernel(counts=False)
 def means(packed: F32, x: F32, dims: int, width: int, out: F32) -> None:
     """Write the mean score of each arm (width,); x is transposed."""
     for k in range(0, width, ARMS):
@@ -132,7 +132,7 @@ def means(packed: F32, x: F32, dims: int, width: int, out: F32) -> None:
         store(out, k + WIDTH, b)
 
 
-@kernel()
+@kernel(counts=False)
 def shift_to(arm: int, x: F32, dims: int, width: int) -> None:
     """Subtract the features of one arm from those of all."""
     for j in range(dims):
@@ -141,7 +141,7 @@ def shift_to(arm: int, x: F32, dims: int, width: int) -> None:
             store(x, j * width + k, sub(load(x, j * width + k), origin))
 
 
-@kernel()
+@kernel(counts=False)
 def sds(packed: F32, x: F32, whole: int, width: int, scale: np.float32, out: F32) -> None:
     """Write scale times the standard deviation of each arm's score (width,); `whole` features with the padding."""
     for k in range(0, width, ARMS):

@@ -115,12 +115,14 @@ def columns(phi: F32, axes: F32, may_be_personal: NDArray[np.bool_], lp: int, so
         out: (offers, DIMS).
     """
     for k in range(out.shape[0]):
-        out[k] = np.float32(0.0)
+        for j in range(DIMS):
+            out[k, j] = np.float32(0.0)
         if may_be_personal[k]:
             out[k, 0] = HALF * phi[k, lp]
             out[k, 1] = phi[k, soon]
             out[k, 2] = phi[k, later]
-            out[k, SLOPES:] = axes[k]
+            for j in range(AXES):
+                out[k, SLOPES + j] = axes[k, j]
 
 
 @kernel(f64(f64_in_2d, f64_in))

@@ -36,7 +36,7 @@ def _columns(phi: F32, z: F32, width: int) -> F32:
     return x
 
 
-@kernel()
+@kernel(counts=False)
 def _values(chance: F32, worth: F64, prices: F64, value: F64) -> bool:
     """Write worth . chance - prices; whether all of it is finite."""
     is_known = True

@@ -34,46 +34,48 @@ def kinds(tags: NDArray[np.int16], mask: Mask) -> Mask:
     size = 0
     eligible = 0
     for k in range(tags.shape[0]):
-        for tag in tags[k]:
-            size = max(size, tag + 1)
+        for place in range(tags.shape[1]):
+            size = max(size, tags[k, place] + 1)
     carried = np.zeros(size, np.int64)
     for k in range(tags.shape[0]):
         if mask[k]:
             eligible += 1
-            for tag in tags[k]:
-                if tag >= 0:
-                    carried[tag] += 1
+            for place in range(tags.shape[1]):
+                if tags[k, place] >= 0:
+                    carried[tags[k, place]] += 1
     return 2 * carried <= eligible
 
 
-@kernel()
-def _crowding(tags: NDArray[np.int16], is_kind: Mask, taken: I64) -> int:
+@kernel(counts=False)
+def _crowding(tags: NDArray[np.int16], offer: int, is_kind: Mask, taken: I64) -> int:
     """In how many earlier slots the most frequent kind of this offer is."""
     most = 0
-    for tag in tags:
+    for place in range(tags.shape[1]):
+        tag = tags[offer, place]
         if tag >= 0 and is_kind[tag]:
             most = max(most, taken[tag])
     return most
 
 
-@kernel()
+@kernel(counts=False)
 def diverse(tags: NDArray[np.int16], is_kind: Mask, taken: I64, per_tag_max: int, left: Mask, out: Mask) -> None:
     """Of the offers that are left those whose kinds have room; where none has, those whose kinds are the least crowded."""
     least = len(taken) + len(left)
     for k in range(len(left)):
         if left[k]:
-            least = min(least, _crowding(tags[k], is_kind, taken))
+            least = min(least, _crowding(tags, k, is_kind, taken))
     limit = max(least, per_tag_max - 1)
     for k in range(len(left)):
-        out[k] = left[k] and _crowding(tags[k], is_kind, taken) <= limit
+        out[k] = left[k] and _crowding(tags, k, is_kind, taken) <= limit
 
 
-@kernel()
+@kernel(counts=False)
 def _take(tags: NDArray[np.int16], offer: int, left: Mask, taken: I64) -> None:
     """The offer has got a slot; -1 is none."""
     if offer >= 0:
         left[offer] = False
-        for tag in tags[offer]:
+        for place in range(tags.shape[1]):
+            tag = tags[offer, place]
             if 0 <= tag < len(taken):
                 taken[tag] += 1
 
@@ -103,7 +105,7 @@ def walk(
     `draw_slate`; False when a deviation is not a number. To be called from other kernels.
     """
     left, open_to = mask.copy(), mask.copy()
-    deviations, arm, scratch = scratch_of(eta.shape[1])
+    deviations, arm, uncertain, scratch = scratch_of(eta.shape[1])
     is_kind = kinds(tags, mask) if per_tag_max > 0 else np.zeros(0, np.bool_)
     taken = np.zeros(len(is_kind), np.int64)
     best = -1
@@ -114,7 +116,7 @@ def walk(
             open_to[:] = left
         best = slot_pmf(
             value, whitened, eta, chance, worth, is_logit, spread, optimism, open_to, floor, best,
-            deviations, arm, scratch, pmf[slot],
+            deviations, arm, uncertain, scratch, pmf[slot],
         )  # fmt: skip  # what the slots share, what is this one's own
         if best == NOT_A_NUMBER:
             return False

@@ -18,16 +18,16 @@ Mask = NDArray[np.bool_]
 NOT_A_NUMBER: Final = -2
 _FARTHEST_GAP: Final = 1e30
 _ROWS: Final = 21
-"""Numbers of scratch for each offer: gaps, deviations, precisions, offsets, probabilities, and 16 for the quadrature."""
+"""Numbers of scratch for each offer, and there are at least eight: gaps, deviations, precisions, offsets, probabilities, and 16 for the quadrature."""
 
 
 @kernel()
-def scratch_of(width: int) -> tuple[F64, I64, F32]:
-    """Deviations (width,), indices and room for numbers, made once for all slots."""
-    return np.zeros(width), np.empty(width, np.int64), np.empty(_ROWS * width, np.float32)
+def scratch_of(width: int) -> tuple[F64, I64, Mask, F32]:
+    """Deviations (width,), indices, a mask and room for numbers, made once for all slots."""
+    return np.zeros(width), np.empty(width, np.int64), np.empty(width, np.bool_), np.empty(_ROWS * width, np.float32)
 
 
-@kernel()
+@kernel(counts=False)
 def _widest(deviations: F64, mask: Mask) -> float:
     """The largest deviation of the mask; infinite when the square of one is not a finite number."""
     widest = 0.0
@@ -39,7 +39,7 @@ def _widest(deviations: F64, mask: Mask) -> float:
     return float(widest)
 
 
-@kernel()
+@kernel(counts=False)
 def _share_highest(level: F64, mask: Mask, out: F64) -> None:
     """The open offers of the highest level share."""
     highest = -np.inf
@@ -53,19 +53,34 @@ def _share_highest(level: F64, mask: Mask, out: F64) -> None:
 
 
 @kernel()
+def _share_most_hopeful(value: F64, deviations: F64, optimism: float, mask: Mask, out: F64) -> None:
+    """The open offers of the highest value + optimism s share."""
+    _share_highest(value + optimism * deviations[: value.shape[0]], mask, out)
+
+
+@kernel(counts=False)
 def _against(
-    value: F64, deviations: F64, mask: Mask, best: int, spread: float, widest: float, arm: I64, scratch: F32, out: F64
+    value: F64,
+    deviations: F64,
+    mask: Mask,
+    best: int,
+    spread: float,
+    widest: float,
+    arm: I64,
+    uncertain: Mask,
+    scratch: F32,
+    out: F64,
 ) -> None:
     """The exact pmf of N(value, (spread deviation)^2): offers that are surely as good as the best share its probability."""
     width = arm.shape[0]
     offers = mask.shape[0]
     mean, sd, precision = scratch[:width], scratch[width : 2 * width], scratch[2 * width : 3 * width]
     offset, p = scratch[3 * width : 4 * width], scratch[4 * width : 5 * width]
-    uncertain = np.zeros(offers, np.bool_)
     ties = 0
     for k in range(offers):
         out[k] = 0.0
         mean[k] = f32(0.0)
+        uncertain[k] = False
         if mask[k]:
             sd[k] = deviations[k] / widest
             mean[k] = -min((value[best] - value[k]) / (spread * widest), _FARTHEST_GAP)
@@ -73,7 +88,7 @@ def _against(
             if not uncertain[k] and value[k] == value[best]:
                 out[k] = 1.0
                 ties += 1
-    n, sharpest, reach = gather(mean, sd, uncertain, best, arm, precision, offset)
+    n, sharpest, reach = gather(mean, sd, uncertain[:offers], best, arm, precision, offset)
     of_best, whole = quadrature(precision, offset, n, sharpest, reach, scratch[5 * width :], p)
     for k in range(offers):
         out[k] *= of_best / (ties * whole)
@@ -81,7 +96,7 @@ def _against(
         out[arm[i]] = p[i] / whole
 
 
-@kernel()
+@kernel(counts=False)
 def _add_floor(mask: Mask, floor: float, out: F64) -> None:
     eligible = 0
     for k in range(mask.shape[0]):
@@ -91,7 +106,7 @@ def _add_floor(mask: Mask, floor: float, out: F64) -> None:
             out[k] = (1.0 - floor) * out[k] + floor / eligible
 
 
-@kernel()
+@kernel(counts=False)
 def slot_pmf(
     value: F64,
     whitened: F32,
@@ -106,6 +121,7 @@ def slot_pmf(
     measured: int,
     deviations: F64,
     arm: I64,
+    uncertain: Mask,
     scratch: F32,
     out: F64,
 ) -> int:
@@ -127,8 +143,9 @@ def slot_pmf(
         open_to: (offers,) True where the offer may be chosen.
         floor: the share epsilon in [0, 1] that is spread evenly: p = (1 - epsilon) p + epsilon / open offers.
         measured: the offer that `deviations` were made against for the slot before, -1 for none.
-        deviations: of `scratch_of`, like the next two.
+        deviations: of `scratch_of`, like the next three.
         arm: see above.
+        uncertain: see above.
         scratch: see above.
         out: (offers,) exactly 0 where not open; sums to 1, or to 0 when nothing is open.
 
@@ -143,13 +160,13 @@ def slot_pmf(
         _share_highest(value, open_to, out)
     else:
         if best != measured:
-            relative_deviations(whitened, eta, chance, worth, is_logit, best, deviations)
+            relative_deviations(whitened, eta, chance, worth, is_logit, best, scratch, deviations)
         widest = _widest(deviations, open_to)
         if widest == np.inf:
             return NOT_A_NUMBER
         if spread > 0.0 and widest > 0.0:
-            _against(value, deviations, open_to, best, spread, widest, arm, scratch, out)
+            _against(value, deviations, open_to, best, spread, widest, arm, uncertain, scratch, out)
         else:
-            _share_highest(value + optimism * deviations[: value.shape[0]], open_to, out)
+            _share_most_hopeful(value, deviations, optimism, open_to, out)
     _add_floor(open_to, floor, out)
     return best

@@ -56,7 +56,7 @@ def _magnitude(x: Lanes) -> Lanes:
     return high(x, sub(splat(f32(0.0)), x))
 
 
-@kernel()
+@kernel(counts=False)
 def sigmoids(eta: F32, out: F32) -> None:
     """Write 1 / (1 + exp(-eta)) of whole registers, relative error below 1e-4; flat beyond 18 on either side."""
     nothing, one = splat(f32(0.0)), splat(f32(1.0))
@@ -66,7 +66,7 @@ def sigmoids(eta: F32, out: F32) -> None:
         store(out, k, div(_exp(low(x, nothing)), add(one, away)))
 
 
-@kernel()
+@kernel(counts=False)
 def linear(weights: F32, x: F32, width: int, first: int, out: F32) -> None:
     """Write weights . x of every offer (width,); x holds feature j of offer k at first + j * width + k."""
     for k in range(0, width, WIDTH):
@@ -76,7 +76,7 @@ def linear(weights: F32, x: F32, width: int, first: int, out: F32) -> None:
         store(out, k, a)
 
 
-@kernel()
+@kernel(counts=False)
 def whiten(x: F32, factor: F32, width: int, first: int, out: F32, row: int) -> None:
     """Write psi = factor' x of every offer into the rows of out from `row` on.
 
@@ -102,7 +102,7 @@ def whiten(x: F32, factor: F32, width: int, first: int, out: F32, row: int) -> N
             store(out, (row + j) * width + k + WIDTH, b)
 
 
-@kernel()
+@kernel(counts=False)
 def is_finite(x: F32) -> bool:
     """Whether all numbers of whole registers are finite: 0 times any other is not a number."""
     a, nothing = splat(f32(0.0)), splat(f32(0.0))
@@ -125,11 +125,10 @@ def _secant(eta: Lanes, chance: Lanes, other_eta: Lanes, other_chance: Lanes) ->
     return mul(mul(above, sub(one, below)), pick(d, splat(f32(_NARROW)), near, far))
 
 
-@kernel()
-def _add_moved(psi: F32, eta: F32, chance: F32, worth: float, is_logit: bool, best: int, out: F64) -> None:
-    """Add v^2 c^2 |psi_k - psi_b|^2 of one head; psi is flat."""
+@kernel(counts=False)
+def _add_moved(psi: F32, eta: F32, chance: F32, worth: float, is_logit: bool, best: int, moved: F32, out: F64) -> None:
+    """Add v^2 c^2 |psi_k - psi_b|^2 of one head; psi is flat, `moved` is room for a register."""
     width = eta.shape[0]
-    moved = np.empty(WIDTH, np.float32)
     for k in range(0, width, WIDTH):
         square = splat(f32(0.0))
         for row in range(0, psi.shape[0], width):
@@ -143,8 +142,10 @@ def _add_moved(psi: F32, eta: F32, chance: F32, worth: float, is_logit: bool, be
             out[k + i] += worth * worth * moved[i]
 
 
-@kernel()
-def relative_deviations(whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, best: int, out: F64) -> None:
+@kernel(counts=False)
+def relative_deviations(
+    whitened: F32, eta: F32, chance: F32, worth: F64, is_logit: bool, best: int, moved: F32, out: F64
+) -> None:
     """Write s_k of every offer, with scale 1; 0 for the best. To be called from other kernels.
 
     Args:
@@ -154,12 +155,13 @@ def relative_deviations(whitened: F32, eta: F32, chance: F32, worth: F64, is_log
         worth: (heads,) v_h.
         is_logit: otherwise the secant is 1.
         best: the offer b.
+        moved: room for the eight numbers of a register.
         out: (width,); infinite or not a number where the variance is.
     """
     out[:] = 0.0
     for h in range(worth.shape[0]):
         psi = whitened[h].reshape(whitened.shape[1] * whitened.shape[2])
-        _add_moved(psi, eta[h], chance[h], worth[h], is_logit, best, out)
+        _add_moved(psi, eta[h], chance[h], worth[h], is_logit, best, moved, out)
     for k in range(out.shape[0]):
         out[k] = np.sqrt(out[k])
 

@@ -178,7 +178,7 @@ def test_what_goes_with_the_basket(
     for tag, row in kept.items():
         pairs[tag, : len(row)], lifts[tag, : len(row)] = list(row), list(row.values())
     recent = np.array([recency.get(tag, 0.0) for tag in range(10)])
-    found = companions.goes_with(np.array([*tags, -1], np.int16), recent, pairs, lifts)
+    found = companions.goes_with(np.array([[*tags, -1]], np.int16), 0, recent, pairs, lifts)
     assert found == pytest.approx(reference.goes_with(tags, recency, kept), abs=1e-6)
 
 

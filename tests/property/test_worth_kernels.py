@@ -45,7 +45,7 @@ def whitened_by(factor: F32, phi: F32) -> F32:
 
 def deviations_of(whitened: F32, eta: F32, chance: F32, weight: F64, is_logit: bool, best: int) -> F64:
     out = np.full(whitened.shape[2], np.nan)
-    worth.relative_deviations(whitened, wide(eta), wide(chance), weight, is_logit, best, out)
+    worth.relative_deviations(whitened, wide(eta), wide(chance), weight, is_logit, best, np.empty(8, np.float32), out)
     return out[: eta.shape[1]]
 
 
