@@ -23,10 +23,14 @@ _PURGE: Final = """
        and version is distinct from (select taste_map_version from snapshot_pins order by pin_id desc limit 1)
 """
 _PEOPLE: Final = "select coalesce(max(user_id), 0) from user_state"
-# Some of those drawn do not exist or have not consented: they are few, and make room for nobody.
+# Some of those drawn do not exist or have not consented: they are few, and make room for nobody. Each is looked up by key (offset 0, see
+# service.store.exposures): ten thousand in a list let PostgreSQL think it cheaper to read everybody.
 _SAMPLE: Final = """
-    select s.tastes, s.rhythm, s.personal from user_state s join users u using (user_id)
-     where s.user_id = any($1::bigint[]) and u.has_personalization_consent order by s.user_id
+    select s.tastes, s.rhythm, s.personal
+      from unnest($1::bigint[]) as k(user_id)
+      cross join lateral (select 1 from users where user_id = k.user_id and has_personalization_consent offset 0) u
+      cross join lateral (select * from user_state where user_id = k.user_id offset 0) s
+     order by k.user_id
 """
 
 
