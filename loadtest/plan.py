@@ -84,6 +84,6 @@ FULL: Final = Plan(
     import_rows=1_000,
     two_workers_rounds=6,
     city_rounds=8,
-    over_after_s=780.0,
+    over_after_s=840.0,
     given_up_after_s=900.0,
 )
