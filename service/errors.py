@@ -194,12 +194,14 @@ def _is_of_giving_back(error: Exception) -> bool:
     return any(frame.f_code is code for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
-def request_id_of(scope: Any) -> str:
-    """The X-Request-Id of this request, the same at every call."""
+def request_id_of(scope: Any, headers: Mapping[bytes, bytes] | None = None) -> str:
+    """The X-Request-Id of this request, the same at every call; `headers` are the request's, for who has them by name already."""
     state: dict[str, Any] = scope["state"]
-    if "request_id" not in state:
-        state["request_id"] = request_id(dict(scope["headers"]).get(b"x-request-id"))
-    return state["request_id"]  # type: ignore[no-any-return] # the state of an ASGI scope is untyped
+    known: str | None = state.get("request_id")
+    if known is None:
+        sent = (dict(scope["headers"]) if headers is None else headers).get(b"x-request-id")
+        known = state["request_id"] = request_id(sent)
+    return known
 
 
 def request_id(sent: bytes | None) -> str:

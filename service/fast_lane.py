@@ -91,7 +91,7 @@ class FastLane:
 
     def _act(self, route: _Route, request: HotRequest, principal: Principal) -> Pending[Any]:
         guards.check_media_type(request.headers, guards.JSON)
-        return route.act(self._resources, Call(principal, request.headers, "POST", route.path, "", request.body))
+        return route.act(self._resources, Call(principal, request.headers, "POST", route.path, "", request.take_body()))
 
 
 def _wait(route: _Route, request: HotRequest, pending: Pending[Any]) -> None:
@@ -125,7 +125,7 @@ def _head_of(request: HotRequest, named: bytes, body: bytes) -> bytes:
     return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b" % (
         named,
         len(body),
-        errors.request_id_of(request.scope).encode(),
+        errors.request_id_of(request.scope, request.headers).encode(),
         guarded,
     )
 

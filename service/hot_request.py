@@ -66,11 +66,6 @@ class HotRequest:
             place.step_out()
 
     @property
-    def body(self) -> bytes:
-        """What has come of the body."""
-        return bytes(self._body)
-
-    @property
     def is_https(self) -> bool:
         """Whether it came over TLS."""
         return self.scope["scheme"] == "https"  # type: ignore[no-any-return] # the scope of ASGI is untyped
@@ -93,6 +88,11 @@ class HotRequest:
         self.more_body = False
         if self._place is not None:
             self._place.step_in()
+
+    def take_body(self) -> bytes:
+        """The body, of which nothing is kept here: many requests wait for their batch."""
+        body, self._body = bytes(self._body), b""
+        return body
 
     def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Works at it in a task, for which a server that stops waits as for those of its application, and which it cancels in the end."""

@@ -49,7 +49,7 @@ _OF_UNFIT_IDS: Final = (b"\\", b"/", b"\x7f", b"\xc2", b'."')
 _BATCH_NAME: Final = b'"batch"'
 _ANY: Final = msgspec.json.Decoder()
 _EVENT: Final = msgspec.json.Decoder(Event)
-_NUL: Final = b"\\u0000"
+_ESCAPE, _NUL = b"\\", b"\\u0000"
 
 
 class Rejected(Exception):
@@ -80,7 +80,8 @@ def read(body: bytes) -> Opened:
     Raises:
         ApiError: 413 for more bytes or events than a batch may have, 400 for what is not an envelope.
     """
-    if len(body) <= EVENT_BYTES_MAX and _NUL not in body:
+    # One byte is found by an instruction for it, six in a loop that takes fifteen times as long.
+    if len(body) <= EVENT_BYTES_MAX and not (_ESCAPE in body and _NUL in body):
         with contextlib.suppress(ValueError, RecursionError):
             decoder: _Decoder = _WHOLE if any(sign in body for sign in _OF_UNFIT_IDS) else _WHOLE_FIT
             return Opened(*msgspec.structs.astuple(decoder.decode(body)))

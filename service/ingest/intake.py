@@ -31,11 +31,8 @@ class Intake:
         Raises:
             ApiError: 400 or 413 for the envelope as a whole, 503 when it cannot be taken now.
         """
-        now = await self._clock.now()
-        opened = envelope.read(body)
-        names = envelope.offer_names(opened.events)
-        known = await self._offers.of(names) if names else {}
-        judged = judge(opened.events, moment(opened.sent_at, now), caller, known)
+        judged = await self._judged(body, caller)
+        del body  # a hundred requests wait for their commit
         outcomes = await self._buffer.submit(list(judged.accepted.values()))
         problems = judged.problems | _refused(judged, outcomes) if None in outcomes else judged.problems
         answer = BatchAnswer(
@@ -48,6 +45,14 @@ class Intake:
             if count:
                 counted.inc(count)
         return answer
+
+    async def _judged(self, body: bytes, caller: Caller) -> Judged:
+        """What of a batch may be written. Of what was decoded nothing is left: let go of at once its memory is taken again while it is in the caches."""
+        now = await self._clock.now()
+        opened = envelope.read(body)
+        names = envelope.offer_names(opened.events)
+        known = await self._offers.of(names) if names else {}
+        return judge(opened.events, moment(opened.sent_at, now), caller, known)
 
 
 def _refused(judged: Judged, outcomes: Sequence[Outcome]) -> dict[int, EventProblem]:

@@ -1,7 +1,6 @@
 """Folds the event log into what is learned, each entry exactly once: effect and place in the log are one transaction."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -21,9 +20,6 @@ from service.store.catalogue import Catalogue, CatalogueCache
 from service.store.event_log import LogBatch
 from service.store.pool import LOST
 from service.telemetry import FAILURES, FOLDED, logger
-
-BATCHES_MAX: Final = 32
-"""Micro-batches of one partition in a pass."""
 
 WAKE_S: Final = 1.0
 RETRY_S: Final = 1.0
@@ -88,13 +84,11 @@ class Learner:
     async def _pass(self, now: datetime, appended_before: datetime | None) -> _Pass:
         async def read_and_count(connection: Any, ours: Books) -> _Pass:
             offsets = {partition: place.last_seq for partition, place in ours.places.items()}
-            batches = await event_log.read(connection, offsets, BATCHES_MAX, appended_before)
+            batches, is_all = await event_log.read(connection, offsets, appended_before)
             counted = await self._count(connection, ours, batches, now) if batches else 0
-            read = Counter(batch.partition for batch in batches)
-            is_complete = not read or max(read.values()) < BATCHES_MAX
-            if is_complete:
+            if is_all:
                 await self._forget(connection, now)
-            return _Pass(counted, is_complete)
+            return _Pass(counted, is_all)
 
         done = await self._with_books(now, read_and_count)
         FOLDED.inc(done.counted)

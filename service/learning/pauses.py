@@ -7,7 +7,7 @@ GATHERS_S: Final = 0.1
 """After so many entries in a pass it is waited so long for more: a pass costs the same rows of 64 partitions whatever it counts."""
 
 GATHERS_MORE_FROM: Final = 1_000
-TIMES_MAX: Final = 4.0
+TIMES_MAX: Final = 8.0
 """After more than so many it is waited in proportion, up to so many times as long: who comes twice in a pass is read and written once."""
 
 

@@ -1,9 +1,10 @@
 """The event log in PostgreSQL: 64 partitions by user, in each the order of seq is the order of commits."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from schema.ids import partition_of
@@ -14,6 +15,9 @@ CHANNEL: Final = "event_log"
 AT_ONCE: Final = ""
 IN_TIME: Final = "in_time"
 """How soon what was appended should be counted, as the notification says it: somebody waits for it, or nobody does."""
+BATCHES_MAX: Final = 128
+BYTES_MAX: Final = 65_536
+"""Of one partition in one reading, some seven hundred entries: of what waits after a stall only so much is in memory at once."""
 TRIMMED_ROWS: Final = 500
 """Of a partition, in one transaction."""
 
@@ -58,6 +62,13 @@ class LogBatch(NamedTuple):
     entries: list[LogEntry]
 
 
+class Read(NamedTuple):
+    """What was read; `is_all` says that there was no more."""
+
+    batches: list[LogBatch]
+    is_all: bool
+
+
 async def append(connection: Any, entries: Sequence[LogEntry], now: datetime, urgency: str = AT_ONCE) -> dict[int, int]:
     """Appends entries inside the caller's transaction, which must end soon: it holds the heads of the partitions it touches.
 
@@ -73,17 +84,27 @@ async def append(connection: Any, entries: Sequence[LogEntry], now: datetime, ur
     return {row[0]: row[1] for row in await connection.fetch(_APPEND, list(parts), bodies, now, urgency)}
 
 
-async def read(
-    connection: Any, offsets: Mapping[int, int], batches_max: int, appended_before: datetime | None = None
-) -> list[LogBatch]:
-    """Micro-batches after the given offsets, at most `batches_max` a partition, in order; in each partition only those before the
-    first that was not appended before the given instant.
+async def read(connection: Any, offsets: Mapping[int, int], appended_before: datetime | None = None) -> Read:
+    """Micro-batches after the given offsets, in order: of each partition at most BATCHES_MAX, and none after the one that reaches BYTES_MAX.
+
+    With `appended_before` only those before the first that was not appended before that instant, in each partition.
     """
-    rows = await connection.fetch(_READ, list(offsets), list(offsets.values()), batches_max)
-    if appended_before is not None:
-        too_late = {row["partition"]: row["seq"] for row in reversed(rows) if row["appended_at"] >= appended_before}
-        rows = [row for row in rows if row["seq"] < too_late.get(row["partition"], math.inf)]
-    return [LogBatch(row["partition"], row["seq"], DECODER.decode(row["body"])) for row in rows]
+    rows = await connection.fetch(_READ, list(offsets), list(offsets.values()), BATCHES_MAX)
+    batches: list[LogBatch] = []
+    is_all = True
+    for partition, group in groupby(rows, itemgetter("partition")):
+        count = size = 0
+        for _, seq, body, appended_at in group:
+            if appended_before is not None and appended_at >= appended_before:
+                break
+            if size >= BYTES_MAX:
+                is_all = False
+                break
+            batches.append(LogBatch(partition, seq, DECODER.decode(body)))
+            count += 1
+            size += len(body)
+        is_all &= count < BATCHES_MAX
+    return Read(batches, is_all)
 
 
 async def trim(connection: Any, before: datetime) -> None:

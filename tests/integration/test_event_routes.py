@@ -113,7 +113,7 @@ async def test_a_publishable_key_makes_no_tags(api: Api) -> None:
     assert await tag_names(api) == ["coffee"]
     (coffee,) = await api.resources.pool.fetchrow("select tag_id from tags")
     async with api.resources.pool.acquire() as connection:
-        batches = await event_log.read(connection, dict.fromkeys(range(64), 0), 100)
+        batches, _ = await event_log.read(connection, dict.fromkeys(range(64), 0))
     assert [entry.tag_ids for part in batches for entry in part.entries] == [(coffee,)] * 2
 
 

@@ -55,7 +55,7 @@ async def ann(api: Api) -> Any:
 
 async def entries(api: Api) -> list[Any]:
     async with api.resources.pool.acquire() as connection:
-        batches = await event_log.read(connection, dict.fromkeys(range(64), 0), 100)
+        batches, _ = await event_log.read(connection, dict.fromkeys(range(64), 0))
     return [entry for batch in batches for entry in batch.entries]
 
 

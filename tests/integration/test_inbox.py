@@ -68,7 +68,7 @@ async def pull(api: Api, user: str = "ann", **query: Any) -> Any:
 
 async def log(api: Api) -> list[Any]:
     async with api.resources.pool.acquire() as connection:
-        batches = await event_log.read(connection, dict.fromkeys(range(64), 0), 100)
+        batches, _ = await event_log.read(connection, dict.fromkeys(range(64), 0))
     return [entry for batch in batches for entry in batch.entries if entry.decision_id is not None]
 
 

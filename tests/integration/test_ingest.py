@@ -59,7 +59,7 @@ async def buffer(pool: asyncpg.Pool) -> AsyncIterator[EventBuffer]:
 
 async def entries_of(pool: asyncpg.Pool) -> list[Any]:
     async with pool.acquire() as connection:
-        batches = await event_log.read(connection, dict.fromkeys(range(64), 0), 10_000)
+        batches, _ = await event_log.read(connection, dict.fromkeys(range(64), 0))
     return [entry for batch in batches for entry in batch.entries]
 
 

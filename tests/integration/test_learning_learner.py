@@ -221,6 +221,25 @@ async def test_what_is_appended_too_late_waits_with_all_that_follows_it(pool: as
     assert await one.catch_up(later, appended_before=later + timedelta(seconds=1)) == 2
 
 
+@pytest.mark.parametrize(("limit", "value"), [("BATCHES_MAX", 2), ("BYTES_MAX", 1), ("BYTES_MAX", 60)])
+async def test_what_waits_is_read_in_pieces_and_counted_once(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(event_log, limit, value)
+    async with pool.acquire() as connection:
+        for n in range(7):
+            await log(connection, *(entry(user, EventType.PURCHASE, START, tag_ids=(n,)) for user in (1, 2)))
+        begin = dict.fromkeys(range(64), 0)
+        batches, is_all = await event_log.read(connection, begin)
+        assert 2 <= len(batches) < 14
+        assert not is_all
+    one = world.learner(pool)
+    first = await one.fold_once(NOW)
+    assert first == sum(len(batch.entries) for batch in batches)
+    assert first + await one.catch_up(NOW) == 14
+    assert await one.catch_up(NOW) == 0
+
+
 async def test_a_pass_that_fails_leaves_nothing_behind(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     async with pool.acquire() as connection:
         await log(

@@ -109,7 +109,7 @@ async def test_of_a_batch_of_events_only_those_are_refused_that_speak_for_somebo
     ]
     assert await api.resources.pool.fetchval("select count(*) from events") == 2
     async with api.resources.pool.acquire() as connection:
-        batches = await event_log.read(connection, dict.fromkeys(range(64), 0), 100)
+        batches, _ = await event_log.read(connection, dict.fromkeys(range(64), 0))
     assert sum(len(batch.entries) for batch in batches) == 2
     told = await report(pk | token("ann"), "tablet", "phone", "ann")
     assert (told["accepted"], told["duplicates"], told["rejected"]) == (2, 1, 0), "refused, it had claimed no key"

@@ -37,7 +37,7 @@ class Kitchen:
             self.answer(request)
 
     def answer(self, request: HotRequest) -> None:
-        request.answer(200, HEADERS, request.body.ljust(6))
+        request.answer(200, HEADERS, request.take_body().ljust(6))
 
     async def has(self, count: int) -> None:
         async with asyncio.timeout(30):
