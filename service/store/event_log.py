@@ -35,13 +35,16 @@ _APPEND: Final = """
     )
     select partition, seq, (select pg_notify('event_log', $4)) is null from advanced
 """
+# The running sum is of what lies before a batch: the first is read whatever its size.
 _READ: Final = """
     select l.partition, l.seq, l.body, l.appended_at
       from unnest($1::smallint[], $2::bigint[]) as o(partition, seq)
       cross join lateral (
-        select e.partition, e.seq, e.body, e.appended_at from event_log e
-         where e.partition = o.partition and e.seq > o.seq order by e.seq limit $3
+        select e.partition, e.seq, e.body, e.appended_at,
+               sum(octet_length(e.body)) over (order by e.seq rows between unbounded preceding and 1 preceding) as bytes_before
+          from event_log e where e.partition = o.partition and e.seq > o.seq order by e.seq limit $3
       ) l
+     where coalesce(l.bytes_before, 0) < $4
      order by l.partition, l.seq
 """
 # From the front of each partition: in the order of seq lies also the order of time, and by time there is no index.
@@ -89,7 +92,7 @@ async def read(connection: Any, offsets: Mapping[int, int], appended_before: dat
 
     With `appended_before` only those before the first that was not appended before that instant, in each partition.
     """
-    rows = await connection.fetch(_READ, list(offsets), list(offsets.values()), BATCHES_MAX)
+    rows = await connection.fetch(_READ, list(offsets), list(offsets.values()), BATCHES_MAX, BYTES_MAX)
     batches: list[LogBatch] = []
     is_all = True
     for partition, group in groupby(rows, itemgetter("partition")):
@@ -97,13 +100,10 @@ async def read(connection: Any, offsets: Mapping[int, int], appended_before: dat
         for _, seq, body, appended_at in group:
             if appended_before is not None and appended_at >= appended_before:
                 break
-            if size >= BYTES_MAX:
-                is_all = False
-                break
             batches.append(LogBatch(partition, seq, DECODER.decode(body)))
             count += 1
             size += len(body)
-        is_all &= count < BATCHES_MAX
+        is_all &= count < BATCHES_MAX and size < BYTES_MAX
     return Read(batches, is_all)
 
 
