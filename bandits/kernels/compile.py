@@ -63,7 +63,7 @@ def kernel(*signatures: object, lanes: bool = False, counts: bool = True) -> Cal
         lanes: allow sums in vector lanes and fused multiply-adds. The order of a sum then depends on its length and on
             the CPU family, never on the values or on what else is in the batch. Without it the order is as written.
         counts: whether it counts who holds an array, as whoever makes or gives one must. Numba counts every array that is handed on, and
-            every row taken of one, atomically: of a decision among 50 offers that was half of the time. A kernel that only reads and
+            every row taken of one, atomically: of the time for 50 offers that was half. A kernel that only reads and
             writes what it was given says False; making an array there is an error when it is compiled, and that none is given back is
             held by tests/unit/test_kernel_counts.py.
 
