@@ -223,9 +223,7 @@ def featurize_known(
     newcomer_ahead = _baskets_ahead(0.0, 0.0, ahead_s)
     pestered = pushed / (1.0 + pushed)
     out[:] = 0.0
-    for k in range(
-        tags_of_offer.shape[0]
-    ):  # by index: a row of its own costs two atomic counts, and there are thousands of them
+    for k in range(tags_of_offer.shape[0]):
         _mean_over_tags(tags_of_offer, k, facts, index, tag_count, is_personal[k], of_offer)
         baskets, ahead = 0.0, newcomer_ahead
         if is_personal[k]:

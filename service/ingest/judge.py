@@ -12,7 +12,7 @@ from service.errors import ApiError
 from service.ingest.checked import CheckedEvent
 from service.ingest.envelope import Rejected
 from service.store import event_ids
-from service.store.people import USER, PersonKey, Speaker
+from service.store.people import Speaker
 
 SKEW_TOLERATED: Final = timedelta(seconds=30)
 FUTURE_TOLERATED: Final = timedelta(minutes=1)
@@ -122,8 +122,6 @@ def _key(event: Event, kind: EventType) -> UUID:
 def _speaker(event: Event, caller: Caller) -> Speaker:
     if (event.user_id is None) == (event.anonymous_id is None):
         raise Rejected("/user_id", "invalid_field", "name the person by exactly one of user_id and anonymous_id")
-    if caller.is_secret and event.user_id is not None:  # as `acts_as` would say, of most of all events
-        return Speaker(PersonKey(USER, event.user_id))
     try:
         return caller.acts_as(event.user_id, event.anonymous_id)
     except ApiError as error:

@@ -29,7 +29,7 @@ _SAMPLE: Final = """
     select s.tastes, s.rhythm, s.personal
       from unnest($1::bigint[]) as k(user_id)
       cross join lateral (select 1 from users where user_id = k.user_id and has_personalization_consent offset 0) u
-      cross join lateral (select * from user_state where user_id = k.user_id offset 0) s
+      cross join lateral (select tastes, rhythm, personal from user_state where user_id = k.user_id offset 0) s
      order by k.user_id
 """
 

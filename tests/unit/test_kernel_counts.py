@@ -6,6 +6,7 @@ from pathlib import Path
 import bandits.kernels
 
 KERNELS = Path(str(bandits.kernels.__file__)).parent
+ARRAYS = {"F32", "F64", "I16", "I64", "Mask", "NDArray", "Room"}
 NUMBERS = {"None", "bool", "int", "float", "Lanes"}
 
 
@@ -32,6 +33,26 @@ def test_none_gives_an_array_back() -> None:
     found = uncounted()
     assert "featurize._mean_over_tags" in found
     assert {name: returned(node) for name, node in found.items() if not returned(node) <= NUMBERS} == {}
+
+
+def test_none_calls_one_that_gives_an_array() -> None:
+    """Nobody would let go of it."""
+    given = {
+        node.name
+        for path in KERNELS.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+        if returned(node) & ARRAYS or "ndarray" in ast.unparse(node.returns)
+    }
+    assert {"scratch_of", "_facts"} <= given
+    called = {
+        (name, call.func.id)
+        for name, node in uncounted().items()
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    }
+    assert ("slot.slot_pmf", "best_of") in called
+    assert {pair for pair in called if pair[1] in given} == set()
 
 
 def test_an_array_and_a_tuple_with_one_are_seen() -> None:
