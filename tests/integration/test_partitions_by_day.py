@@ -21,6 +21,10 @@ ARRAYS = """
      where attrelid = $1::text::regclass and typcategory = 'A' and attstattarget = 0
 """
 
+TARGETS = """
+    select coalesce(attstattarget, 100) from pg_attribute where attrelid = $1::text::regclass and attnum > 0 and not attisdropped
+"""
+
 
 async def test_many_at_once_make_each_partition_once(database: str) -> None:
     async with await open_pool(database, 6) as pool:
@@ -52,3 +56,11 @@ async def test_nobody_samples_what_is_packed_or_json(connection: asyncpg.Connect
         assert not await connection.fetchval(SAMPLED, table), table
     assert not await connection.fetchval(SAMPLED, "user_state")
     assert not await connection.fetchval(SAMPLED, "event_log")
+
+
+async def test_of_all_else_a_fifth_is_sampled(connection: asyncpg.Connection) -> None:
+    await partitions_by_day.ensure(connection, NOW, days_ahead=0)
+    for table in partitions_by_day.TABLES:
+        targets = {row[0] for row in await connection.fetch(TARGETS, f"{table}_20260302")}
+        assert partitions_by_day.STATISTICS_TARGET in targets, table
+        assert targets <= {0, partitions_by_day.STATISTICS_TARGET}, table
