@@ -16,6 +16,7 @@ from loadtest import (
     requests,
     rounds,
     saturation,
+    server,
     wire,
     workloads,
     world,
@@ -107,10 +108,12 @@ async def _look_at_answers(bench: Bench) -> int:
 async def _measure(bench: Bench, others: References, plan: Plan, said: Said) -> Measured:
     seen = await rounds.take(bench, others, plan.rounds, plan.turn_s, said)
     closed_per_s = median(each.per_s for each in seen.decisions)
+    await server.checkpoint(bench.served)
     found = await saturation.find(bench, closed_per_s, plan.step_s, said) if plan.step_s else None
     capacity = found.per_s if found else CARRIED * closed_per_s
     at_half = HALF * min(capacity, median(each.per_s for each in seen.inserts))
     await rounds.caught_up(bench.connection)
+    await server.checkpoint(bench.served)
     waits = await half.measure(bench, others, at_half, plan.half_rounds, plan.half_s, said)
     crowded = None
     if plan.half_open_rounds:

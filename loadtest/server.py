@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
+import asyncpg
 import msgspec
 
 from loadtest import processes
@@ -24,6 +25,8 @@ REMOVE_TRIES_MAX: Final = 10
 LOG_TAIL_CHARACTERS: Final = 2_000
 _PREFIX: Final = "WELLTIMED_"
 _ROLE: Final = "welltimed"
+_SUPERUSER: Final = "postgres"
+CHECKPOINT_TIMEOUT_S: Final = 120.0
 
 
 class NotServedError(Exception):
@@ -50,6 +53,19 @@ class Served(NamedTuple):
 
 class _Ready(msgspec.Struct):
     url: str
+
+
+async def checkpoint(served: Served) -> None:
+    """As one that has been up for five minutes: files of PostgreSQL's log are used again and no longer made, which stalls all commits.
+
+    Raises:
+        TimeoutError: it took longer than CHECKPOINT_TIMEOUT_S.
+    """
+    connection = await asyncpg.connect(served.dsn, user=_SUPERUSER)
+    try:
+        await connection.execute("checkpoint", timeout=CHECKPOINT_TIMEOUT_S)
+    finally:
+        await connection.close()
 
 
 @contextlib.asynccontextmanager

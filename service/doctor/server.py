@@ -9,6 +9,7 @@ VERSION_MIN: Final = 150_000
 SKEW_WARN_S: Final = 0.5
 SKEW_FAIL_S: Final = 5.0
 CONNECTIONS_WARN: Final = 0.8
+WAL_KEPT_WARN: Final = 0.5
 MUST: Final = {"fsync": "on", "full_page_writes": "on", "autovacuum": "on", "track_counts": "on"}
 
 _GROUP: Final = Group("server")
@@ -18,7 +19,9 @@ _ABOUT: Final = """
            current_setting('server_encoding') as encoding, pg_is_in_recovery() as is_standby,
            current_setting('synchronous_commit') as synchronous_commit, current_setting('max_connections')::integer as connections_max,
            (select count(*) from pg_stat_activity where backend_type = 'client backend') as connections,
-           pg_database_size(current_database()) as size_bytes
+           pg_database_size(current_database()) as size_bytes,
+           (select setting::integer from pg_settings where name = 'min_wal_size') as wal_kept_mib,
+           (select setting::integer from pg_settings where name = 'max_wal_size') as wal_max_mib
 """
 _SETTINGS: Final = "select name, setting from pg_settings where name = any($1::text[])"
 _CLOCK: Final = "select clock_timestamp()"
@@ -32,6 +35,7 @@ async def look(connection: Any, _now: datetime) -> list[Finding]:
         await _clock(connection),
         await _durability(connection, about["synchronous_commit"]),
         _connections(about),
+        _log_files(about["wal_kept_mib"], about["wal_max_mib"]),
         _GROUP.ok("size", f"{about['size_bytes'] / 2**30:.2f} GiB"),
     ]
 
@@ -72,3 +76,9 @@ def _connections(about: Any) -> Finding:
     used, most = about["connections"], about["connections_max"]
     advice = "raise max_connections, or lower WELLTIMED_POOL_MAX or WELLTIMED_WORKERS"
     return _GROUP.graded("connections", f"{used} of {most}", advice, warn=used > CONNECTIONS_WARN * most, fail=False)
+
+
+def _log_files(kept_mib: int, max_mib: int) -> Finding:
+    says = f"{kept_mib} of at most {max_mib} MiB of its log are kept to be written again"
+    advice = "raise min_wal_size to max_wal_size: each file that is made anew stalls all commits (docs/decisions/0016)"
+    return _GROUP.graded("log files", says, advice, warn=kept_mib < WAL_KEPT_WARN * max_mib, fail=False)

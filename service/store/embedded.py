@@ -35,6 +35,7 @@ SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "shared_buffers": "256MB",
         "max_wal_size": "2GB",
+        "min_wal_size": "2GB",  # files of the log are written again, not made anew (docs/decisions/0016)
         "wal_compression": "off",  # by pglz, all that the wheel has, a page costs more than to write it whole (docs/decisions/0012)
         "jit": "off",
         "autovacuum_naptime": "5s",  # a young database grows from nothing: its plans must not be those of empty tables for long

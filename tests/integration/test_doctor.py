@@ -93,8 +93,11 @@ async def test_the_server_is_judged(pool: asyncpg.Pool, monkeypatch: pytest.Monk
         monkeypatch.setattr(server, "_CLOCK", "select clock_timestamp() - interval '2 s'")
         monkeypatch.setattr(server, "CONNECTIONS_WARN", 0.0)
         monkeypatch.setattr(server, "VERSION_MIN", 990_000)
+        assert found["log files"].level == "ok"
+        monkeypatch.setattr(server, "WAL_KEPT_WARN", 99.0)
         found = by_name(await server.look(connection, NOW))
     assert (found["clock"].level, found["version"].level, found["connections"].level) == ("warn", "fail", "warn")
+    assert (found["log files"].level, "min_wal_size" in found["log files"].advice) == ("warn", True)
     assert float(found["clock"].says.split()[3]) == pytest.approx(-2.0, abs=0.4)
 
 

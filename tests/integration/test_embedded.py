@@ -53,6 +53,7 @@ async def test_start_use_stop_start_again(
         "listen_addresses": "",
         "max_connections": "200",
         "max_wal_size": "2GB",
+        "min_wal_size": "2GB",
         "server_encoding": "UTF8",
         "shared_buffers": "256MB",
         "TimeZone": "UTC",
