@@ -25,5 +25,6 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     takes_back: UUID | None = None
 
 
-ENCODER = msgspec.msgpack.Encoder()
+# A UUID is sixteen bytes; as 36 letters, as it was written before, the decoder reads it too.
+ENCODER = msgspec.msgpack.Encoder(uuid_format="bytes")
 DECODER = msgspec.msgpack.Decoder(list[LogEntry])

@@ -25,6 +25,13 @@ def test_a_secret_key_acts_for_anyone(mode: IdentityMode) -> None:
     assert acting_user(principal("sk", mode), None, "device") == DEVICE
 
 
+def test_a_secret_keys_events_of_a_person_share_one_speaker() -> None:
+    till = principal("sk", "required")
+    told = [speaker_of(till, name, None) for name in ("ann", "bob", "ann")]
+    assert told[0] is told[2]
+    assert [(one.key, one.is_bounded) for one in told] == [(ANN, False), (BOB, False), (ANN, False)]
+
+
 @pytest.mark.parametrize(
     ("mode", "token_user", "user_id", "anonymous_id", "person"),
     [
